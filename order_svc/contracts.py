@@ -1,0 +1,208 @@
+"""What the order service publishes and answers."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from shared.messages import Call, Event
+
+ItemNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
+Price = Annotated[int, Meta(ge=0, le=10**12)]
+PayWith = Literal["points", "card"]
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One line of an order; `discounted_price` is the price of one piece after its coupons."""
+
+    item_id: int
+    quantity: int
+    unit_price: int
+    discounted_price: int
+    user_coupon_ids: list[int] = []
+
+
+class LineRequest(Struct, frozen=True, kw_only=True):
+    """A line as a buyer asks for it."""
+
+    item_id: ItemNumber
+    quantity: Quantity
+    unit_price: Price
+    discounted_price: Price | None = None
+    user_coupon_ids: list[ItemNumber] = []
+
+
+class OrderPlaced(Event, name="order.placed", subject="order_id"):
+    """An order was accepted; its participants are asked to check and reserve."""
+
+    order_id: UUID
+    buyer_id: int
+    lines: list[Line]
+    total: int
+    pay_with: PayWith | None
+    participants: list[str]
+    placed_at: datetime
+
+
+class ReleaseItem(Event, name="order.release.item", subject="order_id"):
+    """The order will not be fulfilled: item gives back what it holds for it."""
+
+    order_id: UUID
+
+
+class ReleaseCoupon(Event, name="order.release.coupon", subject="order_id"):
+    """The order will not be fulfilled: coupon gives back what it holds for it."""
+
+    order_id: UUID
+
+
+class ReleasePayment(Event, name="order.release.payment", subject="order_id"):
+    """The order will not be fulfilled: payment gives back what it took for it."""
+
+    order_id: UUID
+
+
+class OrderCompleted(Event, name="order.completed", subject="order_id"):
+    """Every participant said yes."""
+
+    order_id: UUID
+    buyer_id: int
+    total: int
+    lines: list[Line]
+
+
+class OrderConfirmed(Event, name="order.confirmed", subject="order_id"):
+    """The order is completed and paid."""
+
+    order_id: UUID
+    buyer_id: int
+    total: int
+    lines: list[Line]
+    payment_id: UUID
+
+
+class OrderFailed(Event, name="order.failed", subject="order_id"):
+    """The order will not be fulfilled; what was taken is being given back."""
+
+    order_id: UUID
+    buyer_id: int
+    reason: str
+    reason_details: dict[str, Any] | None
+    settled: bool
+
+
+class OrderCancelled(Event, name="order.cancelled", subject="order_id"):
+    """All that was taken for a failed order has been given back."""
+
+    order_id: UUID
+    buyer_id: int
+    reason: str
+
+
+class OrderSettled(Event, name="order.settled", subject="order_id"):
+    """A failed order came to rest after its failure was told, with nothing to give back."""
+
+    order_id: UUID
+    buyer_id: int
+    reason: str
+
+
+class ParticipantView(Struct, frozen=True, kw_only=True):
+    """Where one participant of an order stands: AWAITING, YES, NO, RELEASING or RELEASED."""
+
+    name: str
+    state: str
+    changed_at: datetime
+
+
+class HistoryEntry(Struct, frozen=True, kw_only=True):
+    """One change in an order's life."""
+
+    at: datetime
+    what: str
+    participant: str | None
+    status: str
+    details: dict[str, Any] | None
+
+
+class OrderView(Struct, frozen=True, kw_only=True):
+    """An order as its buyer sees it."""
+
+    id: UUID
+    buyer_id: int
+    status: str
+    reason: str | None
+    reason_details: dict[str, Any] | None
+    settled: bool
+    paid: bool
+    pay_with: PayWith | None
+    total: int
+    lines: list[Line]
+    participants: list[ParticipantView]
+    history: list[HistoryEntry]
+    version: int
+    created_at: datetime
+
+
+class OrderSummary(Struct, frozen=True, kw_only=True):
+    """An order in a list."""
+
+    id: UUID
+    buyer_id: int
+    status: str
+    reason: str | None
+    settled: bool
+    paid: bool
+    total: int
+    version: int
+    created_at: datetime
+
+
+class OrderPage(Struct, frozen=True, kw_only=True):
+    """A page of orders, newest first; `next` continues after its last one."""
+
+    items: list[OrderSummary]
+    next: UUID | None
+
+
+class PlaceOrder(Call[OrderView], name="order.place", idempotent=True):
+    """Accept an order as PENDING. Idempotent by `order_id`, and by the buyer's `idempotency_key` if there is one.
+
+    With a key that was used before, the answer is the first order as it is now; another body under the same
+    key is refused with `RuleBroken`. `body_hash` stands for the body that the buyer sent.
+    """
+
+    order_id: UUID
+    buyer_id: int
+    lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=2000)]
+    pay_with: PayWith | None = None
+    idempotency_key: str | None = None
+    body_hash: str | None = None
+
+
+class GetOrder(Call[OrderView], name="order.get", idempotent=True):
+    """One order; with `buyer_id` only if it is that buyer's."""
+
+    order_id: UUID
+    buyer_id: int | None = None
+
+
+class ListOrders(Call[OrderPage], name="order.list", idempotent=True):
+    """Orders, newest first, of one buyer or (without `buyer_id`) of all."""
+
+    buyer_id: int | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    after: UUID | None = None
+
+
+class CancelOrder(Call[OrderView], name="order.cancel", idempotent=True):
+    """Cancel an order: `by` says who; with `buyer_id` only if it is that buyer's.
+
+    Cancelling what was cancelled already changes nothing; an order that failed otherwise is a `Conflict`.
+    """
+
+    order_id: UUID
+    by: Literal["buyer", "admin"]
+    buyer_id: int | None = None

@@ -1,0 +1,10 @@
+"""Identifiers: UUIDv7, so that ids sort by the time they were made and indexes grow at their end."""
+
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+
+def new_id() -> UUID:
+    """A fresh UUIDv7 (RFC 9562): its first 48 bits are the Unix time in milliseconds."""
+    return uuid7()

@@ -1,0 +1,91 @@
+"""What services say to each other: facts (`Event`), another's facts as heard (`View`) and questions (`Call`).
+
+A message class is its own registration: the name on the wire is a class keyword, and topology, metrics and
+contract tests read it from there.
+"""
+
+from typing import Any, Generic, TypeVar, get_args
+
+import msgspec
+
+Reply = TypeVar("Reply")
+
+
+class MessageMeta(msgspec.StructMeta):
+    """Lets a Struct take its wire name and traits as class keywords."""
+
+    def __new__(
+        mcls,
+        class_name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        /,
+        *,
+        name: str | None = None,
+        of: str | None = None,
+        subject: str | None = None,
+        idempotent: bool = False,
+        **struct_options: Any,
+    ) -> Any:
+        return super().__new__(mcls, class_name, bases, namespace, **struct_options)
+
+    def __init__(
+        cls,
+        class_name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        /,
+        *,
+        name: str | None = None,
+        of: str | None = None,
+        subject: str | None = None,
+        idempotent: bool = False,
+        **_struct_options: Any,
+    ) -> None:
+        super().__init__(class_name, bases, namespace)
+        cls.wire_name = name or of or ""
+        cls.subject_field = subject or ""
+        cls.is_idempotent = idempotent
+
+
+class Event(msgspec.Struct, metaclass=MessageMeta, frozen=True, kw_only=True):
+    """A fact that a service publishes: `class StockReserved(Event, name="item.stock_reserved", subject="order_id")`.
+
+    `name` is routing key and AMQP type at once; its first segment is the publisher. `subject` names the field
+    that holds the id of the aggregate the fact is about.
+    """
+
+
+class View(msgspec.Struct, metaclass=MessageMeta, frozen=True, kw_only=True):
+    """A consumer's own reading of another's event: `class OrderPlaced(View, of="order.placed")`.
+
+    Declares just the fields that the consumer reads, so that a publisher may add fields freely.
+    """
+
+
+class Call(msgspec.Struct, Generic[Reply], metaclass=MessageMeta, frozen=True, kw_only=True):
+    """A question with a typed answer: `class GetItems(Call[ItemPage], name="item.get_many", idempotent=True)`.
+
+    The first segment of `name` is the service that answers. `idempotent` says that asking twice does no harm,
+    so the call may be sent again when the outcome of the first try is unknown.
+    """
+
+
+def service_of(name: str) -> str:
+    """The service that a message name belongs to: `item` for `item.stock_reserved`."""
+    return name.partition(".")[0]
+
+
+def reply_type(call: type[Call[Any]]) -> Any:
+    """The type that a `Call` subclass declares as its answer."""
+    for base in call.__dict__.get("__orig_bases__", ()):
+        if arguments := get_args(base):
+            return arguments[0]
+    raise TypeError(
+        f"{call.__name__} must say what it is answered with: class {call.__name__}(Call[Answer], ...)"
+    )
+
+
+def subject_of(event: Event) -> str:
+    """The id of the aggregate that an event is about, as text."""
+    return str(getattr(event, type(event).subject_field))
