@@ -1,0 +1,1 @@
+"""What a person runs beside the shop: demo, verify, replay and trace."""

@@ -1,0 +1,1 @@
+"""Replays a file of real orders through the shop's HTTP door."""
