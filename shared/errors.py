@@ -13,7 +13,7 @@
     └── Unavailable            503  a service is away; nothing was done (Retry-After)
         └── OutcomeUnknown     503  the connection broke: it may or may not have been done
 
-Each is a problem detail of RFC 9457 with a stable `type`; they cross service borders as data, never as pickles.
+Each is a problem detail of RFC 9457 with a stable `type`; they cross borders as data, not as pickles.
 """
 
 from typing import Any, ClassVar

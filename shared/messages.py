@@ -49,7 +49,7 @@ class MessageMeta(msgspec.StructMeta):
 
 
 class Event(msgspec.Struct, metaclass=MessageMeta, frozen=True, kw_only=True):
-    """A fact that a service publishes: `class StockReserved(Event, name="item.stock_reserved", subject="order_id")`.
+    """A published fact: `class StockReserved(Event, name="item.stock_reserved", subject="order_id")`.
 
     `name` is routing key and AMQP type at once; its first segment is the publisher. `subject` names the field
     that holds the id of the aggregate the fact is about.
@@ -64,7 +64,7 @@ class View(msgspec.Struct, metaclass=MessageMeta, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, Generic[Reply], metaclass=MessageMeta, frozen=True, kw_only=True):
-    """A question with a typed answer: `class GetItems(Call[ItemPage], name="item.get_many", idempotent=True)`.
+    """A question with a typed answer: `class GetItems(Call[Page], name="item.get_many", idempotent=True)`.
 
     The first segment of `name` is the service that answers. `idempotent` says that asking twice does no harm,
     so the call may be sent again when the outcome of the first try is unknown.
@@ -81,9 +81,7 @@ def reply_type(call: type[Call[Any]]) -> Any:
     for base in call.__dict__.get("__orig_bases__", ()):
         if arguments := get_args(base):
             return arguments[0]
-    raise TypeError(
-        f"{call.__name__} must say what it is answered with: class {call.__name__}(Call[Answer], ...)"
-    )
+    raise TypeError(f"{call.__name__} must name its answer: class {call.__name__}(Call[Answer], ...)")
 
 
 def subject_of(event: Event) -> str:

@@ -1,0 +1,127 @@
+"""Connections to RabbitMQ that come back: one per role, each with a name that says who it is.
+
+A `Link` is one connection and what is set up on it. When it breaks, everything on it is given up and set up
+anew as one unit, so that no half-restored consumer can be left behind (docs/adr/0003).
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+
+from shared.errors import describe
+from shared.logs import log
+
+CONNECT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 10
+BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+SetUp = Callable[[AbstractConnection], Awaitable[None]]
+TearDown = Callable[[], Awaitable[None]]
+
+
+class Link:
+    """One connection, kept up for as long as the process runs.
+
+    `set_up` gets each fresh connection; `tear_down` is called when one is lost or closed.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        self.name = name
+        self._url = url
+        self._set_up: list[tuple[SetUp, TearDown]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._connection: AbstractConnection | None = None
+        self._up = asyncio.Event()
+        self._broken = asyncio.Event()
+
+    def use(self, set_up: SetUp, tear_down: TearDown) -> None:
+        """Say what is to stand on this connection; before `start`."""
+        self._set_up.append((set_up, tear_down))
+
+    @property
+    def is_up(self) -> bool:
+        """Connected, and everything on it set up."""
+        return self._up.is_set()
+
+    def start(self) -> None:
+        """Begin to connect, and to reconnect whenever it breaks."""
+        self._task = asyncio.create_task(self._keep(), name=f"link {self.name}")
+
+    async def wait_up(self, seconds: float) -> bool:
+        """Wait until the link is up; False if it is not after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._up.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def reset(self) -> None:
+        """Give up the present connection and set everything up anew: some part of it has broken."""
+        self._broken.set()
+
+    async def stop(self) -> None:
+        """Close the connection and do not come back."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        self._task = None
+
+    async def _keep(self) -> None:
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self._once()
+                    failures = 0
+                except Exception as error:  # whatever it was: without its link the process is deaf and mute
+                    failures += 1
+                    level = log.info if failures == 1 else log.debug
+                    level("broker.link_failed", link=self.name, **describe(error))
+                pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not a secret
+        finally:
+            await self._let_go()
+
+    async def _once(self) -> None:
+        """Connect, set up, and stay until the connection breaks."""
+        async with asyncio.timeout(CONNECT_SECONDS * 2):
+            self._connection = await aio_pika.connect(
+                self._url,
+                timeout=CONNECT_SECONDS,
+                heartbeat=HEARTBEAT_SECONDS,
+                client_properties={"connection_name": self.name},
+            )
+        self._broken = asyncio.Event()
+        self._connection.close_callbacks.add(lambda *_: self._broken.set())
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS * 6):
+                for set_up, _ in self._set_up:
+                    await set_up(self._connection)
+            log.info("broker.link_up", link=self.name)
+            self._up.set()
+            await self._broken.wait()
+            log.warning("broker.link_lost", link=self.name)
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        self._up.clear()
+        for _, tear_down in self._set_up:
+            try:
+                await tear_down()
+            except (
+                Exception
+            ) as error:  # what is torn down may be broken already; the rest must go all the same
+                log.debug("broker.tear_down_failed", link=self.name, **describe(error))
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await connection.close()
+            except Exception as error:  # a broken connection cannot say goodbye
+                log.debug("broker.close_failed", link=self.name, **describe(error))

@@ -1,0 +1,348 @@
+"""Units of work on the service's own database: READ COMMITTED, UTC, retried whole, safe from cancellation.
+
+`Database.transaction(unit)` is the only way to change anything and `Database.read(unit)` the only way to look.
+Both hand the unit a connection that Tortoise's models use as well.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import pymysql.err
+from tortoise import Tortoise
+from tortoise.backends.mysql.client import MySQLClient, TransactionWrapper
+from tortoise.connection import get_connections
+from tortoise.exceptions import BaseORMException
+
+from shared.clock import naive, utc_now
+from shared.logs import log
+from shared.messages import Event
+
+T = TypeVar("T")
+
+DEADLOCK, LOCK_TIMEOUT, DUPLICATE = 1213, 1205, 1062
+# Too many connections, shutdown in progress, killed, cannot connect, gone away, lost during query.
+AWAY = frozenset(
+    {1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 2002, 2003, 2006, 2013, 2014}
+)
+
+UNIT_ATTEMPTS = 5
+UNIT_SECONDS = 60.0
+CONNECT_SECONDS = 5
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached, or went away in the middle; the unit may be run again later."""
+
+
+class DuplicateKey(Exception):
+    """A row with this key is there already (1062). The statement is undone, the transaction lives on."""
+
+
+class Cause(NamedTuple):
+    """What a unit of work was started by; what it emits is traced back to it."""
+
+    id: str
+    correlation_id: str | None
+    traceparent: str | None
+
+
+class Emitted(NamedTuple):
+    """An event that a transaction wants told once it has committed."""
+
+    event: Event
+    sequence: int | None
+
+
+class Staging(Protocol):
+    """Where a transaction's events go: into the database before the commit, to the broker after it."""
+
+    async def store(self, tx: "Transaction") -> Any:
+        """Write `tx.emitted` in the same transaction; what is returned is given to `after_commit`."""
+
+    def after_commit(self, stored: Any) -> None:
+        """The commit happened."""
+
+
+class Reader:
+    """A connection for questions. `now` is the one time that this unit of work knows."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.now: datetime = utc_now()
+
+    async def rows(self, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query; `%s` are placeholders, and a list as argument expands for `IN %s`."""
+        async with self._connection.cursor() as cursor:
+            await _run(cursor.execute(sql, _plain(args)))
+            return list(await cursor.fetchall())
+
+    async def row(self, sql: str, args: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """The first row of a query, or None."""
+        rows = await self.rows(sql, args)
+        return rows[0] if rows else None
+
+
+class Transaction(Reader):
+    """A unit of work that commits as a whole, together with the events it emits."""
+
+    def __init__(self, connection: Any, causes: Sequence[Cause] = ()) -> None:
+        super().__init__(connection)
+        self.causes = causes
+        self.emitted: list[Emitted] = []
+
+    def emit(self, event: Event, *, sequence: int | None = None) -> None:
+        """Tell `event` to whoever listens, if and when this transaction commits.
+
+        `sequence` is the version of the aggregate that the event is about.
+        """
+        self.emitted.append(Emitted(event, sequence))
+
+    async def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
+        """Run a statement; returns how many rows it changed. Raises `DuplicateKey`."""
+        async with self._connection.cursor() as cursor:
+            return await _run(cursor.execute(sql, _plain(args)))
+
+    async def insert(self, sql: str, args: Sequence[Any] = ()) -> int:
+        """Insert one row; returns the id that the database gave it. Raises `DuplicateKey`."""
+        async with self._connection.cursor() as cursor:
+            await _run(cursor.execute(sql, _plain(args)))
+            return int(cursor.lastrowid)
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run an `INSERT ... VALUES (%s, ...)` for many rows as one statement; nothing at all for no rows."""
+        if not rows:
+            return 0
+        async with self._connection.cursor() as cursor:
+            return await _run(cursor.executemany(sql, [_plain(row) for row in rows])) or 0
+
+
+class Database:
+    """The service's own database: a bounded pool, and units of work on it."""
+
+    def __init__(self, url: str, *, pool: int = 12, lock_wait_s: int = 10) -> None:
+        self.url = url
+        self._pool_size = pool
+        self._lock_wait_s = lock_wait_s
+        # The driver's pool forgets to wake waiters when a broken connection is given back, so nobody may ever
+        # wait inside it: as many units as it has connections are let through.
+        self._slots = asyncio.Semaphore(pool)
+        self._staging: Staging | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+        self._client: MySQLClient | None = None
+
+    async def open(self, models: Sequence[str]) -> None:
+        """Make the pool known to Tortoise and connect. Raises `DatabaseUnavailable`."""
+        await Tortoise.init(
+            config=orm_config(self.url, {"service": (list(models), None)}, pool=self._pool_size),
+            _enable_global_fallback=True,
+        )
+        client = get_connections().get("default")
+        assert isinstance(client, MySQLClient)  # noqa: S101  orm_config names this very backend
+        self._client = client
+        await self.ping()
+
+    async def close(self) -> None:
+        """Let running units finish, then give up the connections."""
+        if self._running:
+            await asyncio.wait(self._running)
+        await Tortoise.close_connections()
+        self._client = None
+
+    def publish_through(self, staging: Staging) -> None:
+        """From now on, what transactions emit goes this way."""
+        self._staging = staging
+
+    async def ping(self) -> None:
+        """Raises `DatabaseUnavailable` unless the database answers."""
+        await self.read(lambda reader: reader.row("SELECT 1"))
+
+    async def transaction(
+        self, unit: Callable[[Transaction], Awaitable[T]], *, causes: Sequence[Cause] = ()
+    ) -> T:
+        """Run `unit` in one transaction and commit it, with the outbox rows of what it emitted.
+
+        A deadlock or lock timeout rolls back, and the whole unit runs again with jitter; so does a
+        duplicate key that the unit did not catch, since then a twin was faster and its row is now to be seen.
+        If the caller is cancelled, the unit ends first: nothing is left half done or locked.
+        Raises `DatabaseUnavailable`, or what the unit raised, after a rollback.
+        """
+        return await self._undisturbed(self._transact(unit, causes))
+
+    async def read(self, unit: Callable[[Reader], Awaitable[T]]) -> T:
+        """Run `unit` on a connection in autocommit. Raises `DatabaseUnavailable`, or what the unit raised."""
+
+        async def look() -> T:
+            async with self._connection() as connection:
+                return await unit(Reader(connection))
+
+        return await self._undisturbed(look())
+
+    async def _transact(self, unit: Callable[[Transaction], Awaitable[T]], causes: Sequence[Cause]) -> T:
+        for attempt in range(1, UNIT_ATTEMPTS + 1):
+            try:
+                async with self._connection() as connection:
+                    return await self._attempt(connection, unit, causes)
+            except Exception as error:
+                if attempt == UNIT_ATTEMPTS or _code_of(error) not in (DEADLOCK, LOCK_TIMEOUT, DUPLICATE):
+                    raise
+                log.info("transaction.again", attempt=attempt, code=_code_of(error))
+            await asyncio.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311  jitter, not a secret
+        raise AssertionError("unreachable")
+
+    async def _attempt(
+        self, connection: Any, unit: Callable[[Transaction], Awaitable[T]], causes: Sequence[Cause]
+    ) -> T:
+        await connection.begin()
+        tx = Transaction(connection, causes)
+        try:
+            result = await unit(tx)
+            stored = await self._staging.store(tx) if self._staging and tx.emitted else None
+            await connection.commit()
+        except BaseException:
+            if not connection.closed:
+                await connection.rollback()
+            raise
+        if self._staging and stored is not None:
+            self._staging.after_commit(stored)
+        return result
+
+    @asynccontextmanager
+    async def _connection(self) -> Any:
+        """A connection that the models use too, for as long as the block runs."""
+        if self._client is None:
+            raise DatabaseUnavailable("the database is closed")
+        async with self._slots:
+            try:
+                if self._client._pool is None:
+                    await self._client.create_connection(with_db=True)
+                pool: Any = self._client._pool
+                connection = await pool.acquire()
+            except Exception as error:
+                raise DatabaseUnavailable(str(error)) from error
+            wrapper = TransactionWrapper(self._client)
+            wrapper._connection = connection
+            token = get_connections().set("default", wrapper)
+            try:
+                yield connection
+            except Exception as error:
+                if _is_away(error):
+                    connection.close()
+                    raise DatabaseUnavailable(str(error)) from error
+                raise
+            except asyncio.CancelledError:
+                connection.close()
+                raise
+            finally:
+                get_connections().reset(token)
+                await pool.release(connection)
+
+    async def _undisturbed(self, work: Any) -> Any:
+        """Run `work` in a task of its own, which a cancelled caller waits for instead of tearing it apart."""
+        task = asyncio.create_task(_within(UNIT_SECONDS, work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.done():
+                await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # looked at, so that the loop does not complain about it later
+            raise
+
+
+def orm_config(url: str, apps: dict[str, tuple[list[str], str | None]], *, pool: int = 4) -> dict[str, Any]:
+    """Tortoise's configuration: one connection to `url`, and apps as `{label: (model modules, migrations)}`."""
+    parts = urlsplit(url)
+    if parts.scheme != "mysql" or not parts.hostname or len(parts.path) < 2:
+        raise ValueError(f"a database URL looks like mysql://user:password@host:port/name, not {url!r}")
+    return {
+        "connections": {
+            "default": {
+                "engine": "tortoise.backends.mysql",
+                "credentials": {
+                    "host": parts.hostname,
+                    "port": parts.port or 3306,
+                    "user": unquote(parts.username or ""),
+                    "password": unquote(parts.password or ""),
+                    "database": parts.path[1:],
+                    "minsize": 1,
+                    "maxsize": pool,
+                    "charset": "utf8mb4",
+                    "connect_timeout": CONNECT_SECONDS,
+                    "pool_recycle": 3600,
+                    "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                },
+            }
+        },
+        "apps": {
+            label: {"models": modules, "default_connection": "default", "migrations": migrations}
+            for label, (modules, migrations) in apps.items()
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+async def _within(seconds: float, work: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError as error:
+        raise DatabaseUnavailable(f"a unit of work took more than {seconds:g} s") from error
+
+
+async def _run(statement: Awaitable[T]) -> T:
+    try:
+        return await statement
+    except pymysql.err.IntegrityError as error:
+        if error.args[0] == DUPLICATE:
+            raise DuplicateKey(str(error.args[1])) from error
+        raise
+
+
+def _plain(args: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(_argument(value) for value in args)
+
+
+def _argument(value: Any) -> Any:
+    match value:
+        case UUID():
+            return str(value)
+        case datetime():
+            return naive(value)
+        case list() | tuple() | set() | frozenset():
+            return tuple(_argument(one) for one in value)
+        case _:
+            return value
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    """The driver's own error inside Tortoise's translation or ours."""
+    if isinstance(error, DuplicateKey) and error.__cause__ is not None:
+        return error.__cause__
+    if isinstance(error, BaseORMException) and error.args and isinstance(error.args[0], BaseException):
+        return error.args[0]
+    return error
+
+
+def _code_of(error: BaseException) -> int | None:
+    error = _driver_error(error)
+    if isinstance(error, pymysql.err.MySQLError) and error.args and isinstance(error.args[0], int):
+        return error.args[0]
+    return None
+
+
+def _is_away(error: BaseException) -> bool:
+    inner = _driver_error(error)
+    return (
+        _code_of(error) in AWAY
+        or isinstance(inner, ConnectionError | EOFError | pymysql.err.InterfaceError)
+        or (isinstance(inner, pymysql.err.InternalError) and "sequence" in str(inner))
+    )

@@ -1,0 +1,23 @@
+"""What the platform counts, for Prometheus. Never an id as label."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EVENTS_PUBLISHED = Counter("shop_events_published", "Events confirmed by the broker", ["event"])
+EVENTS_HANDLED = Counter("shop_events_handled", "Events handled, by outcome", ["event", "outcome"])
+EVENT_LIST_SECONDS = Histogram("shop_event_list_seconds", "Time to handle one list of events", ["event"])
+EVENT_LIST_SIZE = Histogram(
+    "shop_event_list_size", "Events in one list", ["event"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+EVENT_LAG_SECONDS = Histogram(
+    "shop_event_lag_seconds", "From an event's time to its being handled", ["event"]
+)
+CALLS_ANSWERED = Counter("shop_calls_answered", "Calls answered, by status", ["call", "status"])
+CALL_SECONDS = Histogram(
+    "shop_call_seconds", "Time from asking to the answer, as the caller sees it", ["call"]
+)
+CALLS_OVER_HTTP = Counter(
+    "shop_calls_over_http", "Calls that went over HTTP for want of the broker", ["call"]
+)
+DEAD_LETTERS = Counter("shop_dead_letters", "Events given up on", ["queue"])
+OUTBOX_PENDING = Gauge("shop_outbox_pending", "Messages in the outbox")
+OUTBOX_OLDEST_SECONDS = Gauge("shop_outbox_oldest_seconds", "Age of the oldest message in the outbox")

@@ -1,0 +1,299 @@
+"""The transactional outbox: events are committed with the change they tell of, then published.
+
+Right after the commit they go out with publisher confirms, and their rows are deleted. What is still there
+after a grace time (the broker was away, the process died) is claimed and republished by the scheduler, which
+runs in every replica: `SKIP LOCKED` and a lease keep several from doing the same work.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import aio_pika
+import msgspec
+from aio_pika.abc import AbstractConnection, AbstractExchange, DeliveryMode
+
+from shared import cloudevents, crash, metrics, topology
+from shared.clock import utc_now
+from shared.cloudevents import CloudEvent
+from shared.context import child_of, correlation_id, new_traceparent
+from shared.database import Cause, Database, DatabaseUnavailable, Emitted, Transaction
+from shared.errors import describe
+from shared.ids import new_id
+from shared.logs import log
+from shared.messages import subject_of
+
+MESSAGE_EVENTS = 64
+MESSAGE_BYTES = 256 * 1024
+CONFIRM_SECONDS = 10.0
+WINDOW = 256
+"""How many messages may wait for their confirm at once."""
+CLAIM = 500
+
+
+class OutgoingMessage(msgspec.Struct, frozen=True):
+    """An AMQP message as the outbox keeps it: events of one type in one body."""
+
+    id: str
+    type: str
+    count: int
+    subjects: str
+    correlation_id: str | None
+    body: bytes
+
+
+class Outbox:
+    """Stores what transactions emit, and sees to it that it reaches the broker."""
+
+    def __init__(
+        self, service: str, database: Database, *, grace_s: float = 5, poll_s: float = 1, lease_s: float = 30
+    ) -> None:
+        self.service = service
+        self._database = database
+        self._grace = timedelta(seconds=grace_s)
+        self._poll_s = poll_s
+        self._lease_s = lease_s
+        self._exchange: AbstractExchange | None = None
+        self._window = asyncio.Semaphore(WINDOW)
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._confirmed: list[str] = []
+        self._deletable = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # On the link -----------------------------------------------------------------------------------------
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Take a fresh connection for publishing; what waits in the table goes out at once."""
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=False)
+        self._exchange = await topology.declare_events_exchange(channel, self.service)
+        self._wake.set()
+
+    async def tear_down(self) -> None:
+        """The connection is gone; from now on messages wait in the table."""
+        self._exchange = None
+
+    # In the transaction ----------------------------------------------------------------------------------
+
+    async def store(self, tx: Transaction) -> list[OutgoingMessage]:
+        """Write what the transaction emitted as outbox rows, events of one type together."""
+        messages = pack(self.service, tx.emitted, tx.causes)
+        available_at = tx.now + self._grace
+        await tx.execute_many(
+            "INSERT INTO outbox"
+            " (id, type, count, subjects, correlation_id, body, created_at, available_at, attempts)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0)",
+            [
+                (m.id, m.type, m.count, m.subjects, m.correlation_id, m.body.decode(), tx.now, available_at)
+                for m in messages
+            ],
+        )
+        return messages
+
+    def after_commit(self, stored: list[OutgoingMessage]) -> None:
+        """Publish what has just been committed, unless the broker is away: then the scheduler will."""
+        crash.here("outbox.after_commit")
+        if self._exchange is None:
+            return
+        task = asyncio.create_task(self._publish_and_forget(stored))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+
+    # In the background -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the scheduler and the deletion of what has been published."""
+        self._tasks = [
+            asyncio.create_task(self._schedule(), name="outbox scheduler"),
+            asyncio.create_task(self._delete(), name="outbox deletion"),
+        ]
+
+    async def flush(self, seconds: float) -> None:
+        """Wait until what is being published is confirmed and deleted, at most `seconds`."""
+        if self._publishing:
+            await asyncio.wait(self._publishing, timeout=seconds)
+        await self._delete_confirmed()
+
+    async def stop(self) -> None:
+        """Stop both background tasks; rows that are left wait for the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def backlog(self) -> tuple[int, float]:
+        """How many messages wait, and for how many seconds the oldest has waited."""
+        row = await self._database.read(lambda r: r.row("SELECT COUNT(*), MIN(created_at) FROM outbox"))
+        if row is None or row[1] is None:
+            return 0, 0.0
+        return int(row[0]), (utc_now().replace(tzinfo=None) - row[1]).total_seconds()
+
+    async def _publish_and_forget(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Publish in one pipeline; confirmed rows are deleted, the others stay for the scheduler."""
+        results = await asyncio.gather(*(self._publish(m) for m in messages), return_exceptions=True)
+        crash.here("outbox.after_publish")
+        for message, result in zip(messages, results, strict=True):
+            if isinstance(result, BaseException):
+                log.info(
+                    "outbox.publish_failed", type=message.type, message_id=message.id, **describe(result)
+                )
+            else:
+                metrics.EVENTS_PUBLISHED.labels(message.type).inc(message.count)
+                self._confirmed.append(message.id)
+        if self._confirmed:
+            self._deletable.set()
+
+    async def _publish(self, message: OutgoingMessage) -> None:
+        async with self._window:
+            if self._exchange is None:
+                raise ConnectionError("the broker is away")
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                # Not mandatory: whether anybody listens is not the publisher's business.
+                await self._exchange.publish(
+                    aio_pika.Message(
+                        message.body,
+                        message_id=message.id,
+                        type=message.type,
+                        app_id=f"{self.service}-svc",
+                        correlation_id=message.correlation_id,
+                        timestamp=utc_now(),
+                        content_type=cloudevents.CONTENT_TYPE,
+                        delivery_mode=DeliveryMode.PERSISTENT,
+                        headers={"x-count": message.count},
+                    ),
+                    routing_key=message.type,
+                    mandatory=False,
+                )
+
+    async def _delete(self) -> None:
+        while True:
+            await self._deletable.wait()
+            try:
+                await self._delete_confirmed()
+            except Exception as error:  # whatever stays is published again by the scheduler, and harmless
+                log.info("outbox.delete_failed", **describe(error))
+                await asyncio.sleep(1)
+
+    async def _delete_confirmed(self) -> None:
+        self._deletable.clear()
+        ids, self._confirmed = self._confirmed, []
+        if not ids:
+            return
+
+        async def forget(tx: Transaction) -> None:
+            await tx.execute("DELETE FROM outbox WHERE id IN %s", [sorted(ids)])
+
+        try:
+            await self._database.transaction(forget)
+        except Exception:
+            self._confirmed += ids
+            self._deletable.set()
+            raise
+
+    async def _schedule(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._poll_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            reconnected = self._wake.is_set()
+            self._wake.clear()
+            try:
+                while self._exchange is not None and await self._republish(reconnected):
+                    pass
+            except DatabaseUnavailable as error:
+                log.info("outbox.waits_for_database", **describe(error))
+            except Exception as error:  # the scheduler must outlive whatever one round of it meets
+                log.warning("outbox.scheduler_failed", **describe(error))
+
+    async def _republish(self, reconnected: bool) -> bool:
+        """Claim what is due, publish it; True if there may be more.
+
+        Just after the broker came back the grace time no longer matters: nobody else is publishing these.
+        """
+        messages = await self._database.transaction(lambda tx: self._claim(tx, early=reconnected))
+        if not messages:
+            return False
+        log.info("outbox.republishes", messages=len(messages))
+        await self._publish_and_forget(messages)
+        await self._delete_confirmed()
+        return len(messages) == CLAIM
+
+    async def _claim(self, tx: Transaction, *, early: bool) -> list[OutgoingMessage]:
+        # The database's clock decides, so that replicas on hosts that disagree about the time do not collide.
+        grace = self._grace.total_seconds() if early else 0.0
+        rows = await tx.rows(
+            "SELECT id, type, count, subjects, correlation_id, body FROM outbox"
+            " WHERE available_at <= UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND AND (attempts = 0 OR"
+            " available_at <= UTC_TIMESTAMP(6))"
+            " ORDER BY available_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+            (int(grace * 1_000_000), CLAIM),
+        )
+        if rows:
+            await tx.execute(
+                "UPDATE outbox SET attempts = attempts + 1,"
+                " available_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND WHERE id IN %s",
+                (int(self._lease_s * 1_000_000), [row[0] for row in rows]),
+            )
+        return [OutgoingMessage(*row[:5], body=row[5].encode()) for row in rows]
+
+
+def pack(service: str, emitted: Sequence[Emitted], causes: Sequence[Cause]) -> list[OutgoingMessage]:
+    """Group events into messages: one type a message, at most 64 events or 256 KiB, order kept within a type.
+
+    An event's cause is the received one with the same correlation id, or else the only one in hand.
+    """
+    by_correlation = {cause.correlation_id: cause for cause in causes}
+    groups: dict[str, list[tuple[str, str | None, bytes]]] = defaultdict(list)
+    time = utc_now()
+    for event, sequence in emitted:
+        subject = subject_of(event)
+        cause = by_correlation.get(subject) or (causes[0] if len(causes) == 1 else None)
+        correlation = (cause.correlation_id if cause else correlation_id()) or subject
+        name = type(event).wire_name
+        encoded = cloudevents.encode(
+            CloudEvent(
+                id=str(new_id()),
+                source=f"/{service}-svc",
+                type=name,
+                subject=subject,
+                time=time,
+                correlationid=correlation,
+                causationid=cause.id if cause else None,
+                sequence=sequence,
+                traceparent=child_of(cause.traceparent) if cause and cause.traceparent else new_traceparent(),
+                data=event,
+            )
+        )
+        groups[name].append((subject, correlation, encoded))
+    return [message for name, events in groups.items() for message in _messages(name, events)]
+
+
+def _messages(name: str, events: list[tuple[str, str | None, bytes]]) -> list[OutgoingMessage]:
+    messages: list[OutgoingMessage] = []
+    part: list[tuple[str, str | None, bytes]] = []
+    size = 0
+    for event in events:
+        if part and (len(part) == MESSAGE_EVENTS or size + len(event[2]) > MESSAGE_BYTES):
+            messages.append(_message(name, part))
+            part, size = [], 0
+        part.append(event)
+        size += len(event[2])
+    if part:
+        messages.append(_message(name, part))
+    return messages
+
+
+def _message(name: str, events: list[tuple[str, str | None, bytes]]) -> OutgoingMessage:
+    correlations: set[Any] = {correlation for _, correlation, _ in events}
+    return OutgoingMessage(
+        id=str(new_id()),
+        type=name,
+        count=len(events),
+        subjects=" ".join(subject for subject, _, _ in events),
+        # An AMQP message has one correlation id: only a message about one undertaking can bear it.
+        correlation_id=correlations.pop() if len(correlations) == 1 else None,
+        body=cloudevents.batch([encoded for _, _, encoded in events]),
+    )

@@ -1,0 +1,98 @@
+"""Settings from `SHOP_*` environment variables: typed, with defaults that are safe for a local run only."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[float, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every service process reads; a service adds its own fields in a subclass.
+
+    The field `rpc_timeout_s` is read from `SHOP_RPC_TIMEOUT_S`. Times are in seconds.
+    """
+
+    instance: Annotated[int, Meta(ge=1)] = 1
+    """Which replica this is: `order-svc#2` in the management UI and in the logs."""
+    bind_host: str = "127.0.0.1"
+    service_port: Port = 8009
+    """The process's own port: health, metrics, calls over HTTP."""
+    public_port: int | None = None
+    """A port shared by all replicas, for a service that the outside world talks to."""
+    amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    database_url: str | None = None
+    database_pool: Annotated[int, Meta(ge=2, le=200)] = 12
+    peers: str = ""
+    """Where services answer over HTTP: `item=http://127.0.0.1:8020-8028 order=http://order:8000`."""
+    rpc_timeout_s: Positive = 3.0
+    retry_delays_s: str = "5,30,300"
+    """The waits before a failed event is tried again; after the last one it is a dead letter."""
+    outbox_grace_s: Positive = 5.0
+    """How long a committed message may take to be published before the scheduler takes it over."""
+    outbox_poll_s: Positive = 1.0
+    outbox_lease_s: Positive = 30.0
+    linger_ms: Annotated[float, Meta(ge=0, le=100)] = 2.0
+    """How long a busy consumer waits for its list to fill up."""
+    database_patience_s: Positive = 600.0
+    """How long messages are held unacknowledged while the database is down."""
+    shutdown_s: Positive = 20.0
+    inbox_days: Positive = 14.0
+    breaker_threshold: Annotated[int, Meta(ge=1)] = 5
+    breaker_open_s: Positive = 5.0
+    log_level: str = "INFO"
+    log_format: str = "auto"
+    """`json`, `pretty`, or `auto`: pretty on a terminal."""
+    access_log: bool = False
+    crash_at: str = ""
+    """Kill this process with SIGKILL at the named point, once (for fault tests): see `shared/crash.py`."""
+    crash_marker: str = ""
+
+    @property
+    def retry_delays(self) -> tuple[float, ...]:
+        """`retry_delays_s` as seconds."""
+        return tuple(float(delay) for delay in self.retry_delays_s.split(",") if delay.strip())
+
+
+class WrongSettings(SystemExit):
+    """Settings that cannot be used; the message lists every one of them."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
+    """Read `kind` from the environment.
+
+    Raises `WrongSettings`, which names all the wrong variables at once with what is allowed, so that nobody
+    has to mend them one start at a time.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for field in msgspec.structs.fields(kind):
+        variable = f"SHOP_{field.name.upper()}"
+        if variable not in environment:
+            continue
+        try:
+            values[field.name] = msgspec.convert(environment[variable], field.type, strict=False)
+        except msgspec.ValidationError as error:
+            wrong.append(f"  {variable}={environment[variable]!r}: {error}")
+    try:
+        for delay in values.get("retry_delays_s", "1").split(","):
+            if float(delay) <= 0:
+                raise ValueError
+    except ValueError:
+        text = environment["SHOP_RETRY_DELAYS_S"]
+        wrong.append(f"  SHOP_RETRY_DELAYS_S={text!r}: Expected positive seconds, such as 5,30,300")
+    if values.get("log_format", "auto") not in ("json", "pretty", "auto"):
+        wrong.append(f"  SHOP_LOG_FORMAT={values['log_format']!r}: Expected `json`, `pretty` or `auto`")
+    if values.get("log_level", "INFO").upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        wrong.append(f"  SHOP_LOG_LEVEL={values['log_level']!r}: Expected DEBUG, INFO, WARNING or ERROR")
+    if wrong:
+        raise WrongSettings("These settings cannot be used:\n" + "\n".join(wrong))
+    return kind(**values)

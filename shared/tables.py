@@ -1,0 +1,42 @@
+"""The platform's own tables, the same in every service's database."""
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+
+class OutboxMessage(Model):
+    """A message that was committed but is not known to be with the broker yet; deleted once it is.
+
+    Holds only what waits, so that polling it costs the same on an old system as on a new one.
+    """
+
+    id = fields.CharField(max_length=36, primary_key=True)
+    type = fields.CharField(max_length=100)
+    count = fields.IntField(description="How many events the body holds")
+    subjects = fields.TextField(description="What the events are about, separated by spaces")
+    correlation_id = fields.CharField(max_length=100, null=True)
+    body = fields.TextField(description="A CloudEvents batch, as it goes on the wire")
+    created_at = fields.DatetimeField()
+    available_at = fields.DatetimeField(
+        description="From when on the scheduler may take it; pushed on by a claim"
+    )
+    attempts = fields.IntField(default=0)
+
+    class Meta:
+        table = "outbox"
+        indexes = (Index(fields=("available_at", "id")), Index(fields=("type",)))
+
+
+class InboxEntry(Model):
+    """An event that a consumer has taken in, so that its second arrival changes nothing."""
+
+    id = fields.BigIntField(primary_key=True)
+    consumer = fields.CharField(max_length=150)
+    event_id = fields.CharField(max_length=64)
+    received_at = fields.DatetimeField()
+
+    class Meta:
+        table = "inbox"
+        unique_together = (("consumer", "event_id"),)
+        indexes = (Index(fields=("received_at",)),)

@@ -1,0 +1,116 @@
+"""Exchanges and queues: what they are called, how they are declared, alike on RabbitMQ 3.10 and 4.x.
+
+<service>.events            topic exchange of a publisher; routing key = event name
+<consumer>.<event>          a consumer's queue, dead-lettering to <queue>.dead
+<service>.retry.<delay>     fanout exchange and queue; what lies there goes back to the queue it came from
+rpc / rpc.<service>         direct exchange and queue of calls
+"""
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
+
+from shared.messages import service_of
+
+RPC_EXCHANGE = "rpc"
+DELIVERY_LIMIT = 20
+"""How often a message may come back before the broker gives up on it: the guard against what kills a process."""
+
+_NEVER_LOST = {
+    "x-queue-type": "quorum",
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+
+
+def events_exchange(service: str) -> str:
+    """The exchange that a service publishes its events to."""
+    return f"{service}.events"
+
+
+def queue_name(consumer: str, event: str) -> str:
+    """The queue in which a consumer hears an event: `item.order.placed`."""
+    return f"{consumer}.{event}"
+
+
+def dead_name(queue: str) -> str:
+    """Where a queue's dead letters lie."""
+    return f"{queue}.dead"
+
+
+def retry_name(service: str, delay: float) -> str:
+    """The exchange and queue in which a service's failed events wait `delay` seconds."""
+    return f"{service}.retry.{_readable(delay)}"
+
+
+def rpc_queue(service: str) -> str:
+    """The queue of calls to a service."""
+    return f"rpc.{service}"
+
+
+async def declare_events_exchange(channel: AbstractChannel, service: str) -> AbstractExchange:
+    """The publisher's exchange; consumers declare it too, since nobody knows who starts first."""
+    return await channel.declare_exchange(events_exchange(service), ExchangeType.TOPIC, durable=True)
+
+
+async def declare_event_queue(channel: AbstractChannel, consumer: str, event: str) -> AbstractQueue:
+    """A consumer's queue for one event, bound to its publisher, with the queue of its dead letters."""
+    name = queue_name(consumer, event)
+    await channel.declare_queue(
+        dead_name(name),
+        durable=True,
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT},
+    )
+    queue = await channel.declare_queue(
+        name,
+        durable=True,
+        arguments={
+            **_NEVER_LOST,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": dead_name(name),
+        },
+    )
+    await queue.bind(await declare_events_exchange(channel, service_of(event)), routing_key=event)
+    return queue
+
+
+async def declare_retry_queue(channel: AbstractChannel, service: str, delay: float) -> AbstractExchange:
+    """A queue in which a message rests for `delay` seconds.
+
+    It is published to with the failing queue's name as routing key, which it keeps when its time is up: the
+    default exchange then brings it back to that queue alone. One queue a delay, since only the head expires.
+    """
+    name = retry_name(service, delay)
+    exchange = await channel.declare_exchange(name, ExchangeType.FANOUT, durable=True)
+    queue = await channel.declare_queue(
+        name,
+        durable=True,
+        arguments={
+            **_NEVER_LOST,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-message-ttl": int(delay * 1000),
+            "x-dead-letter-exchange": "",
+        },
+    )
+    await queue.bind(exchange)
+    return exchange
+
+
+async def declare_rpc_exchange(channel: AbstractChannel) -> AbstractExchange:
+    """The exchange of all calls."""
+    return await channel.declare_exchange(RPC_EXCHANGE, ExchangeType.DIRECT, durable=True)
+
+
+async def declare_rpc_queue(channel: AbstractChannel, service: str) -> AbstractQueue:
+    """The queue of calls to a service. It goes when its last consumer goes, so that calls to a service that
+    is down come back unroutable at once instead of running into their deadline."""
+    exchange = await declare_rpc_exchange(channel)
+    queue = await channel.declare_queue(rpc_queue(service), durable=True, auto_delete=True)
+    await queue.bind(exchange, routing_key=service)
+    return queue
+
+
+def _readable(delay: float) -> str:
+    if delay >= 60 and delay % 60 == 0:
+        return f"{int(delay // 60)}min"
+    return f"{delay:g}s" if delay >= 1 else f"{round(delay * 1000)}ms"
