@@ -114,9 +114,7 @@ class Link:
         for _, tear_down in self._set_up:
             try:
                 await tear_down()
-            except (
-                Exception
-            ) as error:  # what is torn down may be broken already; the rest must go all the same
+            except Exception as error:  # it may be broken already; the rest must go all the same
                 log.debug("broker.tear_down_failed", link=self.name, **describe(error))
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed:

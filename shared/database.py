@@ -1,12 +1,12 @@
 """Units of work on the service's own database: READ COMMITTED, UTC, retried whole, safe from cancellation.
 
-`Database.transaction(unit)` is the only way to change anything and `Database.read(unit)` the only way to look.
+`Database.transaction(unit)` is the only way to change anything, `Database.read(unit)` to look.
 Both hand the unit a connection that Tortoise's models use as well.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -27,9 +27,7 @@ T = TypeVar("T")
 
 DEADLOCK, LOCK_TIMEOUT, DUPLICATE = 1213, 1205, 1062
 # Too many connections, shutdown in progress, killed, cannot connect, gone away, lost during query.
-AWAY = frozenset(
-    {1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 2002, 2003, 2006, 2013, 2014}
-)
+AWAY = frozenset({1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2014})
 
 UNIT_ATTEMPTS = 5
 UNIT_SECONDS = 60.0
@@ -213,7 +211,7 @@ class Database:
         return result
 
     @asynccontextmanager
-    async def _connection(self) -> Any:
+    async def _connection(self) -> AsyncIterator[Any]:
         """A connection that the models use too, for as long as the block runs."""
         if self._client is None:
             raise DatabaseUnavailable("the database is closed")
@@ -258,7 +256,7 @@ class Database:
 
 
 def orm_config(url: str, apps: dict[str, tuple[list[str], str | None]], *, pool: int = 4) -> dict[str, Any]:
-    """Tortoise's configuration: one connection to `url`, and apps as `{label: (model modules, migrations)}`."""
+    """Tortoise's configuration: one connection, and apps as `{label: (model modules, migrations)}`."""
     parts = urlsplit(url)
     if parts.scheme != "mysql" or not parts.hostname or len(parts.path) < 2:
         raise ValueError(f"a database URL looks like mysql://user:password@host:port/name, not {url!r}")

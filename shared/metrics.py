@@ -8,16 +8,10 @@ EVENT_LIST_SECONDS = Histogram("shop_event_list_seconds", "Time to handle one li
 EVENT_LIST_SIZE = Histogram(
     "shop_event_list_size", "Events in one list", ["event"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
-EVENT_LAG_SECONDS = Histogram(
-    "shop_event_lag_seconds", "From an event's time to its being handled", ["event"]
-)
+EVENT_LAG_SECONDS = Histogram("shop_event_lag_seconds", "From an event's time to its handling", ["event"])
 CALLS_ANSWERED = Counter("shop_calls_answered", "Calls answered, by status", ["call", "status"])
-CALL_SECONDS = Histogram(
-    "shop_call_seconds", "Time from asking to the answer, as the caller sees it", ["call"]
-)
-CALLS_OVER_HTTP = Counter(
-    "shop_calls_over_http", "Calls that went over HTTP for want of the broker", ["call"]
-)
+CALL_SECONDS = Histogram("shop_call_seconds", "Time from asking to the answer, as callers see it", ["call"])
+CALLS_OVER_HTTP = Counter("shop_calls_over_http", "Calls made over HTTP for want of a broker", ["call"])
 DEAD_LETTERS = Counter("shop_dead_letters", "Events given up on", ["queue"])
 OUTBOX_PENDING = Gauge("shop_outbox_pending", "Messages in the outbox")
 OUTBOX_OLDEST_SECONDS = Gauge("shop_outbox_oldest_seconds", "Age of the oldest message in the outbox")

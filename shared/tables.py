@@ -18,9 +18,7 @@ class OutboxMessage(Model):
     correlation_id = fields.CharField(max_length=100, null=True)
     body = fields.TextField(description="A CloudEvents batch, as it goes on the wire")
     created_at = fields.DatetimeField()
-    available_at = fields.DatetimeField(
-        description="From when on the scheduler may take it; pushed on by a claim"
-    )
+    available_at = fields.DatetimeField(description="From when on a scheduler may claim it")
     attempts = fields.IntField(default=0)
 
     class Meta:

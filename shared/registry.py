@@ -1,0 +1,126 @@
+"""What a service is made of, as data: the calls it answers, the events it hears, the jobs it runs.
+
+Handlers are plain functions. Their first parameter is the message (or a list of messages); the others are
+given to them by their annotation: `Transaction`, `Reader`, `Database`, `Rpc`, or the service's settings.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, get_type_hints
+
+import msgspec
+
+from shared.database import Database, Reader, Transaction
+from shared.messages import Call, View, reply_type
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A call and the function that answers it; with `batch` above 1 it answers lists of calls."""
+
+    call: type[Call[Any]]
+    handler: Handler
+    batch: int
+    reply: Any
+
+
+class Hearing(msgspec.Struct, frozen=True):
+    """An event, as its consumer views it, and the function that handles it (or lists of it)."""
+
+    view: type[View]
+    handler: Handler
+    batch: int
+    once: bool
+
+
+class Tap(msgspec.Struct, frozen=True):
+    """An event that every process hears for itself, while it runs, with no promise of delivery."""
+
+    view: type[View]
+    handler: Callable[[Any], None]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """Something done again and again, on every replica; it must be safe with several at once."""
+
+    name: str
+    seconds: float
+    handler: Handler
+
+
+def answer(call: type[Call[Any]], handler: Handler, *, batch: int = 1) -> Answer:
+    """Answer `call` with `handler`.
+
+    With `batch`, the handler takes a list of calls and returns as many replies (or `Problem`s) in the same
+    order; calls that arrive together then share one transaction.
+    """
+    _check(handler)
+    return Answer(call, handler, batch, reply_type(call))
+
+
+def hear(view: type[View], handler: Handler, *, batch: int = 1, once: bool = False) -> Hearing:
+    """Handle the event that `view` is a view of, in one transaction that commits before the acknowledgement.
+
+    With `batch`, the handler takes a list. `once` keeps the ids of events taken in (the inbox), for handlers
+    that have no business key which makes a second arrival harmless.
+    """
+    _check(handler)
+    return Hearing(view, handler, batch, once)
+
+
+def tap(view: type[View], handler: Callable[[Any], None]) -> Tap:
+    """Listen in on an event in this process alone; for waiting, never for changing anything."""
+    return Tap(view, handler)
+
+
+def every(seconds: float, handler: Handler, *, name: str | None = None) -> Job:
+    """Run `handler` again and again, `seconds` after its last end."""
+    _check(handler, messages=0)
+    return Job(name or handler.__name__, seconds, handler)
+
+
+class Wiring:
+    """Gives handlers what they ask for by annotation."""
+
+    def __init__(self, provided: dict[type, Any]) -> None:
+        self._provided = provided
+
+    def wants(self, handler: Handler, kind: type) -> bool:
+        """Whether a parameter of `handler` is annotated with `kind`."""
+        return kind in _wishes(handler, messages=1).values() or kind in _wishes(handler, messages=0).values()
+
+    def bind(self, handler: Handler, *, messages: int = 1) -> Callable[..., Awaitable[Any]]:
+        """`handler` with everything given but its messages and its unit of work, which comes as keyword `unit`."""
+        wishes = _wishes(handler, messages=messages)
+        unit_parameter = next((n for n, kind in wishes.items() if kind in (Transaction, Reader)), None)
+        given: dict[str, Any] = {}
+        for name, kind in wishes.items():
+            if name == unit_parameter:
+                continue
+            if kind not in self._provided:
+                raise TypeError(
+                    f"{handler.__name__} asks for {name}: {kind}, which this service does not have"
+                )
+            given[name] = self._provided[kind]
+
+        def call(*arguments: Any, unit: Reader | None = None) -> Awaitable[Any]:
+            if unit_parameter is None:
+                return handler(*arguments, **given)
+            return handler(*arguments, **given, **{unit_parameter: unit})
+
+        return call
+
+
+def _wishes(handler: Handler, *, messages: int) -> dict[str, Any]:
+    hints = get_type_hints(handler)
+    names = list(inspect.signature(handler).parameters)[messages:]
+    return {name: hints.get(name, Any) for name in names}
+
+
+def _check(handler: Handler, *, messages: int = 1) -> None:
+    if not inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{handler.__name__} must be an async function")
+    kinds = list(_wishes(handler, messages=messages).values())
+    if sum(kind in (Transaction, Reader, Database) for kind in kinds) > 1:
+        raise TypeError(f"{handler.__name__} may ask for one of Transaction, Reader and Database")
