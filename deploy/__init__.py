@@ -1,0 +1,1 @@
+"""How Sagamart is run: its services' declaration, local runs, containers."""

@@ -1,0 +1,75 @@
+"""Creates each service's database and its user, and the read-only user `verify`: `python -m deploy.databases`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pymysql
+
+from deploy.services import Service, load_services
+
+VERIFY_USER = "verify"
+"""Reads every service's database and can change nothing."""
+
+
+def connect(url: str, *, timeout_s: float = 5.0) -> "pymysql.connections.Connection[Any]":
+    """A connection by URL (`mysql://user:password@host:port/database`), autocommit on."""
+    parts = urlsplit(url)
+    return pymysql.connect(
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or 3306,
+        user=unquote(parts.username or "root"),
+        password=unquote(parts.password or ""),
+        database=unquote(parts.path.lstrip("/")) or None,
+        charset="utf8mb4",
+        autocommit=True,
+        connect_timeout=max(1, round(timeout_s)),
+        read_timeout=60,
+        write_timeout=60,
+    )
+
+
+def create_databases(admin_url: str, services: Sequence[Service]) -> None:
+    """Make what is missing, correct what differs; a second run changes nothing.
+
+    A user's password is its name: a default for local runs. Every service user may do everything in its own
+    database and nothing elsewhere, so that no service can lean on another's tables.
+    """
+    owned = [service.database for service in services if service.database]
+    with connect(admin_url) as connection, connection.cursor() as cursor:
+        _user(cursor, VERIFY_USER)
+        for name in owned:
+            cursor.execute(
+                f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+            )
+            _user(cursor, name)
+            # An underscore is a wildcard in a grant: unescaped, `a_svc` would open `abc_svc`'s neighbours as well.
+            pattern = name.replace("_", r"\_")
+            cursor.execute(f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO '{name}'@'%'")
+            cursor.execute(f"GRANT SELECT ON `{pattern}`.* TO '{VERIFY_USER}'@'%'")
+
+
+def _user(cursor: "pymysql.cursors.Cursor", name: str) -> None:
+    """ALTER after CREATE: a user left from elsewhere gets the password that the services are given."""
+    cursor.execute(f"CREATE USER IF NOT EXISTS '{name}'@'%' IDENTIFIED BY '{name}'")
+    cursor.execute(f"ALTER USER '{name}'@'%' IDENTIFIED BY '{name}'")
+
+
+def main() -> int:
+    """Entry point of the one-shot migrate job; reads SHOP_DATABASE_ADMIN_URL."""
+    url = os.environ.get("SHOP_DATABASE_ADMIN_URL")
+    if not url:
+        print(
+            "SHOP_DATABASE_ADMIN_URL is not set: the URL of a user who may create databases", file=sys.stderr
+        )
+        return 2
+    services = load_services()
+    create_databases(url, services)
+    print("databases ready:", ", ".join(service.database for service in services if service.database))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Where everything of a local run is: ports, URLs and folders, all derived from two settings."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from deploy.databases import VERIFY_USER
+from deploy.local.errors import FleetError
+from deploy.services import MAX_REPLICAS, ROOT, DeclarationError, Service, load_services
+
+HOST = "127.0.0.1"
+BROKER_USER = "shop"
+ADMIN_PASSWORD = "sagamart"  # noqa: S105 - of a database that listens on loopback alone
+
+_AMQP, _MANAGEMENT, _EPMD, _DISTRIBUTION, _DATABASE = 70, 71, 72, 73, 74
+_CONTROL, _NOTICES = 77, 78
+_TOOLS = range(80, 90)
+_SOCKET_PATH_MAX = 100  # a Unix socket's path ends at 107 characters (103 on macOS)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One local run. `private_*` says whether we run that server or use the one that the environment names."""
+
+    base: int
+    run_dir: Path
+    services: tuple[Service, ...]
+    private_broker: bool
+    private_database: bool
+    amqp_url: str
+    management_url: str | None
+    admin_url: str
+    verify_url: str
+    gateway_url: str
+
+    @property
+    def amqp_port(self) -> int:
+        """AMQP of the private broker."""
+        return self.base + _AMQP
+
+    @property
+    def management_port(self) -> int:
+        """Management UI and HTTP API of the private broker."""
+        return self.base + _MANAGEMENT
+
+    @property
+    def epmd_port(self) -> int:
+        """The Erlang port mapper of the private broker alone, never the machine's own on 4369."""
+        return self.base + _EPMD
+
+    @property
+    def distribution_port(self) -> int:
+        """Erlang distribution of the private broker."""
+        return self.base + _DISTRIBUTION
+
+    @property
+    def tool_ports(self) -> range:
+        """Where the broker's command-line tools may listen while they run."""
+        return range(self.base + _TOOLS.start, self.base + _TOOLS.stop)
+
+    @property
+    def database_port(self) -> int:
+        """SQL of the private database."""
+        return self.base + _DATABASE
+
+    @property
+    def control_port(self) -> int:
+        """Where the supervisor takes commands."""
+        return self.base + _CONTROL
+
+    @property
+    def notices_port(self) -> int:
+        """Where the supervisor publishes what happens to processes."""
+        return self.base + _NOTICES
+
+    @property
+    def database_socket(self) -> Path:
+        """The database's Unix socket, in the system's temporary folder where the run folder lies too deep."""
+        inside = self.run_dir / "database" / "database.sock"
+        if len(os.fsencode(inside)) <= _SOCKET_PATH_MAX:
+            return inside
+        key = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"sagamart-{key}.sock"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs, one file a process."""
+        return self.run_dir / "logs"
+
+    def service(self, name: str) -> Service:
+        """The declared service of that name; raises FleetError and lists the names otherwise."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        names = ", ".join(service.name for service in self.services)
+        raise FleetError(f"there is no service {name!r}; the services are: {names}")
+
+    def database_url(self, service: Service) -> str | None:
+        """The service's own database with its own user."""
+        if service.database is None:
+            return None
+        return _as_user(self.admin_url, service.database, service.database)
+
+    @property
+    def peers(self) -> str:
+        """Where every service answers calls, all possible replicas of each: `order=http://127.0.0.1:8040-8048 ...`."""
+        return " ".join(
+            f"{service.name}=http://{HOST}:{service.port(self.base, 1)}-{service.port(self.base, MAX_REPLICAS)}"
+            for service in self.services
+            if not service.public
+        )
+
+
+def layout(environ: Mapping[str, str] | None = None) -> Layout:
+    """The local run that the environment describes.
+
+    SHOP_PORT_BASE (8000): the public port; all others lie within the hundred from there on.
+    SHOP_RUN_DIR (.run): data, logs and state. SHOP_AMQP_URL, SHOP_MANAGEMENT_URL, SHOP_DATABASE_ADMIN_URL: servers
+    to use instead of private ones. Raises FleetError when one of them is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    base = _port_base(environ)
+    run_dir = Path(os.path.abspath(ROOT / Path(environ.get("SHOP_RUN_DIR") or ".run").expanduser()))
+    try:
+        services = tuple(load_services(environ))
+    except DeclarationError as error:
+        raise FleetError(str(error)) from error
+    amqp_url = environ.get("SHOP_AMQP_URL")
+    admin_url = environ.get("SHOP_DATABASE_ADMIN_URL")
+    management_url = environ.get("SHOP_MANAGEMENT_URL") or (
+        None if amqp_url else f"http://{BROKER_USER}:{BROKER_USER}@{HOST}:{base + _MANAGEMENT}"
+    )
+    used_admin_url = admin_url or f"mysql://root:{ADMIN_PASSWORD}@{HOST}:{base + _DATABASE}/"
+    return Layout(
+        base=base,
+        run_dir=run_dir,
+        services=services,
+        private_broker=not amqp_url,
+        private_database=not admin_url,
+        amqp_url=amqp_url or f"amqp://{BROKER_USER}:{BROKER_USER}@{HOST}:{base + _AMQP}/",
+        management_url=management_url,
+        admin_url=used_admin_url,
+        verify_url=environ.get("SHOP_VERIFY_URL") or _as_user(used_admin_url, VERIFY_USER, ""),
+        gateway_url=environ.get("SHOP_GATEWAY_URL") or f"http://{HOST}:{base}",
+    )
+
+
+def _port_base(environ: Mapping[str, str]) -> int:
+    text = environ.get("SHOP_PORT_BASE") or "8000"
+    if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 65436:
+        raise FleetError(f"SHOP_PORT_BASE must be a number from 1024 to 65436, not {text!r}")
+    return int(text)
+
+
+def _as_user(url: str, user: str, database: str) -> str:
+    """The same server for a user whose password is its name."""
+    parts = urlsplit(url)
+    host = parts.hostname or HOST
+    host = f"[{host}]" if ":" in host else host
+    return urlunsplit(("mysql", f"{user}:{user}@{host}:{parts.port or 3306}", f"/{database}", "", ""))

@@ -1,0 +1,28 @@
+"""One command at a time changes a run folder."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deploy.local.errors import FleetError
+from deploy.local.layout import Layout
+
+
+@contextmanager
+def exclusive(at: Layout) -> Iterator[None]:
+    """Wait for the other command, saying so. The kernel frees the lock of a command that was killed."""
+    try:
+        at.run_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(at.run_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FleetError(f"{at.run_dir} cannot be written: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another command that works in {at.run_dir}", flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

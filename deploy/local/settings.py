@@ -1,0 +1,96 @@
+"""The settings a local run was started with, and the environment each process gets from them."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from deploy.local.errors import FleetError
+from deploy.local.layout import Layout
+from deploy.local.program import Program
+from deploy.services import Service
+
+_OURS = (
+    "SHOP_DATABASE_ADMIN_URL",
+    "SHOP_DATABASE_URL",
+    "SHOP_VERIFY_URL",
+    "SHOP_SERVICES_FILE",
+    "SHOP_RUN_DIR",
+)
+"""Not for services: none may hold the administrator's password, and each is told its own database alone."""
+
+
+def chosen(environ: Mapping[str, str]) -> dict[str, str]:
+    """The caller's own settings that every service gets (`SHOP_ORDER_DEADLINE_S=3 ./just up`)."""
+    return {name: value for name, value in environ.items() if name.startswith("SHOP_") and name not in _OURS}
+
+
+def remember(at: Layout, settings: Mapping[str, str]) -> None:
+    """Keep them for later commands: a restart from another terminal must not change them."""
+    record = {"port_base": at.base, "settings": dict(settings)}
+    path = at.run_dir / "settings.json"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(record, file, indent=2)
+
+
+def recall(at: Layout) -> dict[str, str]:
+    """What the run was started with; empty before the first start."""
+    return dict(_record(at).get("settings", {}))
+
+
+def refuse_other_base(at: Layout) -> None:
+    """One run folder, one block of ports: with the wrong one every command would talk to nobody, or to a stranger."""
+    base = _record(at).get("port_base", at.base)
+    if base != at.base:
+        raise FleetError(
+            f"what runs in {at.run_dir} was started with SHOP_PORT_BASE={base}: set that here too, "
+            "or choose another folder with SHOP_RUN_DIR"
+        )
+
+
+def plain(environ: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without settings of ours and without what would reach into RabbitMQ's scripts."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(("SHOP_", "RABBITMQ_", "ERL_")) and name != "NOTIFY_SOCKET"
+    }
+
+
+def service_environment(at: Layout, service: Service, settings: Mapping[str, str]) -> dict[str, str]:
+    """What every process of a service is told: where it finds the others, and its own database if it has one."""
+    environment = {"SHOP_LOG_FORMAT": "json", **settings}
+    environment |= {
+        "SHOP_PORT_BASE": str(at.base),
+        "SHOP_AMQP_URL": at.amqp_url,
+        "SHOP_PEERS": at.peers,
+    }
+    if at.management_url:
+        environment["SHOP_MANAGEMENT_URL"] = at.management_url
+    database_url = at.database_url(service)
+    if database_url:
+        environment["SHOP_DATABASE_URL"] = database_url
+    return environment
+
+
+def replica_program(
+    at: Layout, service: Service, replica: int, python: str, settings: Mapping[str, str]
+) -> Program:
+    """One process of a service: the environment common to all of them and what is its own."""
+    environment = service_environment(at, service, settings)
+    environment |= {
+        "SHOP_SERVICE_PORT": str(service.port(at.base, replica)),
+        "SHOP_INSTANCE": str(replica),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if service.public:
+        environment["SHOP_PUBLIC_PORT"] = str(at.base)
+    return Program(f"{service.name}-{replica}", (python, "-m", service.module), environment)
+
+
+def _record(at: Layout) -> dict[str, Any]:
+    try:
+        return json.loads((at.run_dir / "settings.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
