@@ -1,0 +1,1 @@
+"""Point accounts and their ledger, and the payments of orders."""

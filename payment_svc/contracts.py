@@ -1,0 +1,106 @@
+"""What the payment service publishes and answers."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from shared.messages import Call, Event
+
+UserNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+LedgerNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
+LedgerKind = Literal["opening", "charge", "capture", "refund"]
+
+
+class PaymentCaptured(Event, name="payment.captured", subject="order_id"):
+    """The order's amount was taken from its buyer."""
+
+    order_id: UUID
+    payment_id: UUID
+    amount: int
+
+
+class PaymentDeclined(Event, name="payment.declined", subject="order_id"):
+    """Nothing was taken; `reason` is `insufficient_points` (details: asked, balance), `card_declined`, or
+    `timeout` where the order had given up before it was heard of."""
+
+    order_id: UUID
+    payment_id: UUID
+    reason: str
+    details: dict[str, Any]
+
+
+class PaymentRefunded(Event, name="payment.refunded", subject="order_id"):
+    """Whatever this payment took has been given back; sent as well where it had taken nothing."""
+
+    order_id: UUID
+    payment_id: UUID
+
+
+class Balance(Struct, frozen=True, kw_only=True):
+    """The points of an account."""
+
+    balance: int
+
+
+class Charged(Struct, frozen=True, kw_only=True):
+    """A charge that was made: `balance` is the balance right after it."""
+
+    balance: int
+    amount: int
+
+
+class LedgerEntry(Struct, frozen=True, kw_only=True):
+    """One change of an account: by how much, the balance after it, and why."""
+
+    id: int
+    at: datetime
+    kind: LedgerKind
+    delta: int
+    balance: int
+    order_id: UUID | None
+    payment_id: UUID | None
+
+
+class LedgerPage(Struct, frozen=True, kw_only=True):
+    """A page of an account's ledger, newest first; `next` continues after its last entry."""
+
+    items: list[LedgerEntry]
+    next: int | None
+
+
+class OpenAccount(Call[Balance], name="payment.open_account", idempotent=True):
+    """Open a user's point account. Idempotent by `user_id`; an open account answers its balance.
+
+    Raises `Conflict` when the user's registration has failed meanwhile: the account stays closed for good.
+    """
+
+    user_id: UserNumber
+
+
+class GetBalance(Call[Balance], name="payment.balance", idempotent=True):
+    """The points that a user has now. Raises `NotFound`."""
+
+    user_id: UserNumber
+
+
+class Charge(Call[Charged], name="payment.charge", idempotent=True):
+    """Add points to an account. Idempotent by the user's `idempotency_key`: the first answer comes again.
+
+    Raises `RuleBroken` for an amount or a balance outside the limits and for a key that was used with another
+    amount, `NotFound` where there is no account.
+    """
+
+    user_id: UserNumber
+    amount: int
+    idempotency_key: IdempotencyKey
+
+
+class GetHistory(Call[LedgerPage], name="payment.history", idempotent=True):
+    """An account's ledger, newest first, after (that is, older than) the entry `after`. Raises `NotFound`."""
+
+    user_id: UserNumber
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    after: LedgerNumber | None = None

@@ -1,0 +1,1 @@
+"""Accounts: signing up, signing in, tokens and the keys they are signed with."""
