@@ -1,0 +1,1 @@
+"""Coupon policies, issuing and price calculation; a participant of the order saga."""

@@ -1,0 +1,1 @@
+"""The catalogue and its stock; a participant of the order saga."""

@@ -1,0 +1,161 @@
+"""What the item service publishes and answers."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from shared.messages import Call, Event
+
+ItemNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Price = Annotated[int, Meta(ge=0, le=10**12)]
+StockQuantity = Annotated[int, Meta(ge=0, le=10**9)]
+StockDelta = Annotated[int, Meta(ge=-(10**9), le=10**9)]
+Reason = Annotated[str, Meta(min_length=1, max_length=200)]
+StockCause = Literal["initial", "order", "release", "adjustment"]
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """An item as the catalogue shows it.
+
+    `version` rises with changes to the item itself (name, size, price), not with the stock that orders move.
+    """
+
+    id: int
+    name: str
+    size: str
+    price: int
+    available_quantity: int
+    version: int
+
+
+class ItemPage(Struct, frozen=True, kw_only=True):
+    """A page of items by rising id; `next` is the `after` of the page that follows, or null."""
+
+    items: list[Item]
+    next: int | None = None
+
+
+class ItemCreated(Struct, frozen=True, kw_only=True):
+    """The id that a new item was given."""
+
+    id: int
+
+
+class StockChange(Struct, frozen=True, kw_only=True):
+    """One change of an item's stock: what caused it, and what was left after it."""
+
+    id: int
+    delta: int
+    balance: int
+    cause: StockCause
+    order_id: UUID | None
+    reason: str | None
+    at: datetime
+
+
+class StockHistoryPage(Struct, frozen=True, kw_only=True):
+    """A page of stock changes, newest first; `next` continues after its last one."""
+
+    items: list[StockChange]
+    next: int | None = None
+
+
+class StockReserved(Event, name="item.stock_reserved", subject="order_id"):
+    """The order's whole stock was taken for it."""
+
+    order_id: UUID
+
+
+class StockRejected(Event, name="item.stock_rejected", subject="order_id"):
+    """Nothing was taken for the order; `reason` is out_of_stock, price_changed, item_unknown or released."""
+
+    order_id: UUID
+    reason: str
+    details: dict[str, Any]
+
+
+class StockReleased(Event, name="item.stock_released", subject="order_id"):
+    """Whatever was held for the order is back on the shelf; also said when there was nothing."""
+
+    order_id: UUID
+
+
+class CreateItem(Call[ItemCreated], name="item.create", idempotent=True):
+    """Put an item into the catalogue. Idempotent by `request_id`.
+
+    `Conflict` when the name and size are taken, `RuleBroken` for a name of nothing but spaces.
+    """
+
+    request_id: UUID
+    name: Name
+    size: Name = "-"
+    price: Price
+    stock_quantity: StockQuantity = 0
+
+
+class GetItem(Call[Item], name="item.get", idempotent=True):
+    """One item; `NotFound` when there is none, or no longer."""
+
+    id: ItemNumber
+
+
+class GetItems(Call[ItemPage], name="item.get_many", idempotent=True):
+    """Those of some items that exist, by rising id."""
+
+    ids: Annotated[list[ItemNumber], Meta(max_length=2000)]
+
+
+class ListItems(Call[ItemPage], name="item.list", idempotent=True):
+    """A page of the catalogue; `q` is a part of the name, in capitals or not."""
+
+    q: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+
+
+class ChangeItem(Call[Item], name="item.change", idempotent=True):
+    """Change what is given of an item, if it still has `expected_version`.
+
+    Idempotent by `request_id`. `NotFound`, `Stale` for another version, `Conflict` for a taken name and size.
+    """
+
+    request_id: UUID
+    id: ItemNumber
+    expected_version: int
+    name: Name | None = None
+    size: Name | None = None
+    price: Price | None = None
+
+
+class DeleteItem(Call[None], name="item.delete", idempotent=True):
+    """Take an item out of the catalogue, if it still has `expected_version`; orders keep what they hold of it.
+
+    Idempotent by `request_id`. `NotFound`, or `Stale` for another version.
+    """
+
+    request_id: UUID
+    id: ItemNumber
+    expected_version: int
+
+
+class AdjustStock(Call[Item], name="item.adjust_stock", idempotent=True):
+    """Add to an item's stock, or take from it, for a reason that the history keeps.
+
+    Idempotent by `request_id`. `NotFound`; `RuleBroken` below zero, above the limit, or for a delta of 0.
+    """
+
+    request_id: UUID
+    id: ItemNumber
+    delta: StockDelta
+    reason: Reason
+
+
+class StockHistory(Call[StockHistoryPage], name="item.stock_history", idempotent=True):
+    """Every change of an item's stock, newest first; `NotFound` for an item that never was."""
+
+    id: ItemNumber
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    after: ItemNumber | None = None
