@@ -21,7 +21,8 @@ Limit = Annotated[int, Meta(ge=1, le=200)]
 class CouponPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A kind of coupon: what it takes off and on which terms. What is absent does not apply to it.
 
-    `quantity` is how many there are in all, `issued` how many are out; `per_user_limit` how many one user may take.
+    `quantity` is how many there are in all, `issued` how many are out, `per_user_limit` how many one user may
+    have.
     """
 
     id: int
@@ -121,10 +122,10 @@ class CreatePolicy(Call[PolicyCreated], name="coupon.create_policy", idempotent=
     request_id: UUID
     name: Name
     kind: CouponKind
-    discount_amount: Amount | None = None
-    discount_percent: Percent | None = None
     valid_from: Moment
     valid_until: Moment
+    discount_amount: Amount | None = None
+    discount_percent: Percent | None = None
     quantity: Annotated[int, Meta(ge=1, le=10**9)] | None = None
     per_user_limit: Annotated[int, Meta(ge=1, le=10**6)] | None = None
     floor_price: FloorPrice | None = None
@@ -149,10 +150,10 @@ class IssueCoupon(Call[HeldCoupon], name="coupon.issue", idempotent=True):
 
 
 class GrantCoupons(Call[Granted], name="coupon.grant", idempotent=True):
-    """Give one coupon of a policy to each of some users: to all of them or to none. Idempotent by `request_id`.
+    """Give one coupon of a policy to each of some users: to all of them or to none.
 
-    `NotFound`; `Conflict` when too few are left or a user's limit is reached; `RuleBroken` when the policy has
-    ended or a user is named twice.
+    Idempotent by `request_id`. `NotFound`; `Conflict` when too few are left or a user's limit is reached;
+    `RuleBroken` when the policy has ended or a user is named twice.
     """
 
     request_id: UUID
@@ -171,8 +172,8 @@ class ListHeld(Call[HeldPage], name="coupon.held", idempotent=True):
 class GetAppliedAmount(Call[AppliedAmount], name="coupon.applied_amount", idempotent=True):
     """Today's price of one piece with a buyer's coupons, exactly as an order would have it judged.
 
-    `NotFound` for an unknown item, or a coupon that is not the buyer's; `RuleBroken` for coupons that cannot be
-    used, or not together; `Unavailable` while the item service is away.
+    `NotFound` for an unknown item, or a coupon that is not the buyer's; `RuleBroken` for coupons that cannot
+    be used, or not together; `Unavailable` while the item service is away.
     """
 
     item_id: Number

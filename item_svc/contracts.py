@@ -91,8 +91,8 @@ class CreateItem(Call[ItemCreated], name="item.create", idempotent=True):
 
     request_id: UUID
     name: Name
-    size: Name = "-"
     price: Price
+    size: Name = "-"
     stock_quantity: StockQuantity = 0
 
 
@@ -131,7 +131,7 @@ class ChangeItem(Call[Item], name="item.change", idempotent=True):
 
 
 class DeleteItem(Call[None], name="item.delete", idempotent=True):
-    """Take an item out of the catalogue, if it still has `expected_version`; orders keep what they hold of it.
+    """Take an item out of the catalogue, if it still has `expected_version`; orders keep what they hold.
 
     Idempotent by `request_id`. `NotFound`, or `Stale` for another version.
     """
