@@ -84,6 +84,8 @@ class Consumer:
         self.event = hearing.view.wire_name
         self.queue_name = topology.queue_name(service, self.event)
         self.paused = False
+        self.give_back: Callable[[], None] = lambda: None
+        """Breaks the connection, so that what is held unacknowledged comes again."""
         self._service = service
         self._process = process
         self._hearing = hearing
@@ -158,8 +160,10 @@ class Consumer:
                 continue
             try:
                 await self._settle(deliveries)
-            except Exception as error:  # the channel broke under it: unacknowledged, so it comes again
-                log.info("consumer.list_lost", queue=self.queue_name, **describe(error))
+            except Exception as error:  # neither handled nor put off: unacknowledged, so it must come again
+                log.info("consumer.given_back", queue=self.queue_name, **describe(error))
+                self.give_back()
+                return
 
     async def _collect(self) -> list[Delivery]:
         """What has arrived, up to a full list. Lingers only when the last list was full enough to show load."""

@@ -1,0 +1,123 @@
+"""Migrations: `python -m shared.migrate order_svc` applies them, `python -m shared.migrate make order_svc` writes them.
+
+MySQL cannot undo DDL, so one process at a time migrates a database, under a named lock. With `SHOP_SEED=1`
+the service's `seeds.seed` runs afterwards, in one transaction.
+"""
+
+import argparse
+import asyncio
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiomysql
+from tortoise import Tortoise
+from tortoise.cli.cli import tortoise_cli_context
+from tortoise.migrations.api.migrate import migrate
+from tortoise.migrations.autodetector import MigrationAutodetector
+
+from shared import logs
+from shared.database import Database, orm_config
+from shared.logs import log
+from shared.outbox import Outbox
+from shared.service import Service
+from shared.settings import load
+
+LOCK_SECONDS = 120
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m shared.migrate", description=__doc__)
+    parser.add_argument("words", nargs="+", metavar="[make] PACKAGE", help="such as order_svc")
+    words = parser.parse_args().words
+    logs.configure(
+        "migrate", os.environ.get("SHOP_LOG_LEVEL", "INFO"), os.environ.get("SHOP_LOG_FORMAT", "auto")
+    )
+    if words[0] == "make":
+        for package in words[1:]:
+            asyncio.run(make(package))
+        return
+    for package in words:
+        asyncio.run(apply(package))
+
+
+async def apply(package: str) -> None:
+    """Bring the database of one service up to date, and seed it if asked to."""
+    service = _service(package)
+    url = load(service.settings).database_url
+    if not url:
+        raise SystemExit(f"SHOP_DATABASE_URL is missing: whose database is {package} to migrate?")
+    config = orm_config(url, _apps(package, service))
+    credentials = config["connections"]["default"]["credentials"]
+    lock = await aiomysql.connect(
+        host=credentials["host"],
+        port=credentials["port"],
+        user=credentials["user"],
+        password=credentials["password"],
+        db=credentials["database"],
+    )
+    try:
+        async with lock.cursor() as cursor:
+            await cursor.execute("SELECT GET_LOCK(%s, %s)", (f"migrate.{package}", LOCK_SECONDS))
+            if (await cursor.fetchone()) != (1,):
+                raise SystemExit(f"another process has been migrating {package} for {LOCK_SECONDS} s")
+        try:
+            await migrate(config=config)
+        finally:
+            await Tortoise.close_connections()
+        if os.environ.get("SHOP_SEED") == "1":
+            await _seed(package, service, url)
+    finally:
+        lock.close()
+    log.info("migrate.done", package=package)
+
+
+async def make(package: str) -> None:
+    """Write a migration for what has changed in the models since the last one; needs no database."""
+    service = _service(package)
+    for label, (_, migrations) in _apps(package, service).items():
+        config = orm_config("mysql://nobody@localhost/none", {label: _apps(package, service)[label]})
+        folder = Path(*str(migrations).split("."))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").touch()
+        async with tortoise_cli_context(config) as context:
+            assert context.apps is not None  # noqa: S101  the context manager has just loaded them
+            detector = MigrationAutodetector(context.apps, config["apps"])
+            for writer in await detector.changes():
+                print(writer.write())
+
+
+async def _seed(package: str, service: Service, url: str) -> None:
+    try:
+        seeds = importlib.import_module(f"{package}.seeds")
+    except ModuleNotFoundError:
+        return
+    database = Database(url, pool=2)
+    await database.open([*service.models, "shared.tables"])
+    database.publish_through(Outbox(service.name, database))
+    try:
+        await database.transaction(seeds.seed)
+    finally:
+        await database.close()
+
+
+def _service(package: str) -> Service:
+    try:
+        return importlib.import_module(f"{package}.service").service
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{package!r} is no service package: {error}") from error
+
+
+def _apps(package: str, service: Service) -> dict[str, Any]:
+    return {
+        "platform": (["shared.tables"], "shared.migrations"),
+        service.name: (list(service.models), f"{package}.migrations"),
+    }
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path.cwd()))
+    main()

@@ -1,0 +1,237 @@
+"""The asking side of calls.
+
+Requests made to one service in the same turn of the event loop travel as one message. A call that certainly
+did not run goes over HTTP instead; one whose outcome is unknown is sent again only if it is idempotent.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import aio_pika
+import msgspec
+from aio_pika.abc import AbstractConnection, AbstractExchange, AbstractIncomingMessage
+from aio_pika.exceptions import DeliveryError, PublishError
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
+
+from shared import metrics, topology
+from shared.clock import utc_now
+from shared.context import child_of, correlation_id, traceparent
+from shared.errors import OutcomeUnknown, Unavailable, describe, problem_from
+from shared.ids import new_id
+from shared.logs import log
+from shared.messages import Call, reply_type, service_of
+from shared.rpc import wire
+from shared.rpc.http import HttpCalls, NobodyThere
+
+R = TypeVar("R")
+
+
+class _NotDelivered(Exception):
+    """The request reached no service: nothing has run."""
+
+
+class _Waiting:
+    """A call on its way: its request, and the future of its outcome."""
+
+    __slots__ = ("outcome", "request")
+
+    def __init__(self, request: wire.Request, outcome: asyncio.Future[wire.Outcome]) -> None:
+        self.request = request
+        self.outcome = outcome
+
+
+class Rpc:
+    """Asks other services: `page = await rpc.call(GetItems(ids=[1, 2]))`."""
+
+    def __init__(
+        self,
+        process: str,
+        *,
+        timeout_s: float = 3.0,
+        peers: str = "",
+        breaker_threshold: int = 5,
+        breaker_open_s: float = 2.0,
+    ) -> None:
+        self._process = process
+        self._timeout_s = timeout_s
+        self._http = HttpCalls(peers)
+        self._breakers = AsyncCircuitBreakerFactory(
+            default_threshold=breaker_threshold, default_ttl=breaker_open_s
+        )
+        self._breaker_open_s = breaker_open_s
+        self._exchange: AbstractExchange | None = None
+        self._reply_queue = ""
+        self._pending: dict[str, _Waiting] = {}
+        self._outgoing: dict[str, list[_Waiting]] = defaultdict(list)
+        self._sending: set[asyncio.Task[None]] = set()
+        self._decoders: dict[type, Any] = {}
+
+    # On the link -----------------------------------------------------------------------------------------
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Take a fresh connection: a reply queue of its own, which nobody else can still hold."""
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        exchange = await topology.declare_rpc_exchange(channel)
+        name = f"rpc.reply.{self._process}.{str(new_id())[-12:]}"
+        queue = await channel.declare_queue(name, exclusive=True, auto_delete=True)
+        await queue.consume(self._take, no_ack=True, consumer_tag=f"{self._process} replies")
+        self._reply_queue = name
+        self._exchange = exchange
+
+    async def tear_down(self) -> None:
+        """The connection is gone: what was under way fails now, not at its deadline."""
+        self._exchange = None
+        for waiting in list(self._pending.values()):
+            _fail(waiting, OutcomeUnknown("The connection to the broker broke while the call was under way."))
+
+    async def close(self) -> None:
+        """Give up the HTTP connections."""
+        await self._http.close()
+
+    # Asking ----------------------------------------------------------------------------------------------
+
+    async def call(self, call: Call[R], *, timeout: float | None = None) -> R:  # noqa: ASYNC109  sent along
+        """Ask, and wait for the typed answer.
+
+        `timeout` in seconds, by default `SHOP_RPC_TIMEOUT_S`; the deadline it makes is sent along.
+        Raises the `Problem` that the service answered with, `Unavailable` if it is away (nothing was done),
+        or `OutcomeUnknown` if it may have been done.
+        """
+        kind = type(call)
+        service = service_of(kind.wire_name)
+        seconds = timeout or self._timeout_s
+        started = time.perf_counter()
+        request = wire.Request(
+            id=str(new_id()),
+            call=kind.wire_name,
+            deadline=utc_now() + timedelta(seconds=seconds),
+            correlationid=correlation_id(),
+            traceparent=child_of(traceparent()),
+            data=msgspec.Raw(wire.encode(call)),
+        )
+        breaker = await self._breakers.get_breaker(service)
+        try:
+            async with asyncio.timeout(seconds):
+                async with breaker:
+                    outcome = await self._ask(service, request, again=kind.is_idempotent)
+        except OpenedState as error:
+            raise Unavailable(
+                f"The {service} service has not answered of late.",
+                retry_after=max(1, round(self._breaker_open_s)),
+            ) from error
+        except TimeoutError as error:
+            raise OutcomeUnknown(f"The {service} service did not answer within {seconds:g} s.") from error
+        finally:
+            self._pending.pop(request.id, None)
+            metrics.CALL_SECONDS.labels(kind.wire_name).observe(time.perf_counter() - started)
+        if outcome.problem is not None:
+            raise problem_from(outcome.problem)
+        return self._decoder(kind).decode(outcome.data or b"null")
+
+    async def _ask(self, service: str, request: wire.Request, *, again: bool) -> wire.Outcome:
+        """Over the broker if it is there, else over HTTP; a second time only if that can do no harm."""
+        try:
+            return await self._over_broker(service, request)
+        except _NotDelivered:
+            pass
+        except OutcomeUnknown:
+            if not again:
+                raise
+            log.info("rpc.again", call=request.call)
+        metrics.CALLS_OVER_HTTP.labels(request.call).inc()
+        try:
+            return await self._http.call(service, request)
+        except NobodyThere as error:
+            raise Unavailable(f"The {service} service is away.") from error
+
+    async def _over_broker(self, service: str, request: wire.Request) -> wire.Outcome:
+        if self._exchange is None:
+            raise _NotDelivered
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(request, loop.create_future())
+        self._pending[request.id] = waiting
+        group = self._outgoing[service]
+        group.append(waiting)
+        if len(group) == 1:
+            loop.call_soon(self._send, service)
+        return await waiting.outcome
+
+    def _send(self, service: str) -> None:
+        """Send what has gathered for a service in this turn of the loop."""
+        group = self._outgoing.pop(service, [])
+        part: list[_Waiting] = []
+        size = 0
+        for waiting in group:
+            length = len(bytes(waiting.request.data))
+            if part and (len(part) == wire.GROUP_CALLS or size + length > wire.GROUP_BYTES):
+                self._start(service, part)
+                part, size = [], 0
+            part.append(waiting)
+            size += length
+        if part:
+            self._start(service, part)
+
+    def _start(self, service: str, group: list[_Waiting]) -> None:
+        task = asyncio.create_task(self._publish(service, group))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _publish(self, service: str, group: list[_Waiting]) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            for waiting in group:
+                _fail(waiting, _NotDelivered())
+            return
+        latest = max(waiting.request.deadline for waiting in group)
+        names = {waiting.request.call for waiting in group}
+        correlations = {waiting.request.correlationid for waiting in group}
+        try:
+            await exchange.publish(
+                aio_pika.Message(
+                    wire.encode([waiting.request for waiting in group]),
+                    message_id=group[0].request.id,
+                    type=names.pop() if len(names) == 1 else f"{service}.*",
+                    app_id=self._process,
+                    correlation_id=correlations.pop() if len(correlations) == 1 else None,
+                    timestamp=utc_now(),
+                    content_type=wire.CONTENT_TYPE,
+                    reply_to=self._reply_queue,
+                    expiration=max((latest - utc_now()).total_seconds(), 0.001),
+                    headers={"x-count": len(group)},
+                ),
+                routing_key=service,
+                mandatory=True,
+            )
+        except (PublishError, DeliveryError):
+            for waiting in group:  # returned unroutable: nobody consumes the service's queue
+                _fail(waiting, _NotDelivered())
+        except Exception as error:  # cut off while writing: how far it got, nobody knows
+            log.info("rpc.publish_failed", service=service, **describe(error))
+            for waiting in group:
+                _fail(waiting, OutcomeUnknown("The connection to the broker broke while the call was sent."))
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        try:
+            outcomes = wire.decode_outcomes(message.body)
+        except msgspec.DecodeError as error:
+            log.warning("rpc.unreadable_answer", **describe(error))
+            return
+        for outcome in outcomes:
+            waiting = self._pending.pop(outcome.id, None)
+            if waiting is not None and not waiting.outcome.done():
+                waiting.outcome.set_result(outcome)
+
+    def _decoder(self, kind: type[Call[Any]]) -> Any:
+        decoder = self._decoders.get(kind)
+        if decoder is None:
+            decoder = self._decoders[kind] = msgspec.json.Decoder(reply_type(kind))
+        return decoder
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.outcome.done():
+        waiting.outcome.set_exception(error)

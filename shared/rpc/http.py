@@ -1,0 +1,86 @@
+"""Calls over HTTP, for when the broker is away: the same types, errors and deadlines at `POST /calls/<name>`."""
+
+import re
+from datetime import datetime
+
+import httpx
+import msgspec
+
+from shared.clock import utc_now
+from shared.errors import OutcomeUnknown, ProblemDetails
+from shared.rpc import wire
+
+_PEER = re.compile(
+    r"(?P<service>[a-z][a-z0-9_]*)=(?P<base>https?://[^\s:/]+):(?P<first>\d+)(?:-(?P<last>\d+))?"
+)
+
+
+class NobodyThere(Exception):
+    """No replica of the service accepts a connection: nothing has run."""
+
+
+def parse_peers(text: str) -> dict[str, list[str]]:
+    """`item=http://127.0.0.1:8020-8028 order=http://order:8000` as URLs by service. Raises `ValueError`."""
+    peers: dict[str, list[str]] = {}
+    for word in text.split():
+        match = _PEER.fullmatch(word)
+        if match is None:
+            raise ValueError(
+                f"{word!r} is no peer; write item=http://host:8020-8028 or item=http://host:8000"
+            )
+        first = int(match["first"])
+        last = int(match["last"] or first)
+        peers[match["service"]] = [f"{match['base']}:{port}" for port in range(first, last + 1)]
+    return peers
+
+
+class HttpCalls:
+    """Sends single calls to any replica of a service; the one that answered last is tried first."""
+
+    def __init__(self, peers: str) -> None:
+        self._peers = parse_peers(peers)
+        self._client: httpx.AsyncClient | None = None
+
+    async def call(self, service: str, request: wire.Request) -> wire.Outcome:
+        """Ask once. Raises `NobodyThere`, or `OutcomeUnknown` if the connection broke after the sending."""
+        urls = self._peers.get(service, [])
+        for url in list(urls):
+            try:
+                outcome = await self._post(url, request)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+            except httpx.TransportError as error:
+                raise OutcomeUnknown(f"The connection to the {service} service broke.") from error
+            urls.remove(url)
+            urls.insert(0, url)
+            return outcome
+        raise NobodyThere
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _post(self, url: str, request: wire.Request) -> wire.Outcome:
+        if self._client is None:
+            # Made on first use only: most processes never need it, and it costs megabytes.
+            self._client = httpx.AsyncClient(trust_env=False, timeout=None)  # noqa: S113  the deadline rules
+        headers = {
+            "content-type": wire.CONTENT_TYPE,
+            wire.DEADLINE_HEADER: request.deadline.isoformat(),
+            **({wire.CORRELATION_HEADER: request.correlationid} if request.correlationid else {}),
+            **({wire.TRACE_HEADER: request.traceparent} if request.traceparent else {}),
+        }
+        answer = await self._client.post(
+            f"{url}/calls/{request.call}",
+            content=bytes(request.data),
+            headers=headers,
+            timeout=_left(request.deadline),
+        )
+        if answer.is_success:
+            return wire.Outcome(id=request.id, data=msgspec.Raw(answer.content or b"null"))
+        return wire.Outcome(id=request.id, problem=msgspec.json.decode(answer.content, type=ProblemDetails))
+
+
+def _left(deadline: datetime) -> float:
+    return max((deadline - utc_now()).total_seconds(), 0.001)

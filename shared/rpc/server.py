@@ -1,0 +1,124 @@
+"""The answering side of calls on the broker: a queue per service, answers grouped by who asked."""
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import aio_pika
+import msgspec
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from shared import topology
+from shared.clock import utc_now
+from shared.errors import describe
+from shared.ids import new_id
+from shared.logs import log
+from shared.rpc import wire
+from shared.rpc.answering import Answering
+
+DECLARE_ATTEMPTS = 5
+
+
+class RpcServer:
+    """Takes calls from `rpc.<service>`; an answer leaves when it is ready, with others ready in the same turn."""
+
+    def __init__(self, service: str, process: str, answering: Answering) -> None:
+        self._service = service
+        self._process = process
+        self._answering = answering
+        self._channel: AbstractChannel | None = None
+        self._queue: Any = None
+        self._tag = f"{process} calls"
+        self._answers: dict[str, list[wire.Outcome]] = defaultdict(list)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Declare, bind and consume as one unit, again if the queue vanishes in between.
+
+        The queue goes with its last consumer, and another replica may be leaving at this very moment.
+        """
+        for attempt in range(1, DECLARE_ATTEMPTS + 1):
+            channel = await connection.channel(publisher_confirms=False)
+            try:
+                self._queue = await topology.declare_rpc_queue(channel, self._service)
+                await self._queue.consume(self._take, no_ack=True, consumer_tag=self._tag)
+            except ChannelNotFoundEntity:
+                if attempt == DECLARE_ATTEMPTS:
+                    raise
+                continue
+            self._channel = channel
+            return
+
+    async def tear_down(self) -> None:
+        """The connection is gone; answers still being made find nobody."""
+        self._channel = None
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more calls, answer those in hand, at most `seconds`."""
+        if self._channel is not None and self._queue is not None:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._queue.cancel(self._tag)
+            except Exception as error:  # a broken channel has no consumer left to cancel
+                log.debug("rpc.cancel_failed", **describe(error))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        try:
+            requests = wire.decode_requests(message.body)
+        except msgspec.DecodeError as error:
+            log.warning("rpc.unreadable_request", app=message.app_id, **describe(error))
+            return
+        for request in requests:
+            self._start(self._answer(request, message.reply_to or ""))
+
+    async def _answer(self, request: wire.Request, reply_to: str) -> None:
+        outcome = await self._answering.answer(request)
+        if outcome is None or not reply_to:
+            return
+        ready = self._answers[reply_to]
+        ready.append(outcome)
+        if len(ready) == 1:
+            asyncio.get_running_loop().call_soon(self._send, reply_to)
+
+    def _send(self, reply_to: str) -> None:
+        outcomes = self._answers.pop(reply_to, [])
+        part: list[wire.Outcome] = []
+        size = 0
+        for outcome in outcomes:
+            length = len(bytes(outcome.data)) if outcome.data is not None else 0
+            if part and (len(part) == wire.GROUP_CALLS or size + length > wire.GROUP_BYTES):
+                self._start(self._publish(reply_to, part))
+                part, size = [], 0
+            part.append(outcome)
+            size += length
+        if part:
+            self._start(self._publish(reply_to, part))
+
+    async def _publish(self, reply_to: str, outcomes: list[wire.Outcome]) -> None:
+        if self._channel is None:
+            return
+        try:
+            # Not mandatory: one who stopped waiting has taken the reply queue along.
+            await self._channel.default_exchange.publish(
+                aio_pika.Message(
+                    wire.encode(outcomes),
+                    message_id=str(new_id()),
+                    type=f"{self._service}.answers",
+                    app_id=self._process,
+                    timestamp=utc_now(),
+                    content_type=wire.CONTENT_TYPE,
+                    headers={"x-count": len(outcomes)},
+                ),
+                routing_key=reply_to,
+                mandatory=False,
+            )
+        except Exception as error:  # the asker learns it from the broken connection, or at its deadline
+            log.info("rpc.answer_lost", answers=len(outcomes), **describe(error))
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

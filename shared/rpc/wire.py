@@ -1,0 +1,39 @@
+"""The bodies of call messages: arrays of requests, arrays of answers, as JSON that a person can read."""
+
+from datetime import datetime
+
+import msgspec
+
+from shared.errors import ProblemDetails
+
+CONTENT_TYPE = "application/json"
+GROUP_CALLS = 64
+GROUP_BYTES = 256 * 1024
+
+DEADLINE_HEADER = "x-deadline"
+CORRELATION_HEADER = "x-correlation-id"
+TRACE_HEADER = "traceparent"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One call. Whoever reads it after its deadline need not answer: nobody waits any more."""
+
+    id: str
+    call: str
+    deadline: datetime
+    correlationid: str | None = None
+    traceparent: str | None = None
+    data: msgspec.Raw
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of a call: its reply, or the problem instead."""
+
+    id: str
+    data: msgspec.Raw | None = None
+    problem: ProblemDetails | None = None
+
+
+encode = msgspec.json.Encoder().encode
+decode_requests = msgspec.json.Decoder(list[Request]).decode
+decode_outcomes = msgspec.json.Decoder(list[Outcome]).decode

@@ -1,0 +1,69 @@
+"""The composition root of a service: what it is made of, as one table on one screen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar.openapi import OpenAPIConfig
+from litestar.types import ControllerRouterHandler, Middleware
+
+from shared.messages import Event, service_of
+from shared.registry import Answer, Hearing, Job, Tap, answer, every, hear, tap
+from shared.settings import Settings
+
+__all__ = ["Service", "answer", "every", "hear", "tap"]
+
+
+class Service:
+    """What a service is made of.
+
+    `name` gives the exchange `<name>.events`, the queues `<name>.<event>`, the calls' queue `rpc.<name>` and
+    the process name `<name>-svc#<instance>`. `models` are Tortoise modules; a service without any has no
+    database. `routes`, `middleware` and `openapi` are for a service with HTTP of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        settings: type[Settings] = Settings,
+        models: Sequence[str] = (),
+        publishes: Sequence[type[Event]] = (),
+        answers: Sequence[Answer] = (),
+        hears: Sequence[Hearing] = (),
+        taps: Sequence[Tap] = (),
+        jobs: Sequence[Job] = (),
+        routes: Sequence[ControllerRouterHandler] = (),
+        middleware: Sequence[Middleware] = (),
+        openapi: OpenAPIConfig | None = None,
+        app_id: str | None = None,
+        app_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.app_id = app_id or f"{name}-svc"
+        self.settings = settings
+        self.models = tuple(models)
+        self.publishes = tuple(publishes)
+        self.answers = tuple(answers)
+        self.hears = tuple(hears)
+        self.taps = tuple(taps)
+        self.jobs = tuple(jobs)
+        self.routes = tuple(routes)
+        self.middleware = tuple(middleware)
+        self.openapi = openapi
+        self.app_options = app_options or {}
+        self._check()
+
+    def _check(self) -> None:
+        for event in self.publishes:
+            if service_of(event.wire_name) != self.name:
+                raise ValueError(
+                    f"{self.name} cannot publish {event.wire_name}: the first part names its publisher"
+                )
+            if event.subject_field not in event.__struct_fields__:
+                raise ValueError(f"{event.__name__} needs subject=..., one of its fields")
+        for one in self.answers:
+            if service_of(one.call.wire_name) != self.name:
+                raise ValueError(f"{self.name} cannot answer {one.call.wire_name}")
+        heard = [hearing.view.wire_name for hearing in self.hears]
+        if len(heard) != len(set(heard)):
+            raise ValueError(f"{self.name} hears an event twice; one queue has one handler")

@@ -1,0 +1,61 @@
+"""Taps: events that a process hears for itself while it runs, on a queue that goes with its connection.
+
+Nothing is acknowledged and nothing comes twice: a tap wakes those who wait, and never changes anything.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from shared import topology
+from shared.cloudevents import CloudEvent
+from shared.errors import describe
+from shared.logs import log
+from shared.messages import service_of
+from shared.registry import Tap
+
+LENGTH = 10_000
+"""How many messages may wait for a process that is slow; older ones are dropped."""
+
+
+class Taps:
+    """All taps of one process, on one channel."""
+
+    def __init__(self, process: str, taps: tuple[Tap, ...]) -> None:
+        self._process = process
+        self._taps = taps
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Declare and consume a queue for each tap."""
+        channel = await connection.channel(publisher_confirms=False)
+        for tap in self._taps:
+            event = tap.view.wire_name
+            exchange = await topology.declare_events_exchange(channel, service_of(event))
+            queue = await channel.declare_queue(
+                f"{self._process}.{event}",
+                exclusive=True,
+                auto_delete=True,
+                arguments={"x-max-length": LENGTH, "x-overflow": "drop-head"},
+            )
+            await queue.bind(exchange, routing_key=event)
+            await queue.consume(_listener(tap), no_ack=True, consumer_tag=f"{self._process} tap {event}")
+
+    async def tear_down(self) -> None:
+        """The queues went with the connection."""
+
+
+def _listener(tap: Tap) -> Callable[[AbstractIncomingMessage], Any]:
+    decoder = msgspec.json.Decoder(list[CloudEvent[tap.view]])
+
+    async def listen(message: AbstractIncomingMessage) -> None:
+        try:
+            events = decoder.decode(message.body)
+        except (msgspec.DecodeError, ValueError) as error:
+            log.warning("tap.unreadable", heard=tap.view.wire_name, **describe(error))
+            return
+        for event in events:
+            tap.handler(event.data)
+
+    return listen
