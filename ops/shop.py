@@ -1,0 +1,411 @@
+"""The shop's HTTP door as a typed client: what a browser or a script would send, and nothing more."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from shared.errors import ProblemDetails
+
+T = TypeVar("T")
+
+# `Prefer: wait` may hold an answer for 20 s; the rest is for a shop that is busy healing.
+TIMEOUT_S = 40.0
+# The greatest page that the shop gives.
+PAGE = 100
+
+
+class Away(Exception):
+    """No answer: the connection was refused, broke or timed out. The request may have been done."""
+
+
+class Refused(Exception):
+    """The shop said no; `problem` tells why."""
+
+    def __init__(self, status: int, problem: ProblemDetails, retry_after: float | None = None) -> None:
+        fields = "; ".join(f"{error.field}: {error.message}" for error in problem.errors)
+        super().__init__(f"{status} {problem.title}: {problem.detail}" + (f" ({fields})" if fields else ""))
+        self.status = status
+        self.problem = problem
+        self.retry_after = retry_after
+
+
+class Item(Struct, frozen=True):
+    """One item of the catalogue."""
+
+    id: int
+    name: str
+    size: str
+    price: int
+    available_quantity: int
+    version: int
+
+
+class HeldCoupon(Struct, frozen=True):
+    """A coupon in somebody's hands; `coupon_id` is its policy."""
+
+    id: int
+    coupon_id: int
+    name: str
+    used: bool
+
+
+class Participant(Struct, frozen=True):
+    """Where one participant of an order stands."""
+
+    name: str
+    state: str
+    changed_at: datetime | None = None
+
+
+class Change(Struct, frozen=True):
+    """One entry of an order's history."""
+
+    at: datetime
+    what: str
+    participant: str | None = None
+    status: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """An order as the shop shows it."""
+
+    id: str
+    buyer_id: int | None = None
+    status: str
+    reason: str | None = None
+    reason_details: dict[str, Any] | None = None
+    settled: bool
+    paid: bool
+    pay_with: str | None = None
+    total: int
+    participants: list[Participant]
+    history: list[Change] = []
+    version: int
+    created_at: datetime
+
+
+class Line(Struct, frozen=True, omit_defaults=True):
+    """One line of an order to place."""
+
+    item_id: int
+    quantity: int
+    unit_price: int
+    discounted_price: int | None = None
+    user_coupon_ids: list[int] = []
+
+
+class Tokens(Struct, frozen=True):
+    """What a sign-in gives."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: float
+
+
+class _Id(Struct, frozen=True):
+    id: int
+
+
+class _Balance(Struct, frozen=True):
+    balance: int
+
+
+class _AppliedAmount(Struct, frozen=True):
+    discounted_price: int
+
+
+class _ItemPage(Struct, frozen=True):
+    items: list[Item]
+    next: int | str | None = None
+
+
+class _HeldPage(Struct, frozen=True):
+    items: list[HeldCoupon]
+    next: int | str | None = None
+
+
+class Shop:
+    """Everybody's way in; `sign_in` gives a `Session` that acts for one person."""
+
+    def __init__(
+        self, url: str, *, connections: int = 64, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self.url = url
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            timeout=httpx.Timeout(TIMEOUT_S, connect=5.0, pool=None),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            transport=transport,
+            # Proxies of the environment are for the outside world, never for a shop on this machine.
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+    ) -> httpx.Response:
+        """One request; raises Refused for a 4xx or 5xx and Away where no answer came."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        content = None
+        if body is not None:
+            content = msgspec.json.encode(body)
+            sent["Content-Type"] = "application/json"
+        try:
+            response = await self._http.request(method, path, content=content, params=query, headers=sent)
+        except httpx.TransportError as error:
+            raise Away(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
+        if response.status_code >= 400:
+            raise Refused(response.status_code, _problem(response), _retry_after(response))
+        return response
+
+    async def ready(self) -> bool:
+        """Whether the gateway says that all is well."""
+        try:
+            await self.send("GET", "/readyz")
+        except (Away, Refused):
+            return False
+        return True
+
+    async def register(self, email: str, name: str, password: str, address: str = "1 Saga Street") -> int:
+        """Sign somebody up and return the new user's id; Refused 409 if the e-mail is taken."""
+        body = {"email": email, "name": name, "address": address, "password": password}
+        return _decode(await self.send("POST", "/users", body=body), _Id).id
+
+    async def sign_in(self, email: str, password: str) -> "Session":
+        """A session for a person whose account exists."""
+        session = Session(self, email, password)
+        await session.renew()
+        return session
+
+    async def items(self, ids: Sequence[int]) -> list[Item]:
+        """Some items as they are now."""
+        query = {"ids": ",".join(map(str, ids))}
+        return _decode(await self.send("GET", "/items", query=query), _ItemPage).items
+
+    async def item(self, item_id: int) -> Item:
+        """One item as it is now."""
+        return _decode(await self.send("GET", f"/items/{item_id}"), Item)
+
+    async def every_item(self) -> AsyncIterator[Item]:
+        """The whole catalogue, page by page."""
+        after: int | str | None = None
+        while True:
+            query: dict[str, str | int] = {"limit": PAGE}
+            if after is not None:
+                query["after"] = after
+            page = _decode(await self.send("GET", "/items", query=query), _ItemPage)
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            after = page.next
+
+
+class Session:
+    """One signed-in person; renews expired tokens by itself, so that a long run does not end with a 401."""
+
+    def __init__(self, shop: Shop, email: str, password: str) -> None:
+        self.shop = shop
+        self.email = email
+        self._password = password
+        self._tokens: Tokens | None = None
+        self._renewing = asyncio.Lock()
+
+    async def renew(self, stale: Tokens | None = None) -> Tokens:
+        """New tokens: by the refresh token, or by the password where there is none or it is refused.
+
+        `stale` is what the caller was refused with: if somebody renewed meanwhile, theirs is returned,
+        because a refresh token works once.
+        """
+        async with self._renewing:
+            if self._tokens is not None and self._tokens is not stale:
+                return self._tokens
+            if stale is not None:
+                try:
+                    return await self._ask_tokens("/users/refresh", {"refresh_token": stale.refresh_token})
+                except Refused as refusal:
+                    if refusal.status not in (400, 401, 422):
+                        raise
+            return await self._ask_tokens("/users/login", {"email": self.email, "password": self._password})
+
+    async def _ask_tokens(self, path: str, body: dict[str, str]) -> Tokens:
+        self._tokens = _decode(await self.shop.send("POST", path, body=body), Tokens)
+        return self._tokens
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """One request in this person's name; an expired token is renewed and the request sent once more."""
+        tokens = self._tokens or await self.renew()
+        for last in (False, True):
+            try:
+                return await self.shop.send(
+                    method, path, body=body, query=query, headers=headers, token=tokens.access_token
+                )
+            except Refused as refusal:
+                if refusal.status != 401 or last:
+                    raise
+                tokens = await self.renew(tokens)
+        raise AssertionError("unreachable")
+
+    # Orders
+
+    async def place(
+        self,
+        lines: Sequence[Line],
+        *,
+        pay_with: str | None = None,
+        key: str | None = None,
+        wait_s: int | None = None,
+    ) -> Order:
+        """Place an order; with `wait_s` the shop holds its answer until the order is settled or so long.
+
+        `key` is the Idempotency-Key: with it the call may be repeated, and answers the first order again.
+        """
+        body: dict[str, object] = {"lines": list(lines)}
+        if pay_with is not None:
+            body["pay_with"] = pay_with
+        headers: dict[str, str] = {}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        if wait_s is not None:
+            headers["Prefer"] = f"wait={wait_s}"
+        return _decode(await self.send("POST", "/orders", body=body, headers=headers), Order)
+
+    async def order(self, order_id: str) -> Order:
+        """One order as it is now."""
+        return _decode(await self.send("GET", f"/orders/{order_id}"), Order)
+
+    async def cancel(self, order_id: str) -> None:
+        """Ask to cancel an order; repeating it changes nothing."""
+        await self.send("POST", f"/orders/{order_id}/cancel")
+
+    async def until(
+        self, order_id: str, reached: Callable[[Order], bool], *, timeout_s: float = 60.0
+    ) -> Order:
+        """Look again and again until the order is as wanted; after `timeout_s` return it as it is.
+
+        A shop that is away for a moment is no answer, so looking goes on.
+        """
+        give_up = monotonic() + timeout_s
+        pause = 0.01
+        while True:
+            try:
+                order = await self.order(order_id)
+                if reached(order) or monotonic() > give_up:
+                    return order
+            except (Away, Refused) as error:
+                if not passing(error) or monotonic() > give_up:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.25)
+
+    async def until_settled(self, order_id: str, *, timeout_s: float = 60.0) -> Order:
+        """The order once it rests: COMPLETED, CANCEL, or a FAIL with nothing to give back."""
+        return await self.until(order_id, lambda order: order.settled, timeout_s=timeout_s)
+
+    # Points and coupons
+
+    async def balance(self) -> int:
+        """Points in this person's account."""
+        return _decode(await self.send("GET", "/points"), _Balance).balance
+
+    async def charge_points(self, amount: int, key: str) -> None:
+        """Put points into the account, once per key."""
+        await self.send("POST", "/points/charge", body={"amount": amount}, headers={"Idempotency-Key": key})
+
+    async def take_coupon(self, policy_id: int) -> None:
+        """Take one coupon of a policy, first come first served."""
+        await self.send("POST", f"/coupons/{policy_id}/issue")
+
+    async def coupons(self) -> list[HeldCoupon]:
+        """The coupons held, used ones included."""
+        return _decode(await self.send("GET", "/users/me/coupons"), _HeldPage).items
+
+    async def discounted_price(self, item_id: int, user_coupon_ids: Sequence[int]) -> int:
+        """What one piece costs with these coupons, as the shop reckons it."""
+        query = {"item_id": item_id, "user_coupon_ids": ",".join(map(str, user_coupon_ids))}
+        answer = await self.send("GET", "/coupons/applied-amount", query=query)
+        return _decode(answer, _AppliedAmount).discounted_price
+
+    # For an admin
+
+    async def create_item(self, name: str, size: str, price: int, stock: int) -> int:
+        """Put an item on sale and return its id; Refused 409 if name and size are taken."""
+        body = {"name": name, "size": size, "price": price, "stock_quantity": stock}
+        return _decode(await self.send("POST", "/items", body=body), _Id).id
+
+    async def adjust_stock(self, item_id: int, delta: int, reason: str) -> None:
+        """Add pieces to an item's stock, or with a negative `delta` take some away."""
+        await self.send("POST", f"/items/{item_id}/stock", body={"delta": delta, "reason": reason})
+
+
+def passing(error: Exception) -> bool:
+    """Whether the shop is only away for a moment, so that trying again makes sense."""
+    return isinstance(error, Away) or (isinstance(error, Refused) and error.status in (429, 503))
+
+
+async def persist(act: Callable[[], Awaitable[T]], *, timeout_s: float = 60.0) -> T:
+    """Repeat an idempotent act while the shop is away, as Retry-After asks (at most 2 s)."""
+    give_up = monotonic() + timeout_s
+    pause = 0.05
+    while True:
+        try:
+            return await act()
+        except (Away, Refused) as error:
+            if not passing(error) or monotonic() > give_up:
+                raise
+            asked = error.retry_after if isinstance(error, Refused) else None
+        # Jitter, so that a crowd that was refused together does not come back together.
+        await asyncio.sleep(min(asked or pause, 2.0) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        pause = min(pause * 2, 2.0)
+
+
+def _decode(response: httpx.Response, kind: type[T]) -> T:
+    return msgspec.json.decode(response.content, type=kind)
+
+
+def _problem(response: httpx.Response) -> ProblemDetails:
+    try:
+        return msgspec.json.decode(response.content, type=ProblemDetails)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        # Not a problem detail: whatever answered, say what it said.
+        return ProblemDetails(
+            type="about:blank",
+            title=response.reason_phrase or "Error",
+            status=response.status_code,
+            detail=response.text[:200],
+        )
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else None

@@ -1,0 +1,1 @@
+"""Proves the books across the services' databases."""

@@ -1,0 +1,167 @@
+"""Reads the databases with the read-only user, twice where something looks wrong, and says what is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiomysql
+import pymysql
+from rich.console import Console
+from rich.text import Text
+
+from ops.verify.checks import CHECKS, COUNT_ORDERS, UNDER_WAY, Check
+
+Row = dict[str, Any]
+Query = Callable[[str], Awaitable[list[Row]]]
+
+# How long outboxes may take to drain and orders to settle before what is left counts as wrong.
+PATIENCE_S = 60.0
+# Between two reads of something that looks wrong: longer than a message is under way.
+SECOND_LOOK_S = 2.0
+_SHOWN = 50
+
+
+class CannotRead(Exception):
+    """The databases cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """One thing that does not add up; `text` names it with its ids."""
+
+    check: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What was looked at and what is wrong with it."""
+
+    checks: tuple[str, ...]
+    discrepancies: tuple[Discrepancy, ...]
+    orders: int
+    waited_s: float
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.discrepancies
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON."""
+        return {
+            "balanced": self.balanced,
+            "orders": self.orders,
+            "waited_s": round(self.waited_s, 1),
+            "checks": list(self.checks),
+            "discrepancies": [{"check": found.check, "text": found.text} for found in self.discrepancies],
+        }
+
+
+async def balance(url: str, console: Console, *, patience_s: float = PATIENCE_S) -> Books:
+    """Prove the books of the shop whose databases `url` reads, and print the outcome.
+
+    Raises:
+        CannotRead: no connection, no right to read, or a table that is missing.
+    """
+    async with _reading(url) as query:
+        books = await examine(query, patience_s=patience_s)
+    show(console, books)
+    return books
+
+
+async def examine(
+    query: Query, *, patience_s: float = PATIENCE_S, second_look_s: float = SECOND_LOOK_S
+) -> Books:
+    """Wait until the shop has come to rest (or for `patience_s`), then make every check."""
+    waited_s = await _rest(query, patience_s)
+    found: list[Discrepancy] = []
+    suspects = {check: seen for check in CHECKS if (seen := await _look(query, check))}
+    if suspects:
+        await asyncio.sleep(second_look_s)
+    for check, first in suspects.items():
+        second = await _look(query, check)
+        # What both reads show is wrong; the second one tells how it is now.
+        found += [Discrepancy(check.name, text) for key, text in second.items() if key in first]
+    [counted] = await query(COUNT_ORDERS)
+    return Books(tuple(check.name for check in CHECKS), tuple(found), int(counted["orders"]), waited_s)
+
+
+async def _rest(query: Query, patience_s: float) -> float:
+    """Wait for outboxes and unsettled orders, at most so long; returns how long it took."""
+    started = monotonic()
+    for sql in UNDER_WAY:
+        while True:
+            waited_s = monotonic() - started
+            if waited_s >= patience_s or not await query(sql):
+                break
+            await asyncio.sleep(0.25)
+    return monotonic() - started
+
+
+async def _look(query: Query, check: Check) -> dict[tuple[Any, ...], str]:
+    """What a check finds now, by the ids that a finding is recognised by."""
+    rows = await query(check.sql)
+    return {tuple(row[name] for name in check.key): check.tell.format_map(row) for row in rows}
+
+
+@asynccontextmanager
+async def _reading(url: str) -> AsyncIterator[Query]:
+    parts = urlsplit(url)
+    try:
+        connection = await aiomysql.connect(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or 3306,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=5,
+            init_command="SET SESSION time_zone = '+00:00'",
+        )
+    except (pymysql.err.MySQLError, OSError) as error:
+        raise CannotRead(
+            f"the databases cannot be read ({_said(error)}); `./just up` starts the shop, and"
+            " SHOP_VERIFY_URL names another read-only user"
+        ) from error
+
+    async def query(sql: str) -> list[Row]:
+        async with connection.cursor(aiomysql.DictCursor) as cursor:
+            try:
+                await cursor.execute(sql)
+                return list(await cursor.fetchall())
+            except pymysql.err.MySQLError as error:
+                raise CannotRead(f"the books cannot be read: {_said(error)}") from error
+
+    try:
+        yield query
+    finally:
+        connection.close()
+
+
+def _said(error: Exception) -> str:
+    return str(error.args[1]) if len(error.args) > 1 else str(error)
+
+
+def show(console: Console, books: Books) -> None:
+    """Print the outcome: each discrepancy with its ids, or that all is well."""
+    waited = (
+        f", after waiting {books.waited_s:.1f} s for the shop to come to rest"
+        if books.waited_s >= 0.1
+        else ""
+    )
+    if books.balanced:
+        text = f"The books balance: {len(books.checks)} checks over {books.orders:,} orders{waited}."
+        console.print(Text(text, style="bold green"))
+        return
+    total = len(books.discrepancies)
+    noun = "discrepancy" if total == 1 else "discrepancies"
+    console.print(Text(f"The books do not balance: {total:,} {noun}{waited}.", style="bold red"))
+    for found in books.discrepancies[:_SHOWN]:
+        console.print(Text(f"  {found.check}: {found.text}"), soft_wrap=True)
+    if total > _SHOWN:
+        console.print(f"  and {total - _SHOWN:,} more (all of them are in the --json file)")
