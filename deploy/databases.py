@@ -1,4 +1,4 @@
-"""Creates each service's database and its user, and the read-only user `verify`: `python -m deploy.databases`."""
+"""Creates each service's database and user, and the read-only user `verify`: `python -m deploy.databases`."""
 
 import os
 import sys
@@ -45,7 +45,7 @@ def create_databases(admin_url: str, services: Sequence[Service]) -> None:
                 f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
             )
             _user(cursor, name)
-            # An underscore is a wildcard in a grant: unescaped, `a_svc` would open `abc_svc`'s neighbours as well.
+            # An underscore is a wildcard in a grant: unescaped, `a_svc` would open `absvc` as well.
             pattern = name.replace("_", r"\_")
             cursor.execute(f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO '{name}'@'%'")
             cursor.execute(f"GRANT SELECT ON `{pattern}`.* TO '{VERIFY_USER}'@'%'")

@@ -96,7 +96,7 @@ def _root_prefix() -> list[str] | None:
 
 
 def _install(apt: str, prefix: list[str], packages: list[str]) -> None:
-    """Debian starts a server as soon as its package is set up; a policy of 101 forbids that, and only meanwhile."""
+    """Debian starts a server as soon as its package is set up; a policy of 101 forbids that meanwhile."""
     own_policy = not _POLICY.exists()
     try:
         if own_policy:

@@ -61,8 +61,8 @@ def environment(at: Layout) -> dict[str, str]:
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_VM_FLAGS} {_LOOPBACK_DISTRIBUTION}",
         "ERL_EPMD_PORT": str(at.epmd_port),
         "ERL_EPMD_ADDRESS": HOST,
-        # The script then becomes the Erlang VM instead of watching over it: the supervisor's signals and figures
-        # meet the process that matters, and nothing is left behind when the script alone is killed.
+        # The script then becomes the Erlang VM instead of watching over it: signals and memory figures meet
+        # the process that matters, and nothing is left behind when the script alone is killed.
         "RUNNING_UNDER_SYSTEMD": "true",
     }
 

@@ -44,9 +44,9 @@ def is_ready(at: Layout) -> bool:
 
 
 def _is_mariadb(server: Path) -> bool:
-    version = subprocess.run(
+    version = subprocess.run(  # noqa: S603
         [server, "--no-defaults", "--version"], capture_output=True, text=True, check=False
-    )  # noqa: S603
+    )
     return "MariaDB" in version.stdout
 
 
@@ -112,7 +112,7 @@ def _configuration(at: Layout, home: Path, is_mariadb: bool) -> str:
 
 
 def _first_statements() -> str:
-    """Run by the server at every start: whoever comes over TCP needs a password, the administrator included."""
+    """Run by the server at every start: whoever comes over TCP needs a password, the administrator too."""
     return (
         f"CREATE USER IF NOT EXISTS 'root'@'{HOST}' IDENTIFIED BY '{ADMIN_PASSWORD}';\n"
         f"ALTER USER 'root'@'{HOST}' IDENTIFIED BY '{ADMIN_PASSWORD}';\n"

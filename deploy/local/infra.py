@@ -1,4 +1,4 @@
-"""Broker and database of a local run: started together, ready together, or the ones that the environment names."""
+"""Broker and database of a local run: private ones, or those that the environment names."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,14 +17,15 @@ _READY_WITHIN_S = 90.0
 
 
 def install(at: Layout) -> None:
-    """Have the programs of the private servers on the machine; before any lock, because it may take a minute."""
+    """Have the private servers' programs on the machine; outside any lock, for it may take a minute."""
     binaries.ensure(broker=at.private_broker, database=at.private_database)
 
 
 def start(at: Layout, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
     """Have the supervisor, the broker and the database running; returns before they are ready.
 
-    What a crash or a power cut left of an earlier run is ended first: without its supervisor nothing looks after it.
+    What a crash or a power cut left of an earlier run is ended first: without a supervisor nothing looks
+    after it.
     """
     if supervisor.process() is None:
         _heal(at)

@@ -24,7 +24,7 @@ _SOCKET_PATH_MAX = 100  # a Unix socket's path ends at 107 characters (103 on ma
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One local run. `private_*` says whether we run that server or use the one that the environment names."""
+    """One local run. `private_*`: whether we run that server or use the one that the environment names."""
 
     base: int
     run_dir: Path
@@ -107,20 +107,21 @@ class Layout:
 
     @property
     def peers(self) -> str:
-        """Where every service answers calls, all possible replicas of each: `order=http://127.0.0.1:8040-8048 ...`."""
-        return " ".join(
-            f"{service.name}=http://{HOST}:{service.port(self.base, 1)}-{service.port(self.base, MAX_REPLICAS)}"
+        """Where services answer calls, all replicas of each: `order=http://127.0.0.1:8040-8048 ...`."""
+        ranges = {
+            service.name: (service.port(self.base, 1), service.port(self.base, MAX_REPLICAS))
             for service in self.services
             if not service.public
-        )
+        }
+        return " ".join(f"{name}=http://{HOST}:{first}-{last}" for name, (first, last) in ranges.items())
 
 
 def layout(environ: Mapping[str, str] | None = None) -> Layout:
     """The local run that the environment describes.
 
     SHOP_PORT_BASE (8000): the public port; all others lie within the hundred from there on.
-    SHOP_RUN_DIR (.run): data, logs and state. SHOP_AMQP_URL, SHOP_MANAGEMENT_URL, SHOP_DATABASE_ADMIN_URL: servers
-    to use instead of private ones. Raises FleetError when one of them is wrong.
+    SHOP_RUN_DIR (.run): data, logs and state. SHOP_AMQP_URL, SHOP_MANAGEMENT_URL, SHOP_DATABASE_ADMIN_URL:
+    servers to use instead of private ones. Raises FleetError when one of them is wrong.
     """
     environ = os.environ if environ is None else environ
     base = _port_base(environ)

@@ -13,8 +13,8 @@ from deploy.local.layout import Layout
 MARK = "SAGAMART_RUN_DIR"
 """Environment variable that every process of a run carries, with the run folder as value.
 
-A pid file outlives its process and a port says nothing about who listens: the mark is inherited by every child
-(Erlang's port mapper included, which leaves its family) and cannot belong to a stranger.
+A pid file outlives its process and a port says nothing about who listens: the mark is inherited by every
+child (Erlang's port mapper included, which leaves its family) and cannot belong to a stranger.
 """
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,37 +11,41 @@ from deploy.local.layout import Layout
 from deploy.local.program import Program
 from deploy.services import Service
 
-_OURS = (
-    "SHOP_DATABASE_ADMIN_URL",
-    "SHOP_DATABASE_URL",
-    "SHOP_VERIFY_URL",
-    "SHOP_SERVICES_FILE",
-    "SHOP_RUN_DIR",
+_NOT_FOR_SERVICES = frozenset(
+    {
+        "SHOP_DATABASE_ADMIN_URL",
+        "SHOP_DATABASE_URL",
+        "SHOP_GATEWAY_URL",
+        "SHOP_RUN_DIR",
+        "SHOP_SERVICES_FILE",
+        "SHOP_VERIFY_URL",
+    }
 )
-"""Not for services: none may hold the administrator's password, and each is told its own database alone."""
+"""None may hold the administrator's password, and each is told of its own database alone."""
 
 
-def chosen(environ: Mapping[str, str]) -> dict[str, str]:
-    """The caller's own settings that every service gets (`SHOP_ORDER_DEADLINE_S=3 ./just up`)."""
-    return {name: value for name, value in environ.items() if name.startswith("SHOP_") and name not in _OURS}
+def ours(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings in an environment."""
+    return {name: value for name, value in environ.items() if name.startswith("SHOP_")}
 
 
-def remember(at: Layout, settings: Mapping[str, str]) -> None:
-    """Keep them for later commands: a restart from another terminal must not change them."""
-    record = {"port_base": at.base, "settings": dict(settings)}
+def remember(at: Layout, environ: Mapping[str, str]) -> None:
+    """Keep the settings for later commands: a restart from another terminal must not change them."""
+    record = {"port_base": at.base, "settings": ours(environ)}
     path = at.run_dir / "settings.json"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(record, file, indent=2)
 
 
-def recall(at: Layout) -> dict[str, str]:
-    """What the run was started with; empty before the first start."""
-    return dict(_record(at).get("settings", {}))
+def recall(at: Layout) -> dict[str, str] | None:
+    """What the run was started with; None if nothing is known."""
+    settings = _record(at).get("settings")
+    return dict(settings) if isinstance(settings, dict) else None
 
 
 def refuse_other_base(at: Layout) -> None:
-    """One run folder, one block of ports: with the wrong one every command would talk to nobody, or to a stranger."""
+    """One run folder, one block of ports: with the wrong one, commands would talk to nobody or to a stranger."""
     base = _record(at).get("port_base", at.base)
     if base != at.base:
         raise FleetError(
@@ -50,7 +55,7 @@ def refuse_other_base(at: Layout) -> None:
 
 
 def plain(environ: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without settings of ours and without what would reach into RabbitMQ's scripts."""
+    """The caller's environment without our settings and what would reach RabbitMQ's scripts."""
     return {
         name: value
         for name, value in environ.items()
@@ -59,13 +64,10 @@ def plain(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def service_environment(at: Layout, service: Service, settings: Mapping[str, str]) -> dict[str, str]:
-    """What every process of a service is told: where it finds the others, and its own database if it has one."""
-    environment = {"SHOP_LOG_FORMAT": "json", **settings}
-    environment |= {
-        "SHOP_PORT_BASE": str(at.base),
-        "SHOP_AMQP_URL": at.amqp_url,
-        "SHOP_PEERS": at.peers,
-    }
+    """What every process of a service is told: where the others are, and its own database if it has one."""
+    environment = {"SHOP_LOG_FORMAT": "json"}
+    environment |= {name: value for name, value in settings.items() if name not in _NOT_FOR_SERVICES}
+    environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_AMQP_URL": at.amqp_url, "SHOP_PEERS": at.peers}
     if at.management_url:
         environment["SHOP_MANAGEMENT_URL"] = at.management_url
     database_url = at.database_url(service)
@@ -74,10 +76,8 @@ def service_environment(at: Layout, service: Service, settings: Mapping[str, str
     return environment
 
 
-def replica_program(
-    at: Layout, service: Service, replica: int, python: str, settings: Mapping[str, str]
-) -> Program:
-    """One process of a service: the environment common to all of them and what is its own."""
+def replica_program(at: Layout, service: Service, replica: int, settings: Mapping[str, str]) -> Program:
+    """One process of a service: what all of its processes are told, its number and its ports."""
     environment = service_environment(at, service, settings)
     environment |= {
         "SHOP_SERVICE_PORT": str(service.port(at.base, replica)),
@@ -86,11 +86,12 @@ def replica_program(
     }
     if service.public:
         environment["SHOP_PUBLIC_PORT"] = str(at.base)
-    return Program(f"{service.name}-{replica}", (python, "-m", service.module), environment)
+    return Program(f"{service.name}-{replica}", (sys.executable, "-m", service.module), environment)
 
 
 def _record(at: Layout) -> dict[str, Any]:
     try:
-        return json.loads((at.run_dir / "settings.json").read_text(encoding="utf-8"))
+        record = json.loads((at.run_dir / "settings.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return record if isinstance(record, dict) else {}

@@ -30,8 +30,8 @@ _BUSY = "already running"
 class Supervisor:
     """Commands to the supervisor of one local run.
 
-    It knows nothing by itself after a start: programs are added, with their whole environment, by whoever starts
-    the shop, so there is no second description of them on disk that could go stale.
+    It knows nothing by itself after a start: programs are added, with their whole environment, by whoever
+    starts the shop, so there is no second description of them on disk that could go stale.
     """
 
     def __init__(self, at: Layout) -> None:
@@ -82,7 +82,7 @@ class Supervisor:
         raise FleetError(f"the supervisor did not start:\n{tail}")
 
     def states(self) -> dict[str, str]:
-        """Name of each program to `active`, `stopped`, `starting` or `stopping`; empty when no supervisor runs."""
+        """Each program's state, `active`, `stopped`, `starting` or `stopping`; empty without a supervisor."""
         if self.process() is None:
             return {}
         return dict(self._ask("status").get("statuses", {}))
@@ -92,7 +92,7 @@ class Supervisor:
         return [int(pid) for pid in self._ask("list", name=name).get("pids", [])]
 
     def add(self, program: Program, environment: Mapping[str, str]) -> None:
-        """Start a program with this environment and its own additions; its output goes to `logs/<name>.log`."""
+        """Start a program with this environment and its own additions; its output goes to its log."""
         log = {
             "class": "FileStream",
             "filename": str(self._at.logs / f"{program.name}.log"),
@@ -143,7 +143,7 @@ class Supervisor:
             )
             try:
                 while True:
-                    answer = client.send_message(command, **properties)
+                    answer: Any = client.send_message(command, **properties)
                     if answer.get("status") != "error":
                         return answer
                     reason = str(answer.get("reason"))

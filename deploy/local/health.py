@@ -1,0 +1,42 @@
+"""Asks processes whether they are ready."""
+
+import http.client
+import json
+from dataclasses import dataclass
+
+from deploy.local.layout import HOST
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The answer of `/readyz`: ready, or what is not (names of failed checks, or why there was no answer)."""
+
+    ready: bool
+    failing: str = ""
+
+
+def readyz(port: int, *, timeout_s: float = 2.0) -> Health:
+    """Ask the process on that port."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        body = answer.read(64_000)
+    except (OSError, http.client.HTTPException):
+        return Health(False, "does not answer")
+    finally:
+        connection.close()
+    return Health(True) if answer.status == 200 else Health(False, _named(body) or f"HTTP {answer.status}")
+
+
+def _named(body: bytes) -> str:
+    """The failed checks of a body like `{"checks": {"broker": "no connection", "database": "ok"}}`."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return ""
+    checks = document.get("checks", document) if isinstance(document, dict) else None
+    if not isinstance(checks, dict):
+        return ""
+    fine = (True, "ok", "pass", None)
+    return ", ".join(f"{name}: {state}" for name, state in checks.items() if state not in fine)
