@@ -70,7 +70,9 @@ class KeySet(Struct, frozen=True, kw_only=True):
 
 
 class Register(Call[UserId], name="user.register", idempotent=True):
-    """Sign up: the user and its point account come to be together, or neither does. Idempotent by `request_id`.
+    """Sign up: the user and its point account come to be together, or neither does.
+
+    Idempotent by `request_id`.
 
     Raises `RuleBroken` (with the bad fields), `Conflict` when the address is taken whatever its case, and
     `Unavailable` when the point account could not be opened.

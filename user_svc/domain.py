@@ -1,0 +1,145 @@
+"""The rules of accounts: what may be registered, when a sign-in has to wait, what a refresh token is worth.
+
+Pure: no await, no database, no clock.
+"""
+
+import hashlib
+import math
+import re
+import unicodedata
+from datetime import datetime, timedelta
+from enum import Enum
+from uuid import UUID
+
+from msgspec import Struct
+
+from shared.errors import FieldError
+
+EMAIL_MAX = 254
+NAME_MAX = 100
+ADDRESS_MAX = 300
+PASSWORD_MIN, PASSWORD_MAX = 8, 128
+
+_LOCAL_PART = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def email_key(email: str) -> str:
+    """What two spellings of one address have in common: addresses are compared without regard to case."""
+    return email.casefold()
+
+
+def registration_errors(email: str, name: str, address: str, password: str) -> list[FieldError]:
+    """Every field that keeps a sign-up from being accepted, each with what is allowed."""
+    errors = []
+    if not _is_email(email):
+        errors.append(
+            FieldError("email", f"Expected an address like name@example.com, at most {EMAIL_MAX} long")
+        )
+    if not _is_text(name, NAME_MAX):
+        errors.append(FieldError("name", f"Expected 1 to {NAME_MAX} characters, without control characters"))
+    if not _is_text(address.replace("\n", " "), ADDRESS_MAX):
+        errors.append(
+            FieldError("address", f"Expected 1 to {ADDRESS_MAX} characters, without control characters")
+        )
+    if not is_password(password):
+        errors.append(FieldError("password", f"Expected {PASSWORD_MIN} to {PASSWORD_MAX} characters"))
+    return errors
+
+
+def is_password(password: str) -> bool:
+    """Whether this can be anybody's password: any characters, but not too few and not too many."""
+    return PASSWORD_MIN <= len(password) <= PASSWORD_MAX
+
+
+def password_bytes(password: str) -> bytes:
+    """What of a password is hashed: keyboards differ in how they compose a letter, the letter counts."""
+    return unicodedata.normalize("NFC", password).encode()
+
+
+def _is_email(email: str) -> bool:
+    local, at, domain = email.lower().rpartition("@")
+    return bool(
+        at
+        and email.isascii()  # lower() makes some letters from beyond ASCII look like ASCII ones
+        and len(email) <= EMAIL_MAX
+        and len(local) <= 64
+        and _LOCAL_PART.fullmatch(local)
+        and _DOMAIN.fullmatch(domain)
+    )
+
+
+def _is_text(text: str, longest: int) -> bool:
+    return (
+        bool(text.strip()) and len(text) <= longest and not any(unicodedata.category(c) == "Cc" for c in text)
+    )
+
+
+# Sign-ins that fail -----------------------------------------------------------------------------------------
+
+
+class Failures(Struct, frozen=True):
+    """How often signing in to one account from one client address has failed in a row, and when last."""
+
+    count: int
+    last_at: datetime
+
+
+def throttle_key(email: str, client: str) -> str:
+    """The key that failures are counted under; hashed, since both parts are of any length and content."""
+    return hashlib.sha256(f"{email_key(email)}\n{client}".encode()).hexdigest()
+
+
+def seconds_to_wait(failures: Failures | None, now: datetime, limit: int, pause: timedelta) -> int:
+    """Whole seconds until the next try is heard; 0 if it may be made now."""
+    if failures is None or failures.count < limit:
+        return 0
+    return max(0, math.ceil((failures.last_at + pause - now).total_seconds()))
+
+
+def one_more_failure(failures: Failures | None, now: datetime, pause: timedelta) -> Failures:
+    """The count after another failure; it begins anew after a pause without any."""
+    if failures is None or failures.last_at + pause <= now:
+        return Failures(1, now)
+    return Failures(failures.count + 1, now)
+
+
+# Refresh tokens ---------------------------------------------------------------------------------------------
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """One sign-in and the refresh token that stands for it now.
+
+    Tokens that descend from one sign-in share its id; only hashes of their secrets are kept: that of the
+    valid one, and that of the one before it with the request that used it up.
+    """
+
+    id: UUID
+    user_id: int
+    secret_hash: str
+    previous_hash: str | None
+    rotated_by: UUID | None
+    expires_at: datetime
+
+
+class RefreshVerdict(Enum):
+    """What is to be done with a refresh token."""
+
+    RENEW = "renew"
+    """It is the valid one, or its renewal is being repeated by a caller who never got the answer."""
+    END = "end"
+    """It was used up before: either its user or somebody else holds a stolen copy, so nobody may go on."""
+    REFUSE = "refuse"
+
+
+def judge_refresh(
+    session: Session | None, presented_hash: str, request_id: UUID, now: datetime
+) -> RefreshVerdict:
+    """What a presented refresh token is worth; `session` is the one that it names, if there is one."""
+    if session is None or session.expires_at <= now:
+        return RefreshVerdict.REFUSE
+    if presented_hash == session.secret_hash:
+        return RefreshVerdict.RENEW
+    if presented_hash == session.previous_hash and request_id == session.rotated_by:
+        return RefreshVerdict.RENEW
+    return RefreshVerdict.END

@@ -1,0 +1,66 @@
+"""The Ed25519 keys that access tokens are signed with: in the database, so that all replicas use the same."""
+
+import base64
+from datetime import datetime
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shared.database import Reader, Transaction
+from shared.ids import new_id
+from user_svc.contracts import PublicKey
+
+
+class SigningKey(NamedTuple):
+    """The private half, and the id by which a token names it."""
+
+    kid: str
+    private_key: str
+
+
+async def signing_key(tx: Transaction) -> SigningKey:
+    """The key to sign with now; the first one is made when it is first needed.
+
+    Replicas that make it at the same time collide on its generation: the slower one's unit of work runs
+    again and finds the other's.
+    """
+    row = await tx.row(
+        "SELECT kid, private_key FROM signing_keys"
+        " WHERE signs_from <= %s AND (ends_at IS NULL OR ends_at > %s)"
+        " ORDER BY generation DESC LIMIT 1",
+        (tx.now, tx.now),
+    )
+    return SigningKey(*row) if row else await add_key(tx, signs_from=tx.now)
+
+
+async def add_key(tx: Transaction, *, signs_from: datetime) -> SigningKey:
+    """Make the next key. It is published at once, so checkers know it well before it begins to sign."""
+    pair = Ed25519PrivateKey.generate()
+    pem = pair.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    raw = pair.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    kid = str(new_id())
+    row = await tx.row("SELECT COALESCE(MAX(generation), 0) FROM signing_keys")
+    await tx.execute(
+        "INSERT INTO signing_keys (kid, generation, private_key, public_key, signs_from)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        (
+            kid,
+            (row[0] if row else 0) + 1,
+            pem,
+            base64.urlsafe_b64encode(raw).rstrip(b"=").decode(),
+            signs_from,
+        ),
+    )
+    return SigningKey(kid, pem)
+
+
+async def public_keys(db: Reader) -> list[PublicKey]:
+    """Every key that a token may be signed with: those that have not ended, future ones included."""
+    rows = await db.rows(
+        "SELECT kid, public_key FROM signing_keys WHERE ends_at IS NULL OR ends_at > %s ORDER BY generation",
+        (db.now,),
+    )
+    return [PublicKey(kid=kid, x=x) for kid, x in rows]

@@ -1,0 +1,31 @@
+"""What can be set about accounts, by `SHOP_*` environment variables."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from shared.settings import Positive, Settings
+
+
+class UserSettings(Settings, frozen=True, kw_only=True):
+    """The user service's settings; times are in seconds."""
+
+    argon2_memory_kib: Annotated[int, Meta(ge=8, le=4_194_304)] = 19_456
+    """Memory of one password hash. With two passes the OWASP minimum; it counts in the process's memory."""
+    argon2_passes: Annotated[int, Meta(ge=1, le=100)] = 2
+    argon2_workers: Annotated[int, Meta(ge=1, le=64)] = 2
+    """How many passwords are hashed at once; the others wait."""
+    token_issuer: Annotated[str, Meta(min_length=1)] = "sagamart"  # noqa: S105  a name
+    access_token_s: Annotated[int, Meta(ge=1)] = 15 * 60
+    refresh_token_s: Positive = 14 * 24 * 3600.0
+    sign_in_failures: Annotated[int, Meta(ge=1)] = 10
+    """After so many failed sign-ins in a row to one account from one address, the next has to wait."""
+    sign_in_pause_s: Positive = 300.0
+    open_account_timeout_s: Positive = 2.0
+    """How long a sign-up waits for its point account; below `rpc_timeout_s`, so that its caller hears."""
+    registration_retry_s: Positive = 5.0
+    """How old an unfinished sign-up is when it is taken up again."""
+    registration_patience_s: Positive = 60.0
+    """How old an unfinished sign-up may get while no point account can be opened; then it is undone."""
+    admin_password: Annotated[str, Meta(min_length=8, max_length=128)] = "sagamart-admin"  # noqa: S105
+    """Of the seeded administrator, for a local run."""

@@ -1,0 +1,51 @@
+"""Access tokens (JWT, EdDSA) and refresh tokens (`<session id>.<secret>`, of which only a hash is kept)."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import jwt
+
+from user_svc.keys import SigningKey
+
+
+class RefreshToken(NamedTuple):
+    """A refresh token's two parts: the sign-in it belongs to, and what proves it."""
+
+    session_id: UUID
+    secret: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.session_id}.{self.secret}"
+
+    @property
+    def secret_hash(self) -> str:
+        """A plain hash suffices: the secret is 256 random bits and cannot be guessed from it."""
+        return hashlib.sha256(self.secret.encode()).hexdigest()
+
+
+def new_refresh_token(session_id: UUID) -> RefreshToken:
+    """A fresh token of a session; it replaces the one before."""
+    return RefreshToken(session_id, secrets.token_urlsafe(32))
+
+
+def read_refresh_token(text: str) -> RefreshToken | None:
+    """The parts of a token that somebody sent; None for anything that never was one."""
+    session_id, _, secret = text.partition(".")
+    if len(text) > 200 or not secret:
+        return None
+    try:
+        return RefreshToken(UUID(session_id), secret)
+    except ValueError:
+        return None
+
+
+def access_token(
+    key: SigningKey, *, issuer: str, user_id: int, role: str, now: datetime, life: timedelta
+) -> str:
+    """A signed statement of who the bearer is and in which role, valid for `life` from `now`."""
+    claims = {"iss": issuer, "sub": str(user_id), "role": role, "iat": now, "exp": now + life}
+    return jwt.encode(claims, key.private_key, algorithm="EdDSA", headers={"kid": key.kid})
