@@ -1,0 +1,1 @@
+"""The public HTTP door: turns requests into calls, and owns no table."""

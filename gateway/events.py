@@ -1,0 +1,42 @@
+"""The order's events as the gateway hears them, and what they do: wake requests that wait for an order."""
+
+from uuid import UUID
+
+from gateway.waiting import settlements
+from shared.messages import View
+
+
+class OrderCompleted(View, of="order.completed", frozen=True):
+    """It was fulfilled."""
+
+    order_id: UUID
+
+
+class OrderFailed(View, of="order.failed", frozen=True):
+    """It will not be fulfilled; `settled` if there was nothing to give back."""
+
+    order_id: UUID
+    settled: bool
+
+
+class OrderCancelled(View, of="order.cancelled", frozen=True):
+    """It failed, and all that was taken has been given back."""
+
+    order_id: UUID
+
+
+class OrderSettled(View, of="order.settled", frozen=True):
+    """It failed, and there was nothing to give back after all."""
+
+    order_id: UUID
+
+
+def order_settled(event: OrderCompleted | OrderCancelled | OrderSettled) -> None:
+    """The order came to its end."""
+    settlements.tell(event.order_id)
+
+
+def order_failed(event: OrderFailed) -> None:
+    """The order failed; with things to give back it is not at its end yet."""
+    if event.settled:
+        settlements.tell(event.order_id)

@@ -1,0 +1,31 @@
+"""All routes of the shop under one router, which says how each of their requests is treated."""
+
+from typing import Any
+
+from litestar import Router
+
+from gateway import coupons, docs, items, orders, points, users
+from gateway.door import at_the_door
+from gateway.requests import ShopRequest
+
+LARGEST_BODY = 1024 * 1024
+
+
+def _noun(tag: str, handlers: list[Any]) -> Router:
+    return Router("/", route_handlers=handlers, tags=[tag])
+
+
+shop = Router(
+    "/",
+    route_handlers=[
+        _noun("users", users.routes),
+        _noun("items", items.routes),
+        _noun("coupons", coupons.routes),
+        _noun("orders", orders.routes),
+        _noun("points", points.routes),
+        *docs.routes,
+    ],
+    before_request=at_the_door,
+    request_class=ShopRequest,
+    request_max_body_size=LARGEST_BODY,
+)

@@ -1,0 +1,19 @@
+"""What the gateway is made of."""
+
+from gateway import docs, events
+from gateway.routes import shop
+from gateway.settings import GatewaySettings
+from shared.service import Service, tap
+
+service = Service(
+    "gateway",
+    settings=GatewaySettings,
+    taps=(
+        tap(events.OrderCompleted, events.order_settled),
+        tap(events.OrderCancelled, events.order_settled),
+        tap(events.OrderSettled, events.order_settled),
+        tap(events.OrderFailed, events.order_failed),
+    ),
+    routes=(shop,),
+    openapi=docs.config,
+)

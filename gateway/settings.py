@@ -1,0 +1,16 @@
+"""What the gateway can be told from outside."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from shared.settings import Positive, Settings
+
+
+class GatewaySettings(Settings, frozen=True, kw_only=True):
+    """Settings of the gateway, on top of those that every process has."""
+
+    rate_limit: Annotated[str, Meta(pattern=r"^(?:[1-9][0-9]{0,8}/(?:second|minute|hour|day))?$")] = ""
+    """How often one caller (user, else address) may ask, such as `600/minute`; empty: no limit."""
+    settle_poll_s: Positive = 1.0
+    """How often a request that waits for an order asks about it, should the order's event not come."""
