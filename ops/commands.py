@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 
 ADMIN_EMAIL = "admin@sagamart.local"
 
@@ -23,6 +25,11 @@ def write_json(path: Path | None, document: object) -> None:
     """Write a result for programs; nothing without a path."""
     if path is not None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def wide_console() -> Console:
+    """A console whose tables keep their columns where the output goes to a file or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else 180)
 
 
 def at_least(least: int, text: str) -> int:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout, layout
-from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, at_least, write_json
+from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, at_least, wide_console, write_json
 from ops.replay import summary
 from ops.replay.catalogue import CannotStock, stock_up
 from ops.replay.customers import CannotSignIn, sign_in_all
@@ -28,7 +28,7 @@ from shared.ids import new_id
 def main(argv: list[str] | None = None) -> int:
     """Exit 0: every order came to an end and the books balance; 1: not so; 2: cannot begin."""
     arguments = _parser().parse_args(argv)
-    console = Console()
+    console = wide_console()
     try:
         file = read(arguments.file)
         return asyncio.run(_replay(arguments, file, layout(), console))

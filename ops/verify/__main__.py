@@ -4,11 +4,9 @@ import argparse
 import asyncio
 import sys
 
-from rich.console import Console
-
 from deploy.local.errors import FleetError
 from deploy.local.layout import layout
-from ops.commands import add_json_option, write_json
+from ops.commands import add_json_option, wide_console, write_json
 from ops.verify.books import CannotRead, balance
 
 
@@ -20,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     add_json_option(parser)
     arguments = parser.parse_args(argv)
     try:
-        books = asyncio.run(balance(layout().verify_url, Console()))
+        books = asyncio.run(balance(layout().verify_url, wide_console()))
     except (CannotRead, FleetError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,0 +1,1 @@
+"""Orders of every outcome, driven through the shop's HTTP door, with the books proved at the end."""

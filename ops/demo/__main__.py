@@ -1,0 +1,89 @@
+"""`python -m ops.demo`: starts the shop, drives orders of every outcome through it, and proves the books."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from deploy.local import fleet
+from deploy.local.errors import FleetError
+from deploy.local.layout import Layout
+from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_console, write_json
+from ops.demo.everyday import EVERYDAY
+from ops.demo.faults import FAULTS
+from ops.demo.scenario import Outcome, play
+from ops.demo.stage import Stage
+from ops.demo.table import table
+from ops.shop import Away, Refused, Shop, persist
+from ops.verify.books import CannotRead, balance
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit 0 only if every order came out as it must and the books balance."""
+    parser = argparse.ArgumentParser(prog="demo", description="Show the shop with orders of every outcome.")
+    add_json_option(parser)
+    arguments = parser.parse_args(argv)
+    console = wide_console()
+    try:
+        at = fleet.up(keep_settings=True, report=console.print)
+        outcomes, document = asyncio.run(_demo(at, console))
+    except FleetError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (Away, Refused, CannotRead) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; `./just up` starts whatever the demo had stopped", file=sys.stderr)
+        return 130
+    write_json(arguments.json, document)
+    _next_steps(console, at, outcomes)
+    return 0 if document["met"] else 1
+
+
+async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[str, object]]:
+    async with Shop(at.gateway_url) as shop:
+        admin = await persist(lambda: shop.sign_in(ADMIN_EMAIL, admin_password()), timeout_s=15.0)
+        stage = Stage(shop, admin)
+        outcomes: list[Outcome] = []
+        with console.status("") as status:
+            for scenario in (*EVERYDAY, *FAULTS):
+                status.update(scenario.tried)
+                outcomes.append(await play(scenario, stage))
+    console.print(table(outcomes))
+    books = await balance(at.verify_url, console)
+    met = all(outcome.met for outcome in outcomes)
+    document = {
+        "met": met and books.balanced,
+        "scenarios": [outcome.document() for outcome in outcomes],
+        "books": books.document(),
+    }
+    return outcomes, document
+
+
+def _next_steps(console: Console, at: Layout, outcomes: list[Outcome]) -> None:
+    missed = sum(not outcome.met for outcome in outcomes)
+    if missed:
+        console.print(
+            f"{missed} of {len(outcomes)} scenarios did not come out as they must.", style="bold red"
+        )
+    else:
+        console.print(f"All {len(outcomes)} scenarios came out as they must.", style="bold green")
+    order = next((number for outcome in outcomes for number in outcome.record.orders), "ORDER")
+    console.print(
+        f"\nThe shop keeps running at {at.gateway_url} (API documentation: {at.gateway_url}/docs)"
+        f"\nThe broker's management UI: {at.management_url or '-'}"
+        "\n\nWhat to try next:"
+        f"\n  ./just trace {order}   the saga of one order, step by step"
+        "\n  ./just ps          what runs"
+        "\n  ./just open        every address"
+        "\n  ./just down        stop everything; data stays",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
