@@ -70,7 +70,6 @@ class OrderCompleted(Event, name="order.completed", subject="order_id"):
     order_id: UUID
     buyer_id: int
     total: int
-    lines: list[Line]
 
 
 class OrderConfirmed(Event, name="order.confirmed", subject="order_id"):
@@ -79,7 +78,6 @@ class OrderConfirmed(Event, name="order.confirmed", subject="order_id"):
     order_id: UUID
     buyer_id: int
     total: int
-    lines: list[Line]
     payment_id: UUID
 
 
@@ -168,7 +166,7 @@ class OrderPage(Struct, frozen=True, kw_only=True):
 
 
 class PlaceOrder(Call[OrderView], name="order.place", idempotent=True):
-    """Accept an order as PENDING. Idempotent by `order_id`, and by the buyer's `idempotency_key` if there is one.
+    """Accept an order as PENDING. Idempotent by `order_id`, and by the buyer's `idempotency_key` if given.
 
     With a key that was used before, the answer is the first order as it is now; another body under the same
     key is refused with `RuleBroken`. `body_hash` stands for the body that the buyer sent.

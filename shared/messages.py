@@ -4,13 +4,14 @@ A message class is its own registration: the name on the wire is a class keyword
 contract tests read it from there.
 """
 
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, dataclass_transform, get_args
 
 import msgspec
 
 Reply = TypeVar("Reply")
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class MessageMeta(msgspec.StructMeta):
     """Lets a Struct take its wire name and traits as class keywords."""
 

@@ -8,7 +8,7 @@ runs in every replica: `SKIP LOCKED` and a lease keep several from doing the sam
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import aio_pika
@@ -19,11 +19,11 @@ from shared import cloudevents, crash, metrics, topology
 from shared.clock import utc_now
 from shared.cloudevents import CloudEvent
 from shared.context import child_of, correlation_id, new_traceparent
-from shared.database import Cause, Database, DatabaseUnavailable, Emitted, Transaction
+from shared.database import Cause, Database, DatabaseUnavailable, Emitted, Reader, Transaction
 from shared.errors import describe
 from shared.ids import new_id
 from shared.logs import log
-from shared.messages import subject_of
+from shared.messages import Event, subject_of
 
 MESSAGE_EVENTS = 64
 MESSAGE_BYTES = 256 * 1024
@@ -56,6 +56,8 @@ class Outbox:
         self._poll_s = poll_s
         self._lease_s = lease_s
         self._exchange: AbstractExchange | None = None
+        self.connected_since: datetime | None = None
+        """Since when this process can publish; None while the broker is away."""
         self._window = asyncio.Semaphore(WINDOW)
         self._publishing: set[asyncio.Task[None]] = set()
         self._confirmed: list[str] = []
@@ -69,11 +71,13 @@ class Outbox:
         """Take a fresh connection for publishing; what waits in the table goes out at once."""
         channel = await connection.channel(publisher_confirms=True, on_return_raises=False)
         self._exchange = await topology.declare_events_exchange(channel, self.service)
+        self.connected_since = utc_now()
         self._wake.set()
 
     async def tear_down(self) -> None:
         """The connection is gone; from now on messages wait in the table."""
         self._exchange = None
+        self.connected_since = None
 
     # In the transaction ----------------------------------------------------------------------------------
 
@@ -128,6 +132,11 @@ class Outbox:
         if row is None or row[1] is None:
             return 0, 0.0
         return int(row[0]), (utc_now().replace(tzinfo=None) - row[1]).total_seconds()
+
+    async def waiting_subjects(self, reader: Reader, event: type[Event]) -> set[str]:
+        """What the events of one type that still wait here are about."""
+        rows = await reader.rows("SELECT subjects FROM outbox WHERE type = %s", [event.wire_name])
+        return {subject for row in rows for subject in row[0].split()}
 
     async def _publish_and_forget(self, messages: Sequence[OutgoingMessage]) -> None:
         """Publish in one pipeline; confirmed rows are deleted, the others stay for the scheduler."""

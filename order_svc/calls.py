@@ -1,0 +1,115 @@
+"""The order service's answers to calls."""
+
+from uuid import UUID
+
+from order_svc import domain, saga, store
+from order_svc.contracts import (
+    CancelOrder,
+    GetOrder,
+    HistoryEntry,
+    ListOrders,
+    OrderPage,
+    OrderPlaced,
+    OrderView,
+    ParticipantView,
+    PlaceOrder,
+)
+from order_svc.keys import Keys
+from order_svc.settings import OrderSettings
+from shared.database import Reader, Transaction
+from shared.errors import Conflict, NotFound, Problem
+
+
+async def place_orders(
+    calls: list[PlaceOrder], tx: Transaction, settings: OrderSettings
+) -> list[OrderView | Problem]:
+    """Accept each order as PENDING; what was placed before, or under the same key, is answered as it is now."""
+    answers: dict[int, OrderView | Problem] = {}
+    known = await store.views(tx, [call.order_id for call in calls])
+    keys = await Keys.load(tx, calls)
+    fresh: list[OrderPlaced] = []
+    again: dict[int, UUID] = {}
+    for number, call in enumerate(calls):
+        try:
+            first = keys.order_of(call)
+            if first is not None and first != call.order_id:
+                again[number] = first
+            elif call.order_id in known:
+                answers[number] = known[call.order_id]
+            else:
+                placed = _placed(call, tx)
+                keys.add(call)
+                fresh.append(placed)
+                answers[number] = _as_placed(placed)
+        except Problem as problem:
+            answers[number] = problem
+    await keys.save(tx)
+    await store.insert_orders(tx, fresh, settings.order_deadline_s)
+    first_orders = await store.views(tx, list(again.values()))
+    return [answers.get(number) or first_orders[again[number]] for number in range(len(calls))]
+
+
+async def get_order(call: GetOrder, reader: Reader) -> OrderView:
+    """One order as it is; to a buyer only his own."""
+    view = (await store.views(reader, [call.order_id])).get(call.order_id)
+    if view is None or call.buyer_id not in (None, view.buyer_id):
+        raise NotFound(f"There is no order {call.order_id}.")
+    return view
+
+
+async def list_orders(call: ListOrders, reader: Reader) -> OrderPage:
+    """A page of orders, newest first."""
+    found = await store.summaries(reader, buyer_id=call.buyer_id, after=call.after, limit=call.limit + 1)
+    page = found[: call.limit]
+    return OrderPage(items=page, next=page[-1].id if len(found) > call.limit else None)
+
+
+async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettings) -> OrderView:
+    """Cancel an order that is pending or completed; what it took will be given back."""
+    order = (await store.lock_orders(tx, [call.order_id])).get(call.order_id)
+    if order is None or call.buyer_id not in (None, order.buyer_id):
+        raise NotFound(f"There is no order {call.order_id}.")
+    if not saga.cancel(order.saga, call.by) and not saga.was_cancelled(order.saga):
+        raise Conflict(f"The order has failed already ({order.saga.reason}); it cannot be cancelled.")
+    await store.save_orders(tx, [order], settings.order_release_again_s)
+    return (await store.views(tx, [call.order_id]))[call.order_id]
+
+
+def _placed(call: PlaceOrder, tx: Transaction) -> OrderPlaced:
+    lines = domain.lines_of(call)
+    return OrderPlaced(
+        order_id=call.order_id,
+        buyer_id=call.buyer_id,
+        lines=lines,
+        total=domain.total_of(lines),
+        pay_with=call.pay_with,
+        participants=domain.participants_of(call),
+        placed_at=tx.now,
+    )
+
+
+def _as_placed(placed: OrderPlaced) -> OrderView:
+    """The order as it stands right after placing, without reading it back."""
+    return OrderView(
+        id=placed.order_id,
+        buyer_id=placed.buyer_id,
+        status=saga.Status.PENDING,
+        reason=None,
+        reason_details=None,
+        settled=False,
+        paid=False,
+        pay_with=placed.pay_with,
+        total=placed.total,
+        lines=placed.lines,
+        participants=[
+            ParticipantView(name=name, state=saga.Stand.AWAITING, changed_at=placed.placed_at)
+            for name in placed.participants
+        ],
+        history=[
+            HistoryEntry(
+                at=placed.placed_at, what="ORDER_CREATED", participant=None, status="PENDING", details=None
+            )
+        ],
+        version=1,
+        created_at=placed.placed_at,
+    )

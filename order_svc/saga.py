@@ -1,0 +1,216 @@
+"""The saga of an order: one table of transitions, and the rules that close it. Pure.
+
+Participants are asked in parallel. The order completes when all said yes; otherwise it fails, whoever said
+yes is asked to give back, and once everything has been given back it is cancelled.
+"""
+
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+
+class Status(StrEnum):
+    """Where an order stands."""
+
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"
+    FAIL = "FAIL"
+    CANCEL = "CANCEL"
+
+
+class Stand(StrEnum):
+    """Where one participant of an order stands."""
+
+    AWAITING = "AWAITING"
+    YES = "YES"
+    NO = "NO"
+    RELEASING = "RELEASING"
+    RELEASED = "RELEASED"
+
+
+class Signal(StrEnum):
+    """What a participant tells the order: its answer, or that it has given back."""
+
+    YES = "yes"
+    NO = "no"
+    RELEASED = "released"
+
+
+class Told(StrEnum):
+    """What the saga wants told to the world about the order as a whole."""
+
+    COMPLETED = "ORDER_COMPLETED"
+    CONFIRMED = "ORDER_CONFIRMED"
+    FAILED = "ORDER_FAILED"
+    CANCELLED = "ORDER_CANCELLED"
+    SETTLED = "ORDER_SETTLED"
+
+
+CANCELLED_BY = {"buyer": "cancelled_by_buyer", "admin": "cancelled_by_admin"}
+TIMEOUT = "timeout"
+PAYMENT_EXPIRED = "payment_expired"
+
+TRANSITIONS: dict[tuple[Status, Stand, Signal], Stand] = {
+    (Status.PENDING, Stand.AWAITING, Signal.YES): Stand.YES,
+    (Status.PENDING, Stand.AWAITING, Signal.NO): Stand.NO,
+    # The order has failed already: what was taken for it must be given back.
+    (Status.FAIL, Stand.AWAITING, Signal.YES): Stand.RELEASING,
+    (Status.FAIL, Stand.AWAITING, Signal.NO): Stand.NO,
+    (Status.FAIL, Stand.RELEASING, Signal.RELEASED): Stand.RELEASED,
+}
+"""Every combination that moves a participant. All others, such as repeated or late answers, change nothing."""
+
+
+class Participant(msgspec.Struct, kw_only=True):
+    """One participant: where it stands, and the payment it made, if it is one that pays."""
+
+    stand: Stand = Stand.AWAITING
+    payment_id: UUID | None = None
+
+
+class Change(NamedTuple):
+    """One entry for the order's history."""
+
+    what: str
+    participant: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class Saga(msgspec.Struct, kw_only=True):
+    """An order as far as the saga is concerned, and what has happened to it in this unit of work."""
+
+    status: Status = Status.PENDING
+    reason: str | None = None
+    reason_details: dict[str, Any] | None = None
+    settled: bool = False
+    paid: bool = False
+    pays: bool = False
+    """Whether paying is part of placing it (`pay_with`)."""
+    participants: dict[str, Participant]
+    changes: list[Change] = []
+    releases: list[str] = []
+    """Participants that are to be asked to give back."""
+    told: list[Told] = []
+
+    def awaits(self) -> bool:
+        """Whether somebody has not answered yet."""
+        return any(one.stand is Stand.AWAITING for one in self.participants.values())
+
+
+def hear(
+    saga: Saga,
+    name: str,
+    signal: Signal,
+    *,
+    reason: str | None = None,
+    details: dict[str, Any] | None = None,
+    payment_id: UUID | None = None,
+) -> bool:
+    """A participant said something. Returns whether it changed anything.
+
+    `reason` and `details` come with a NO and become the order's, if it is the first.
+    """
+    participant = saga.participants.get(name)
+    if participant is None:
+        return False
+    if signal is Signal.RELEASED and participant.payment_id not in (None, payment_id):
+        return False  # the refund of another payment says nothing about this one
+    following = TRANSITIONS.get((saga.status, participant.stand, signal))
+    if following is None:
+        return False
+    participant.stand = following
+    participant.payment_id = payment_id or participant.payment_id
+    saga.changes.append(
+        Change(HISTORY[name, signal], name, {"reason": reason, **(details or {})} if reason else None)
+    )
+    if following is Stand.RELEASING:
+        _ask_back(saga, name)
+    if saga.status is Status.PENDING and signal is Signal.NO:
+        _fail(saga, reason or "rejected", details)
+    _close(saga)
+    return True
+
+
+def deadline(saga: Saga) -> bool:
+    """The deadline passed: a pending order fails, and whoever is still silent is asked to give back."""
+    if saga.status not in (Status.PENDING, Status.FAIL) or not saga.awaits():
+        return False
+    if saga.status is Status.PENDING:
+        silent = sorted(n for n, one in saga.participants.items() if one.stand is Stand.AWAITING)
+        _fail(saga, TIMEOUT, {"silent": silent})
+    for name, participant in saga.participants.items():
+        if participant.stand is Stand.AWAITING:
+            participant.stand = Stand.RELEASING
+            _ask_back(saga, name)
+    _close(saga)
+    return True
+
+
+def cancel(saga: Saga, by: str) -> bool:
+    """The buyer or an admin cancels. Returns False where the order had been cancelled already or failed."""
+    if saga.status not in (Status.PENDING, Status.COMPLETED):
+        return False
+    _fail(saga, CANCELLED_BY[by], None)
+    _close(saga)
+    return True
+
+
+def was_cancelled(saga: Saga) -> bool:
+    """Whether somebody cancelled it, as opposed to its failing by itself."""
+    return saga.reason in CANCELLED_BY.values()
+
+
+def _fail(saga: Saga, reason: str, details: dict[str, Any] | None) -> None:
+    saga.status = Status.FAIL
+    saga.settled = False
+    saga.reason, saga.reason_details = reason, details
+    saga.changes.append(Change(Told.FAILED, None, {"reason": reason, **(details or {})}))
+    saga.told.append(Told.FAILED)
+    for name, participant in saga.participants.items():
+        if participant.stand is Stand.YES:
+            participant.stand = Stand.RELEASING
+            _ask_back(saga, name)
+
+
+def _ask_back(saga: Saga, name: str) -> None:
+    saga.releases.append(name)
+    saga.changes.append(Change("RELEASE_REQUESTED", name))
+
+
+def _close(saga: Saga) -> None:
+    """Complete or settle, if every participant has come to its end."""
+    stands = {one.stand for one in saga.participants.values()}
+    if saga.status is Status.PENDING and stands == {Stand.YES}:
+        saga.status, saga.settled = Status.COMPLETED, True
+        saga.changes.append(Change(Told.COMPLETED))
+        saga.told.append(Told.COMPLETED)
+        if saga.pays:
+            saga.paid = True
+            saga.changes.append(Change(Told.CONFIRMED))
+            saga.told.append(Told.CONFIRMED)
+    elif saga.status is Status.FAIL and not saga.settled and stands <= {Stand.NO, Stand.RELEASED}:
+        saga.settled = True
+        if Stand.RELEASED in stands:
+            saga.status = Status.CANCEL
+            saga.changes.append(Change(Told.CANCELLED))
+            saga.told.append(Told.CANCELLED)
+        elif Told.FAILED not in saga.told:
+            # Its failure was told before it had come to rest; whoever follows the order must learn that it has.
+            saga.changes.append(Change(Told.SETTLED))
+            saga.told.append(Told.SETTLED)
+
+
+HISTORY: dict[tuple[str, Signal], str] = {
+    ("item", Signal.YES): "STOCK_DEDUCTED",
+    ("item", Signal.NO): "STOCK_REJECTED",
+    ("item", Signal.RELEASED): "STOCK_RESTORED",
+    ("coupon", Signal.YES): "COUPON_APPLIED",
+    ("coupon", Signal.NO): "COUPON_REJECTED",
+    ("coupon", Signal.RELEASED): "COUPON_RESTORED",
+    ("payment", Signal.YES): "PAYMENT_COMPLETED",
+    ("payment", Signal.NO): "PAYMENT_DECLINED",
+    ("payment", Signal.RELEASED): "PAYMENT_REFUNDED",
+}
+"""What a participant's signal is called in the order's history."""

@@ -1,0 +1,45 @@
+"""What the order service is made of."""
+
+from order_svc import calls, contracts, events, sweeps
+from order_svc.settings import OrderSettings
+from shared.service import Service, answer, every, hear
+
+LIST = 64
+
+service = Service(
+    "order",
+    settings=OrderSettings,
+    models=("order_svc.models",),
+    publishes=(
+        contracts.OrderPlaced,
+        contracts.ReleaseItem,
+        contracts.ReleaseCoupon,
+        contracts.ReleasePayment,
+        contracts.OrderCompleted,
+        contracts.OrderConfirmed,
+        contracts.OrderFailed,
+        contracts.OrderCancelled,
+        contracts.OrderSettled,
+    ),
+    answers=(
+        answer(contracts.PlaceOrder, calls.place_orders, batch=LIST),
+        answer(contracts.GetOrder, calls.get_order),
+        answer(contracts.ListOrders, calls.list_orders),
+        answer(contracts.CancelOrder, calls.cancel_order),
+    ),
+    hears=(
+        hear(events.StockReserved, events.hear_yes, batch=LIST),
+        hear(events.CouponApplied, events.hear_yes, batch=LIST),
+        hear(events.PaymentCaptured, events.hear_yes, batch=LIST),
+        hear(events.StockRejected, events.hear_no, batch=LIST),
+        hear(events.CouponRejected, events.hear_no, batch=LIST),
+        hear(events.PaymentDeclined, events.hear_no, batch=LIST),
+        hear(events.StockReleased, events.hear_released, batch=LIST),
+        hear(events.CouponReleased, events.hear_released, batch=LIST),
+        hear(events.PaymentRefunded, events.hear_released, batch=LIST),
+    ),
+    jobs=(
+        every(0.5, sweeps.fail_overdue),
+        every(1.0, sweeps.release_again),
+    ),
+)

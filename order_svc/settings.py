@@ -1,0 +1,12 @@
+"""Settings of the order service."""
+
+from shared.settings import Positive, Settings
+
+
+class OrderSettings(Settings, frozen=True, kw_only=True):
+    """`SHOP_ORDER_DEADLINE_S` and its like."""
+
+    order_deadline_s: Positive = 30.0
+    """How long participants may take to answer."""
+    order_release_again_s: Positive = 30.0
+    """How long until an unanswered release is sent again; doubles each time, up to ten minutes."""

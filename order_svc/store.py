@@ -1,0 +1,316 @@
+"""Orders in the database: loaded and saved in lists, each with one statement, under the orders' row locks."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from order_svc.contracts import (
+    HistoryEntry,
+    Line,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderFailed,
+    OrderPlaced,
+    OrderSettled,
+    OrderSummary,
+    OrderView,
+    ParticipantView,
+    ReleaseCoupon,
+    ReleaseItem,
+    ReleasePayment,
+)
+from order_svc.saga import Participant, Saga, Stand, Status, Told
+from shared.clock import aware
+from shared.database import Reader, Transaction
+from shared.messages import Event
+
+RELEASES = {"item": ReleaseItem, "coupon": ReleaseCoupon, "payment": ReleasePayment}
+
+_json = msgspec.json.Encoder()
+_read_lines = msgspec.json.Decoder(list[Line])
+_read_details = msgspec.json.Decoder(dict[str, Any])
+
+
+class StoredOrder(msgspec.Struct, kw_only=True):
+    """An order under its row lock: the saga, and what surrounds it."""
+
+    id: UUID
+    buyer_id: int
+    total: int
+    pay_with: str | None
+    version: int
+    created_at: datetime
+    deadline_at: datetime | None
+    saga: Saga
+
+
+async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], deadline_s: float) -> None:
+    """Write new orders as PENDING, every participant awaited, and tell of them."""
+    deadline_at = tx.now + timedelta(seconds=deadline_s)
+    await tx.execute_many(
+        "INSERT INTO orders (id, buyer_id, status, settled, paid, pay_with, total, `lines`, version, created_at,"
+        " updated_at, deadline_at) VALUES (%s, %s, 'PENDING', 0, 0, %s, %s, %s, 1, %s, %s, %s)",
+        [
+            (
+                order.order_id,
+                order.buyer_id,
+                order.pay_with,
+                order.total,
+                _json.encode(order.lines).decode(),
+                tx.now,
+                tx.now,
+                deadline_at,
+            )
+            for order in placed
+        ],
+    )
+    await tx.execute_many(
+        "INSERT INTO participants (order_id, name, stand, changed_at, releases) VALUES (%s, %s, 'AWAITING', %s, 0)",
+        [(order.order_id, name, tx.now) for order in placed for name in order.participants],
+    )
+    await tx.execute_many(
+        "INSERT INTO order_history (order_id, at, what, status) VALUES (%s, %s, 'ORDER_CREATED', 'PENDING')",
+        [(order.order_id, tx.now) for order in placed],
+    )
+    for order in placed:
+        tx.emit(order, sequence=1)
+
+
+async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, StoredOrder]:
+    """Load orders under their row locks, taken in the order of their ids so that lists cannot deadlock."""
+    ids = sorted({str(order_id) for order_id in order_ids})
+    if not ids:
+        return {}
+    rows = await tx.rows(
+        "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, status, reason, reason_details,"
+        " settled, paid FROM orders WHERE id IN %s ORDER BY id FOR UPDATE",
+        [ids],
+    )
+    participants: dict[str, dict[str, Participant]] = {}
+    for order_id, name, stand, payment_id in await tx.rows(
+        "SELECT order_id, name, stand, payment_id FROM participants WHERE order_id IN %s", [ids]
+    ):
+        paid_by = UUID(payment_id) if payment_id else None
+        participants.setdefault(order_id, {})[name] = Participant(stand=Stand(stand), payment_id=paid_by)
+    return {
+        UUID(row[0]): StoredOrder(
+            id=UUID(row[0]),
+            buyer_id=row[1],
+            total=row[2],
+            pay_with=row[3],
+            version=row[4],
+            created_at=aware(row[5]),
+            deadline_at=aware(row[6]) if row[6] else None,
+            saga=Saga(
+                status=Status(row[7]),
+                reason=row[8],
+                reason_details=_read_details.decode(row[9]) if row[9] else None,
+                settled=bool(row[10]),
+                paid=bool(row[11]),
+                pays=row[3] is not None,
+                participants=participants.get(row[0], {}),
+            ),
+        )
+        for row in rows
+    }
+
+
+async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], release_again_s: float) -> None:
+    """Save the orders that changed, with their history, and emit what follows from the changes."""
+    changed = [order for order in orders if order.saga.changes]
+    for order in changed:
+        order.version += 1
+        if not order.saga.awaits():
+            order.deadline_at = None
+    # An upsert of rows that are there and locked: columns that never change need some value, which is not used.
+    await tx.execute_many(
+        "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`, version,"
+        " created_at, updated_at, deadline_at) VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE status = VALUES(status), reason = VALUES(reason),"
+        " reason_details = VALUES(reason_details), settled = VALUES(settled), paid = VALUES(paid),"
+        " version = VALUES(version), updated_at = VALUES(updated_at), deadline_at = VALUES(deadline_at)",
+        [
+            (
+                order.id,
+                order.saga.status.value,
+                order.saga.reason,
+                _details(order.saga.reason_details),
+                order.saga.settled,
+                order.saga.paid,
+                order.version,
+                tx.now,
+                tx.now,
+                order.deadline_at,
+            )
+            for order in changed
+        ],
+    )
+    await _save_participants(tx, changed, release_again_s)
+    await tx.execute_many(
+        "INSERT INTO order_history (order_id, at, what, participant, status, details)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        [
+            (
+                order.id,
+                tx.now,
+                change.what,
+                change.participant,
+                order.saga.status.value,
+                _details(change.details),
+            )
+            for order in changed
+            for change in order.saga.changes
+        ],
+    )
+    for order in changed:
+        _emit(tx, order)
+
+
+async def _save_participants(tx: Transaction, orders: list[StoredOrder], release_again_s: float) -> None:
+    due_at = tx.now + timedelta(seconds=release_again_s)
+    touched = [
+        (order, name, order.saga.participants[name])
+        for order in orders
+        for name in sorted({change.participant for change in order.saga.changes if change.participant})
+    ]
+    await tx.execute_many(
+        "INSERT INTO participants (order_id, name, stand, payment_id, changed_at, release_due_at, releases)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE stand = VALUES(stand), payment_id = VALUES(payment_id),"
+        " changed_at = VALUES(changed_at), release_due_at = VALUES(release_due_at),"
+        " releases = releases + VALUES(releases)",
+        [
+            (
+                order.id,
+                name,
+                participant.stand.value,
+                participant.payment_id,
+                tx.now,
+                due_at if participant.stand is Stand.RELEASING else None,
+                int(name in order.saga.releases),
+            )
+            for order, name, participant in touched
+        ],
+    )
+
+
+def _emit(tx: Transaction, order: StoredOrder) -> None:
+    for name in order.saga.releases:
+        tx.emit(RELEASES[name](order_id=order.id), sequence=order.version)
+    for told in order.saga.told:
+        tx.emit(_event(order, told), sequence=order.version)
+
+
+def _event(order: StoredOrder, told: Told) -> Event:
+    reason = order.saga.reason or ""
+    match told:
+        case Told.COMPLETED:
+            return OrderCompleted(order_id=order.id, buyer_id=order.buyer_id, total=order.total)
+        case Told.CONFIRMED:
+            payment_id = order.saga.participants["payment"].payment_id
+            assert payment_id is not None  # noqa: S101  payment said yes, and every yes of it bears its id
+            return OrderConfirmed(
+                order_id=order.id, buyer_id=order.buyer_id, total=order.total, payment_id=payment_id
+            )
+        case Told.FAILED:
+            return OrderFailed(
+                order_id=order.id,
+                buyer_id=order.buyer_id,
+                reason=reason,
+                reason_details=order.saga.reason_details,
+                settled=order.saga.settled,
+            )
+        case Told.CANCELLED:
+            return OrderCancelled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
+        case Told.SETTLED:
+            return OrderSettled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
+
+
+async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderView]:
+    """Orders as their buyers see them, by id."""
+    if not order_ids:
+        return {}
+    ids = sorted({str(order_id) for order_id in order_ids})
+    participants: dict[str, list[ParticipantView]] = {}
+    for order_id, name, stand, changed_at in await reader.rows(
+        "SELECT order_id, name, stand, changed_at FROM participants WHERE order_id IN %s ORDER BY id", [ids]
+    ):
+        view = ParticipantView(name=name, state=stand, changed_at=aware(changed_at))
+        participants.setdefault(order_id, []).append(view)
+    history: dict[str, list[HistoryEntry]] = {}
+    for order_id, at, what, participant, status, details in await reader.rows(
+        "SELECT order_id, at, what, participant, status, details FROM order_history WHERE order_id IN %s ORDER BY id",
+        [ids],
+    ):
+        entry = HistoryEntry(
+            at=aware(at),
+            what=what,
+            participant=participant,
+            status=status,
+            details=_read_details.decode(details) if details else None,
+        )
+        history.setdefault(order_id, []).append(entry)
+    rows = await reader.rows(
+        "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`, version,"
+        " created_at FROM orders WHERE id IN %s",
+        [ids],
+    )
+    return {
+        UUID(row[0]): OrderView(
+            id=UUID(row[0]),
+            buyer_id=row[1],
+            status=row[2],
+            reason=row[3],
+            reason_details=_read_details.decode(row[4]) if row[4] else None,
+            settled=bool(row[5]),
+            paid=bool(row[6]),
+            pay_with=row[7],
+            total=row[8],
+            lines=_read_lines.decode(row[9]),
+            participants=participants.get(row[0], []),
+            history=history.get(row[0], []),
+            version=row[10],
+            created_at=aware(row[11]),
+        )
+        for row in rows
+    }
+
+
+async def summaries(
+    reader: Reader, *, buyer_id: int | None, after: UUID | None, limit: int
+) -> list[OrderSummary]:
+    """Orders, newest first, that come after `after` (ids sort by time)."""
+    conditions, args = ["1 = 1"], list[Any]()
+    if buyer_id is not None:
+        conditions.append("buyer_id = %s")
+        args.append(buyer_id)
+    if after is not None:
+        conditions.append("id < %s")
+        args.append(after)
+    rows = await reader.rows(
+        "SELECT id, buyer_id, status, reason, settled, paid, total, version, created_at FROM orders"  # noqa: S608
+        f" WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %s",
+        [*args, limit],
+    )
+    return [
+        OrderSummary(
+            id=UUID(row[0]),
+            buyer_id=row[1],
+            status=row[2],
+            reason=row[3],
+            settled=bool(row[4]),
+            paid=bool(row[5]),
+            total=row[6],
+            version=row[7],
+            created_at=aware(row[8]),
+        )
+        for row in rows
+    ]
+
+
+def _details(details: dict[str, Any] | None) -> str | None:
+    return _json.encode(details).decode() if details is not None else None
