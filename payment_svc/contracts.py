@@ -24,7 +24,7 @@ class PaymentCaptured(Event, name="payment.captured", subject="order_id"):
 
 class PaymentDeclined(Event, name="payment.declined", subject="order_id"):
     """Nothing was taken; `reason` is `insufficient_points` (details: asked, balance), `card_declined`, or
-    `timeout` where the order had given up before it was heard of."""
+    `released` where the order had been given up already."""
 
     order_id: UUID
     payment_id: UUID

@@ -41,7 +41,7 @@ class SignInSession(Model):
 
     class Meta:
         table = "sessions"
-        indexes = (Index(fields=("expires_at",)), Index(fields=("user_id",)))
+        indexes = (Index(fields=("expires_at",)),)
 
 
 class SignInFailures(Model):

@@ -1,0 +1,119 @@
+"""Accounts and their ledger: whoever changes a balance holds its row and writes down why as well."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from payment_svc.contracts import LedgerEntry, LedgerKind
+from payment_svc.domain import Movement
+from shared.clock import aware
+from shared.database import Reader, Transaction
+
+
+async def lock_balances(tx: Transaction, user_ids: Iterable[int]) -> dict[int, int]:
+    """The balances of the open accounts among these users, held until the commit.
+
+    Always in the order of ids and in one statement: two lists that share accounts wait for each other, and
+    never in a ring.
+    """
+    wanted = sorted(set(user_ids))
+    if not wanted:
+        return {}
+    rows = await tx.rows(
+        "SELECT user_id, balance FROM accounts WHERE user_id IN %s AND state = 'OPEN'"
+        " ORDER BY user_id FOR UPDATE",
+        (wanted,),
+    )
+    return dict(rows)
+
+
+async def apply(tx: Transaction, kind: LedgerKind, movements: Sequence[Movement]) -> None:
+    """Write movements into the ledger and their last balances into the accounts, which are held already."""
+    await _append(
+        tx,
+        [(m.user_id, m.delta, m.balance, kind, m.order_id, m.payment_id, None, tx.now) for m in movements],
+    )
+    await _set_balances(tx, {m.user_id: m.balance for m in movements})
+
+
+async def open_account(tx: Transaction, user_id: int, *, points: int = 0) -> None:
+    """Make an account that is not there yet, and say in its ledger what it began with."""
+    await tx.execute(
+        "INSERT INTO accounts (user_id, balance, state, opened_at) VALUES (%s, %s, 'OPEN', %s)",
+        (user_id, points, tx.now),
+    )
+    await _append(tx, [(user_id, points, points, "opening", None, None, None, tx.now)])
+
+
+async def close_account(tx: Transaction, user_id: int) -> None:
+    """Close an account for good, also one that was never opened: it cannot be opened any more."""
+    await tx.execute(
+        "INSERT INTO accounts (user_id, balance, state, opened_at) VALUES (%s, 0, 'CLOSED', %s)"
+        " ON DUPLICATE KEY UPDATE state = VALUES(state)",
+        (user_id, tx.now),
+    )
+
+
+async def account(db: Reader, user_id: int, *, lock: bool = False) -> tuple[int, str] | None:
+    """An account's balance and state."""
+    row = await db.row(
+        f"SELECT balance, state FROM accounts WHERE user_id = %s{' FOR UPDATE' if lock else ''}",  # noqa: S608
+        (user_id,),
+    )
+    return (row[0], row[1]) if row else None
+
+
+async def charge(tx: Transaction, user_id: int, amount: int, balance: int, key: str) -> None:
+    """Write a charge down; the account is held already."""
+    await _append(tx, [(user_id, amount, balance, "charge", None, None, _hash(key), tx.now)])
+    await _set_balances(tx, {user_id: balance})
+
+
+async def find_charge(db: Reader, user_id: int, key: str) -> tuple[int, int] | None:
+    """The amount of the charge that was made with this key, and the balance right after it."""
+    row = await db.row(
+        "SELECT delta, balance FROM ledger WHERE user_id = %s AND charge_key = %s", (user_id, _hash(key))
+    )
+    return (row[0], row[1]) if row else None
+
+
+async def history(db: Reader, user_id: int, *, limit: int, before: int | None) -> list[LedgerEntry]:
+    """The newest `limit` ledger entries of an account that are older than the entry `before`."""
+    rows = await db.rows(
+        "SELECT id, at, kind, delta, balance, order_id, payment_id FROM ledger"
+        " WHERE user_id = %s AND id < %s ORDER BY id DESC LIMIT %s",
+        (user_id, before or 2**63 - 1, limit),
+    )
+    return [
+        LedgerEntry(
+            id=entry_id,
+            at=aware(at),
+            kind=kind,
+            delta=delta,
+            balance=balance,
+            order_id=UUID(order_id) if order_id else None,
+            payment_id=UUID(payment_id) if payment_id else None,
+        )
+        for entry_id, at, kind, delta, balance, order_id, payment_id in rows
+    ]
+
+
+async def _append(tx: Transaction, rows: Sequence[Sequence[object]]) -> None:
+    await tx.execute_many(
+        "INSERT INTO ledger (user_id, delta, balance, kind, order_id, payment_id, charge_key, at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        rows,
+    )
+
+
+async def _set_balances(tx: Transaction, balances: Mapping[int, int]) -> None:
+    """In one statement. The rows are there and held; the insert is only a way to name many of them."""
+    await tx.execute_many(
+        "INSERT INTO accounts (user_id, balance, state, opened_at) VALUES (%s, %s, 'OPEN', %s)"
+        " ON DUPLICATE KEY UPDATE balance = VALUES(balance)",
+        [(user_id, balance, tx.now) for user_id, balance in sorted(balances.items())],
+    )
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
