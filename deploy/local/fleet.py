@@ -18,7 +18,7 @@ from deploy.local import settings as run_settings
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout, layout
 from deploy.local.lock import exclusive
-from deploy.local.migrations import migrate
+from deploy.local.migrations import migrate_all
 from deploy.local.ports import check_free
 from deploy.local.processes import end, owned, wait_gone
 from deploy.local.status import Process, health, processes, programs
@@ -74,7 +74,7 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
         supervisor = _start_servers(at, environ)
         servers.await_database(at)
         report(f"database ready after {time.monotonic() - began:.1f} s")
-        migrate(at, environ, run_settings.ours(environ))
+        migrate_all(at, environ, run_settings.ours(environ))
         report(f"databases migrated after {time.monotonic() - began:.1f} s")
         servers.await_broker(at)
         report(f"broker ready after {time.monotonic() - began:.1f} s")
@@ -82,6 +82,14 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
     _await_ready(at, supervisor, _declared_names(at, supervisor))
     report(f"all services ready after {time.monotonic() - began:.1f} s")
     return at
+
+
+def migrate(environ: Environ = None, *, report: Report = print) -> None:
+    """Bring the databases up to date, starting broker and database if need be; services are left alone."""
+    environ = os.environ if environ is None else environ
+    at = infra(environ, report=report)
+    with exclusive(at):
+        migrate_all(at, environ, run_settings.ours(environ))
 
 
 def down(environ: Environ = None) -> None:

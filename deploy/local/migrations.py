@@ -14,7 +14,7 @@ from deploy.services import ROOT, Service
 _AT_ONCE = max(1, min(4, os.cpu_count() or 1))
 
 
-def migrate(at: Layout, environ: Mapping[str, str], settings: Mapping[str, str]) -> None:
+def migrate_all(at: Layout, environ: Mapping[str, str], settings: Mapping[str, str]) -> None:
     """Apply migrations and, unless SHOP_SEED=0, the seeds of every service. A second run changes nothing."""
     services = [service for service in at.services if service.database]
     with ThreadPoolExecutor(_AT_ONCE) as pool:

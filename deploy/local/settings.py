@@ -45,7 +45,7 @@ def recall(at: Layout) -> dict[str, str] | None:
 
 
 def refuse_other_base(at: Layout) -> None:
-    """One run folder, one block of ports: with the wrong one, commands would talk to nobody or to a stranger."""
+    """One run folder, one block of ports: with the wrong one, commands would talk to a stranger."""
     base = _record(at).get("port_base", at.base)
     if base != at.base:
         raise FleetError(
@@ -55,7 +55,7 @@ def refuse_other_base(at: Layout) -> None:
 
 
 def plain(environ: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without our settings and what would reach RabbitMQ's scripts."""
+    """The caller's environment without our settings and what RabbitMQ's scripts read."""
     return {
         name: value
         for name, value in environ.items()

@@ -1,0 +1,131 @@
+# Sagamart's commands. `./just` lists them and needs only Python 3.11+; with just installed, `just RECIPE` does too.
+
+set shell := ["sh", "-eu", "-c"]
+set positional-arguments := true
+
+python := justfile_directory() / ".venv/bin/python"
+local := quote(python) + " -m deploy.local"
+sync := "if [ -x .venv/bin/python ]; then set -- .venv/bin/python -I deploy/bootstrap.py; else set -- ./just; fi; \"$@\" --sync"
+ops := "PYTHONPATH=" + quote(justfile_directory()) + " " + local + " run"
+
+[private]
+default:
+    @'{{ just_executable() }}' --justfile '{{ justfile() }}' --list --unsorted
+
+[private]
+_run:
+    @{{ sync }} run
+
+[private]
+_dev:
+    @{{ sync }} dev
+
+# --- see it work
+
+[doc("Start the shop if it is down, drive orders of every outcome, check the books")]
+[group("see it work")]
+[no-cd]
+demo *args: _run
+    @{{ ops }} ops.demo "$@"
+
+[doc("Run real orders of a retail CSV through the shop")]
+[group("see it work")]
+[no-cd]
+replay *args: _run
+    @{{ ops }} ops.replay "$@"
+
+[doc("Check the books across all databases; exit 1 if they do not balance")]
+[group("see it work")]
+[no-cd]
+verify *args: _run
+    @{{ ops }} ops.verify "$@"
+
+[doc("Show the saga of one order, step by step")]
+[group("see it work")]
+[no-cd]
+trace *args: _run
+    @{{ ops }} ops.trace "$@"
+
+# --- run it
+
+[doc("Start the shop in the background; return when all of it is ready")]
+[group("run it")]
+up: _run
+    @{{ local }} up
+
+[doc("Stop everything; data stays")]
+[group("run it")]
+down: _run
+    @{{ local }} down
+
+[doc("Show what runs: state, pid, memory, replicas (--json)")]
+[group("run it")]
+ps *args: _run
+    @{{ local }} ps "$@"
+
+[doc("Show the log of a service and follow it (-n LINES, --no-follow)")]
+[group("run it")]
+logs *args: _run
+    @{{ local }} logs "$@"
+
+[doc("Restart a service, or all of them, replica by replica")]
+[group("run it")]
+restart *service: _run
+    @{{ local }} restart "$@"
+
+[doc("Stop a service, one replica (order-2), broker or database")]
+[group("run it")]
+stop service: _run
+    @{{ local }} stop "$@"
+
+[doc("Start what was stopped")]
+[group("run it")]
+start service: _run
+    @{{ local }} start "$@"
+
+[doc("Have so many replicas of a service: scale order 3")]
+[group("run it")]
+scale service replicas: _run
+    @{{ local }} scale "$@"
+
+[doc("Print every URL and port (--json)")]
+[group("run it")]
+open *args: _run
+    @{{ local }} open "$@"
+
+[doc("Stop everything and delete all data and logs")]
+[group("run it")]
+reset: _run
+    @{{ local }} reset
+
+# --- work on it
+
+[doc("Run the test suite (arguments go to pytest)")]
+[group("work on it")]
+test *args: _dev
+    @{{ quote(python) }} -m pytest "$@"
+
+[doc("Check style, types and imports")]
+[group("work on it")]
+lint: _dev
+    @status=0; \
+    {{ quote(python) }} -m ruff check . || status=1; \
+    {{ quote(python) }} -m ruff format --check . || status=1; \
+    {{ quote(python) }} -m pyright || status=1; \
+    {{ quote(python) }} -c 'from importlinter.cli import lint_imports_command as lint; lint()' || status=1; \
+    exit $status
+
+[doc("Format the code and mend what can be mended by itself")]
+[group("work on it")]
+fmt: _dev
+    @{{ quote(python) }} -m ruff check --fix . ; {{ quote(python) }} -m ruff format .
+
+[doc("Write migrations for changed models: makemigrations order_svc")]
+[group("work on it")]
+makemigrations *modules: _run
+    @{{ quote(python) }} -m shared.migrate make "$@"
+
+[doc("Bring the databases up to date (up does it too)")]
+[group("work on it")]
+migrate: _run
+    @{{ local }} migrate
