@@ -77,7 +77,7 @@ class Reader:
     async def rows(self, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; `%s` are placeholders, and a list as argument expands for `IN %s`."""
         async with self._connection.cursor() as cursor:
-            await _run(cursor.execute(sql, _plain(args)))
+            await _run(cursor.execute(*_expanded(sql, args)))
             return list(await cursor.fetchall())
 
     async def row(self, sql: str, args: Sequence[Any] = ()) -> tuple[Any, ...] | None:
@@ -104,12 +104,12 @@ class Transaction(Reader):
     async def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
         """Run a statement; returns how many rows it changed. Raises `DuplicateKey`."""
         async with self._connection.cursor() as cursor:
-            return await _run(cursor.execute(sql, _plain(args)))
+            return await _run(cursor.execute(*_expanded(sql, args)))
 
     async def insert(self, sql: str, args: Sequence[Any] = ()) -> int:
         """Insert one row; returns the id that the database gave it. Raises `DuplicateKey`."""
         async with self._connection.cursor() as cursor:
-            await _run(cursor.execute(sql, _plain(args)))
+            await _run(cursor.execute(*_expanded(sql, args)))
             return int(cursor.lastrowid)
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
@@ -117,7 +117,7 @@ class Transaction(Reader):
         if not rows:
             return 0
         async with self._connection.cursor() as cursor:
-            return await _run(cursor.executemany(sql, [_plain(row) for row in rows])) or 0
+            return await _run(cursor.executemany(sql, [tuple(map(_argument, row)) for row in rows])) or 0
 
 
 class Database:
@@ -305,20 +305,28 @@ async def _run(statement: Awaitable[T]) -> T:
         raise
 
 
-def _plain(args: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(_argument(value) for value in args)
+def _expanded(sql: str, args: Sequence[Any]) -> tuple[str, tuple[Any, ...] | None]:
+    """The statement with a placeholder for every member of its list arguments, and the arguments in a row."""
+    if not args:
+        return sql, None
+    if not any(isinstance(value, list | tuple) for value in args):
+        return sql, tuple(map(_argument, args))
+    flat: list[Any] = []
+
+    def place(value: Any) -> str:
+        if isinstance(value, list | tuple):
+            return f"({','.join(map(place, value))})"
+        flat.append(_argument(value))
+        return "%s"
+
+    first, *rest = sql.split("%s")
+    return first + "".join(place(value) + part for value, part in zip(args, rest, strict=True)), tuple(flat)
 
 
 def _argument(value: Any) -> Any:
-    match value:
-        case UUID():
-            return str(value)
-        case datetime():
-            return naive(value)
-        case list() | tuple() | set() | frozenset():
-            return tuple(_argument(one) for one in value)
-        case _:
-            return value
+    if isinstance(value, UUID):
+        return str(value)
+    return naive(value) if isinstance(value, datetime) else value
 
 
 def _driver_error(error: BaseException) -> BaseException:

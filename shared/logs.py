@@ -17,7 +17,6 @@ def configure(process: str, level: str = "INFO", style: str = "auto") -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="@timestamp"),
         structlog.processors.format_exc_info if not pretty else _unchanged,
         _naming(process),
