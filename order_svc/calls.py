@@ -23,7 +23,7 @@ from shared.errors import Conflict, NotFound, Problem
 async def place_orders(
     calls: list[PlaceOrder], tx: Transaction, settings: OrderSettings
 ) -> list[OrderView | Problem]:
-    """Accept each order as PENDING; what was placed before, or under the same key, is answered as it is now."""
+    """Accept each order as PENDING; what was placed before is answered as it is now."""
     answers: dict[int, OrderView | Problem] = {}
     known = await store.views(tx, [call.order_id for call in calls])
     keys = await Keys.load(tx, calls)

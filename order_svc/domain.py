@@ -61,7 +61,7 @@ def _broken(number: int, line: LineRequest) -> list[FieldError]:
         errors.append(
             FieldError(
                 f"{at}.discounted_price",
-                f"is {line.discounted_price}; without coupons it is absent or the unit price, {line.unit_price}",
+                f"is {line.discounted_price}; without coupons it is absent or {line.unit_price}",
             )
         )
     return errors

@@ -81,7 +81,7 @@ Released = StockReleased | CouponReleased | PaymentRefunded
 
 
 async def hear_yes(answers: list[Yes], tx: Transaction, settings: OrderSettings) -> None:
-    """Participants have taken what these orders need: complete each order that was waiting for no one else."""
+    """Participants have taken what these orders need: complete each that waits for no one else."""
     await _hear(
         answers,
         tx,

@@ -60,7 +60,7 @@ TRANSITIONS: dict[tuple[Status, Stand, Signal], Stand] = {
     (Status.FAIL, Stand.AWAITING, Signal.NO): Stand.NO,
     (Status.FAIL, Stand.RELEASING, Signal.RELEASED): Stand.RELEASED,
 }
-"""Every combination that moves a participant. All others, such as repeated or late answers, change nothing."""
+"""Every combination that moves a participant. Others, such as repeated or late answers, change nothing."""
 
 
 class Participant(msgspec.Struct, kw_only=True):
@@ -197,7 +197,7 @@ def _close(saga: Saga) -> None:
             saga.changes.append(Change(Told.CANCELLED))
             saga.told.append(Told.CANCELLED)
         elif Told.FAILED not in saga.told:
-            # Its failure was told before it had come to rest; whoever follows the order must learn that it has.
+            # Its failure was told before it had come to rest; followers must learn that it has.
             saga.changes.append(Change(Told.SETTLED))
             saga.told.append(Told.SETTLED)
 

@@ -52,8 +52,8 @@ async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], deadline
     """Write new orders as PENDING, every participant awaited, and tell of them."""
     deadline_at = tx.now + timedelta(seconds=deadline_s)
     await tx.execute_many(
-        "INSERT INTO orders (id, buyer_id, status, settled, paid, pay_with, total, `lines`, version, created_at,"
-        " updated_at, deadline_at) VALUES (%s, %s, 'PENDING', 0, 0, %s, %s, %s, 1, %s, %s, %s)",
+        "INSERT INTO orders (id, buyer_id, status, settled, paid, pay_with, total, `lines`, version,"
+        " created_at, updated_at, deadline_at) VALUES (%s, %s, 'PENDING', 0, 0, %s, %s, %s, 1, %s, %s, %s)",
         [
             (
                 order.order_id,
@@ -69,7 +69,8 @@ async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], deadline
         ],
     )
     await tx.execute_many(
-        "INSERT INTO participants (order_id, name, stand, changed_at, releases) VALUES (%s, %s, 'AWAITING', %s, 0)",
+        "INSERT INTO participants (order_id, name, stand, changed_at, releases)"
+        " VALUES (%s, %s, 'AWAITING', %s, 0)",
         [(order.order_id, name, tx.now) for order in placed for name in order.participants],
     )
     await tx.execute_many(
@@ -86,8 +87,8 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
     if not ids:
         return {}
     rows = await tx.rows(
-        "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, status, reason, reason_details,"
-        " settled, paid FROM orders WHERE id IN %s ORDER BY id FOR UPDATE",
+        "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, status, reason,"
+        " reason_details, settled, paid FROM orders WHERE id IN %s ORDER BY id FOR UPDATE",
         [ids],
     )
     participants: dict[str, dict[str, Participant]] = {}
@@ -126,10 +127,10 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], release_ag
         order.version += 1
         if not order.saga.awaits():
             order.deadline_at = None
-    # An upsert of rows that are there and locked: columns that never change need some value, which is not used.
+    # An upsert of rows that are there and locked: columns that never change get some value that is not used.
     await tx.execute_many(
-        "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`, version,"
-        " created_at, updated_at, deadline_at) VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s)"
+        "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`,"
+        " version, created_at, updated_at, deadline_at) VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE status = VALUES(status), reason = VALUES(reason),"
         " reason_details = VALUES(reason_details), settled = VALUES(settled), paid = VALUES(paid),"
         " version = VALUES(version), updated_at = VALUES(updated_at), deadline_at = VALUES(deadline_at)",
@@ -243,7 +244,8 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
         participants.setdefault(order_id, []).append(view)
     history: dict[str, list[HistoryEntry]] = {}
     for order_id, at, what, participant, status, details in await reader.rows(
-        "SELECT order_id, at, what, participant, status, details FROM order_history WHERE order_id IN %s ORDER BY id",
+        "SELECT order_id, at, what, participant, status, details FROM order_history"
+        " WHERE order_id IN %s ORDER BY id",
         [ids],
     ):
         entry = HistoryEntry(
@@ -255,8 +257,8 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
         )
         history.setdefault(order_id, []).append(entry)
     rows = await reader.rows(
-        "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`, version,"
-        " created_at FROM orders WHERE id IN %s",
+        "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`,"
+        " version, created_at FROM orders WHERE id IN %s",
         [ids],
     )
     return {

@@ -24,7 +24,8 @@ async def fail_overdue(tx: Transaction, outbox: Outbox, settings: OrderSettings)
     if outbox.connected_since is None:
         return
     due = await tx.rows(
-        "SELECT id FROM orders WHERE deadline_at <= %s ORDER BY deadline_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+        "SELECT id FROM orders WHERE deadline_at <= %s ORDER BY deadline_at, id LIMIT %s"
+        " FOR UPDATE SKIP LOCKED",
         (tx.now, SWEEP),
     )
     if not due:

@@ -166,7 +166,7 @@ class Consumer:
                 return
 
     async def _collect(self) -> list[Delivery]:
-        """What has arrived, up to a full list. Lingers only when the last list was full enough to show load."""
+        """What has arrived, up to a full list. Lingers only when the last list showed load."""
         if not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()

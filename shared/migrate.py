@@ -1,4 +1,4 @@
-"""Migrations: `python -m shared.migrate order_svc` applies them, `python -m shared.migrate make order_svc` writes them.
+"""Migrations: `python -m shared.migrate order_svc` applies them, `... migrate make order_svc` writes them.
 
 MySQL cannot undo DDL, so one process at a time migrates a database, under a named lock. With `SHOP_SEED=1`
 the service's `seeds.seed` runs afterwards, in one transaction.
@@ -81,8 +81,8 @@ async def make(package: str) -> None:
     for label, (_, migrations) in _apps(package, service).items():
         config = orm_config("mysql://nobody@localhost/none", {label: _apps(package, service)[label]})
         folder = Path(*str(migrations).split("."))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "__init__.py").touch()
+        folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  a command line tool, nobody waits
+        (folder / "__init__.py").touch()  # noqa: ASYNC240
         async with tortoise_cli_context(config) as context:
             assert context.apps is not None  # noqa: S101  the context manager has just loaded them
             detector = MigrationAutodetector(context.apps, config["apps"])

@@ -91,7 +91,7 @@ class Wiring:
         return kind in _wishes(handler, messages=1).values() or kind in _wishes(handler, messages=0).values()
 
     def bind(self, handler: Handler, *, messages: int = 1) -> Callable[..., Awaitable[Any]]:
-        """`handler` with everything given but its messages and its unit of work, which comes as keyword `unit`."""
+        """`handler` with all given but its messages and its unit of work, which is the keyword `unit`."""
         wishes = _wishes(handler, messages=messages)
         unit_parameter = next((n for n, kind in wishes.items() if kind in (Transaction, Reader)), None)
         given: dict[str, Any] = {}

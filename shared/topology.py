@@ -13,7 +13,7 @@ from shared.messages import service_of
 
 RPC_EXCHANGE = "rpc"
 DELIVERY_LIMIT = 20
-"""How often a message may come back before the broker gives up on it: a guard against what kills a process."""
+"""How often a message may come back before the broker gives up on it: the guard against killers."""
 
 _NEVER_LOST = {
     "x-queue-type": "quorum",

@@ -1,4 +1,4 @@
-"""Calls over HTTP, for when the broker is away: the same types, errors and deadlines at `POST /calls/<name>`."""
+"""Calls over HTTP, for when the broker is away: same types, errors and deadlines at `POST /calls/<name>`."""
 
 import re
 from datetime import datetime

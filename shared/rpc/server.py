@@ -21,7 +21,7 @@ DECLARE_ATTEMPTS = 5
 
 
 class RpcServer:
-    """Takes calls from `rpc.<service>`; an answer leaves when it is ready, with others ready in the same turn."""
+    """Takes calls from `rpc.<service>`; answers ready in the same turn of the loop leave together."""
 
     def __init__(self, service: str, process: str, answering: Answering) -> None:
         self._service = service
