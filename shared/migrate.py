@@ -82,7 +82,7 @@ async def make(package: str) -> None:
         config = orm_config("mysql://nobody@localhost/none", {label: _apps(package, service)[label]})
         folder = Path(*str(migrations).split("."))
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  a command line tool, nobody waits
-        (folder / "__init__.py").touch()  # noqa: ASYNC240
+        (folder / "__init__.py").touch()
         async with tortoise_cli_context(config) as context:
             assert context.apps is not None  # noqa: S101  the context manager has just loaded them
             detector = MigrationAutodetector(context.apps, config["apps"])
