@@ -1,0 +1,112 @@
+"""The rules of points."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payment_svc import domain
+from payment_svc.contracts import PaymentCaptured, PaymentDeclined
+from payment_svc.domain import Ask
+from shared.errors import RuleBroken
+
+
+def _ask(number: int, user_id: int, amount: int, method: str = "points") -> Ask:
+    return Ask(
+        order_id=UUID(int=number),
+        payment_id=UUID(int=10_000 + number),
+        user_id=user_id,
+        method=method,
+        amount=amount,
+    )
+
+
+def test_a_list_of_orders_shares_one_balance_in_the_order_given() -> None:
+    claims, movements = domain.decide([_ask(1, 7, 60), _ask(2, 7, 60), _ask(3, 7, 40)], {7: 100})
+    assert [claim.state for claim in claims] == ["HELD", "REJECTED", "HELD"]
+    assert [(m.delta, m.balance) for m in movements] == [(-60, 40), (-40, 0)]
+    assert claims[1].details == {"asked": 60, "balance": 40}
+
+
+def test_no_account_has_nothing_not_even_for_an_order_that_costs_nothing() -> None:
+    claims, movements = domain.decide([_ask(1, 7, 1), _ask(2, 7, 0)], {})
+    assert [claim.reason for claim in claims] == ["insufficient_points"] * 2
+    assert movements == []
+
+
+def test_an_order_that_costs_nothing_is_paid_from_an_empty_account() -> None:
+    claims, movements = domain.decide([_ask(1, 7, 0)], {7: 0})
+    assert claims[0].state == "HELD"
+    assert movements[0].delta == 0
+
+
+@pytest.mark.parametrize("method", ["card", "nothing"])
+def test_what_is_not_points_is_declined(method: str) -> None:
+    claims, movements = domain.decide([_ask(1, 7, 1, method)], {7: 100})
+    assert (claims[0].state, claims[0].reason, movements) == ("REJECTED", "card_declined", [])
+
+
+def test_an_amount_beyond_all_accounts_is_declined() -> None:
+    claims, _ = domain.decide([_ask(1, 7, 10**21)], {7: 10**12})
+    assert claims[0].state == "REJECTED"
+    assert claims[0].amount is None
+
+
+def test_the_answer_is_the_same_each_time() -> None:
+    claims, _ = domain.decide([_ask(1, 7, 60), _ask(2, 7, 60)], {7: 100})
+    yes, no = domain.verdict(claims[0]), domain.verdict(claims[1])
+    assert yes == PaymentCaptured(order_id=UUID(int=1), payment_id=UUID(int=10_001), amount=60)
+    assert no == PaymentDeclined(
+        order_id=UUID(int=2),
+        payment_id=UUID(int=10_002),
+        reason="insufficient_points",
+        details={"asked": 60, "balance": 40},
+    )
+    assert (domain.verdict(claims[0]), domain.verdict(claims[1])) == (yes, no)
+
+
+def test_a_released_order_is_declined_when_it_comes_after_all() -> None:
+    stone = domain.tombstone(UUID(int=1), UUID(int=2))
+    late = domain.verdict(stone)
+    assert isinstance(late, PaymentDeclined)
+    assert late.reason == "released"
+    assert domain.acknowledgement(stone).payment_id == UUID(int=2)
+
+
+def test_only_what_is_held_goes_back() -> None:
+    claims, _ = domain.decide([_ask(1, 7, 60), _ask(2, 7, 60)], {7: 100})
+    stone = domain.tombstone(UUID(int=3), UUID(int=4))
+    back = domain.give_back([*claims, stone], {7: 40})
+    assert [(m.order_id.int, m.delta, m.balance) for m in back] == [(1, 60, 100)]
+
+
+@given(
+    st.dictionaries(st.integers(1, 4), st.integers(0, 1000)),
+    st.lists(st.tuples(st.integers(1, 5), st.integers(0, 600), st.sampled_from(["points", "card"]))),
+)
+def test_points_are_neither_made_nor_lost(
+    balances: dict[int, int], orders: list[tuple[int, int, str]]
+) -> None:
+    asks = [_ask(number, *order) for number, order in enumerate(orders)]
+    claims, taken = domain.decide(asks, balances)
+    assert [claim.order_id for claim in claims] == [ask.order_id for ask in asks]
+    assert all(movement.balance >= 0 for movement in taken)
+    left = {**balances, **{movement.user_id: movement.balance for movement in taken}}
+    for user_id, balance in balances.items():
+        assert left[user_id] == balance + sum(m.delta for m in taken if m.user_id == user_id)
+    back = domain.give_back(claims, left)
+    assert {**left, **{movement.user_id: movement.balance for movement in back}} == balances
+
+
+@pytest.mark.parametrize("amount", [-1, 0, 101, 10**30])
+def test_a_charge_has_limits(amount: int) -> None:
+    with pytest.raises(RuleBroken) as refused:
+        domain.check_charge(amount, 100)
+    assert refused.value.errors[0].field == "amount"
+
+
+def test_an_account_has_a_limit() -> None:
+    assert domain.balance_after(40, 60, 100) == 100
+    with pytest.raises(RuleBroken):
+        domain.balance_after(41, 60, 100)
