@@ -1,0 +1,77 @@
+"""What coupon hears: orders with coupons, and orders to give them back from. Lists, one transaction each."""
+
+from datetime import datetime
+from uuid import UUID
+
+from coupon_svc import contracts
+from coupon_svc.claims import add_claims, lock_claims, mark_released
+from coupon_svc.domain import Claim, Line, Rejection, judge
+from coupon_svc.wallet import give_back, lock_coupons, use_coupons
+from shared.database import Transaction
+from shared.messages import Event, View
+
+
+class OrderPlaced(View, of="order.placed"):
+    """An order that may use coupons."""
+
+    order_id: UUID
+    buyer_id: int
+    lines: list[Line]
+    participants: list[str]
+    placed_at: datetime
+
+
+class ReleaseCoupons(View, of="order.release.coupon"):
+    """An order gives back the coupons that it uses."""
+
+    order_id: UUID
+
+
+async def apply_coupons(orders: list[OrderPlaced], tx: Transaction) -> None:
+    """Use up the coupons of every order that may use them; tell the others why not.
+
+    An order that was answered before gets the same answer again, and one that was released gets a no.
+    Coupons are judged by the time of the order, so that a wait in a queue does not let them expire.
+    """
+    asked = [order for order in orders if "coupon" in order.participants]
+    claims = await lock_claims(tx, {order.order_id for order in asked})
+    unseen = {order.order_id: order for order in asked if order.order_id not in claims}
+    wanted = {one for order in unseen.values() for line in order.lines for one in line.user_coupon_ids}
+    coupons = await lock_coupons(tx, wanted)
+    used: dict[UUID, list[int]] = {}
+    made: dict[UUID, Claim] = {}
+    for order_id, order in unseen.items():
+        outcome = judge(order.lines, order.buyer_id, order.placed_at, coupons)
+        if isinstance(outcome, Rejection):
+            made[order_id] = Claim("REJECTED", outcome.reason, outcome.details)
+        else:
+            made[order_id] = Claim("HELD")
+            used[order_id] = outcome
+            coupons |= {one: coupons[one]._replace(used_by=order_id) for one in outcome}
+    await use_coupons(tx, used)
+    await add_claims(tx, made)
+    claims |= made
+    for order in asked:
+        tx.emit(_answer(order.order_id, claims[order.order_id]))
+
+
+async def release_coupons(releases: list[ReleaseCoupons], tx: Transaction) -> None:
+    """Give back the coupons that orders use, and acknowledge, as often as it is asked.
+
+    An order never seen gets a RELEASED claim, so that it uses nothing if it arrives after its own release.
+    """
+    order_ids = {release.order_id for release in releases}
+    claims = await lock_claims(tx, order_ids)
+    await give_back(tx, [order_id for order_id, claim in claims.items() if claim.state == "HELD"])
+    await mark_released(tx, [order_id for order_id, claim in claims.items() if claim.state != "RELEASED"])
+    await add_claims(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})
+    for release in releases:
+        tx.emit(contracts.CouponsReleased(order_id=release.order_id))
+
+
+def _answer(order_id: UUID, claim: Claim) -> Event:
+    if claim.state == "HELD":
+        return contracts.CouponsApplied(order_id=order_id)
+    return contracts.CouponsRejected(
+        order_id=order_id, reason=claim.reason or "released", details=claim.details or {}
+    )

@@ -1,0 +1,117 @@
+"""The rules of catalogue and stock: pure functions, no await, no database, no clock."""
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+
+from shared.errors import FieldError, RuleBroken
+
+MAX_STOCK = 10**9
+
+ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
+
+
+class Claim(NamedTuple):
+    """What was answered to an order, or that it was given back (or called off before it was ever seen)."""
+
+    state: ClaimState
+    reason: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """What an order wants of one item, and the price it was shown for it."""
+
+    item_id: int
+    quantity: int
+    unit_price: int
+
+
+class OnShelf(NamedTuple):
+    """An item that is on sale: today's price, and how many pieces are left."""
+
+    price: int
+    stock: int
+
+
+class Movement(NamedTuple):
+    """A change of one item's stock and what is left after it."""
+
+    item_id: int
+    delta: int
+    balance: int
+
+
+class Rejection(NamedTuple):
+    """Why an order gets nothing, with details for people."""
+
+    reason: str
+    details: dict[str, Any]
+
+
+def reserve(lines: Sequence[Line], shelf: Mapping[int, OnShelf]) -> list[Movement] | Rejection:
+    """What taking everything that an order wants does to the stock, or why it cannot be taken.
+
+    Demand is summed per item: several lines of one item share its stock. An unknown item is told before a
+    changed price, and that before short stock, since the earlier make the later beside the point.
+    """
+    for line in lines:
+        if line.item_id not in shelf:
+            return Rejection("item_unknown", {"item_id": line.item_id})
+    for line in lines:
+        price = shelf[line.item_id].price
+        if line.unit_price != price:
+            details = {"item_id": line.item_id, "asked": line.unit_price, "price": price}
+            return Rejection("price_changed", details)
+    demand: dict[int, int] = {}
+    for line in lines:
+        demand[line.item_id] = demand.get(line.item_id, 0) + line.quantity
+    for item_id, asked in demand.items():
+        left = shelf[item_id].stock
+        if asked > left:
+            return Rejection("out_of_stock", {"item_id": item_id, "asked": asked, "left": left})
+    return [Movement(item_id, -asked, shelf[item_id].stock - asked) for item_id, asked in demand.items()]
+
+
+def put_back(held: Mapping[int, int], stock: Mapping[int, int]) -> list[Movement]:
+    """What giving back the pieces held of each item does to the stock."""
+    return [Movement(item_id, pieces, stock[item_id] + pieces) for item_id, pieces in held.items()]
+
+
+def move(shelf: MutableMapping[int, OnShelf], movements: Iterable[Movement]) -> None:
+    """Let the next order of the list see the shelf as this one leaves it."""
+    for movement in movements:
+        shelf[movement.item_id] = shelf[movement.item_id]._replace(stock=movement.balance)
+
+
+def adjusted(stock: int, delta: int) -> int:
+    """The stock after an adjustment by hand. Raises `RuleBroken` where it would make no sense."""
+    if delta == 0:
+        raise RuleBroken("This changes nothing.", errors=[FieldError("delta", "must not be 0")])
+    after = stock + delta
+    if after < 0:
+        raise RuleBroken(
+            f"Only {stock} are left.",
+            errors=[FieldError("delta", f"must be {-stock} or more, as {stock} are left")],
+        )
+    if after > MAX_STOCK:
+        raise RuleBroken(
+            f"The stock would be above {MAX_STOCK}.",
+            errors=[
+                FieldError("delta", f"must be {MAX_STOCK - stock} or less, as {stock} are there already")
+            ],
+        )
+    return after
+
+
+def tidy(text: str, field: str) -> str:
+    """A name as the catalogue keeps it: without spaces around it. Raises `RuleBroken` if nothing is left."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise RuleBroken(
+            f"The {field} has control characters.",
+            errors=[FieldError(field, "must be plain text on one line")],
+        )
+    if tidied := text.strip():
+        return tidied
+    raise RuleBroken(f"The {field} is empty.", errors=[FieldError(field, "must have more than spaces")])

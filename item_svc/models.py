@@ -1,0 +1,76 @@
+"""The tables of the item service."""
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.migrations.constraints import CheckConstraint
+from tortoise.models import Model
+
+
+class Item(Model):
+    """An item of the catalogue, with what is on its shelf.
+
+    `retired` is 0 while the item is on sale and its own id afterwards, so that its name is free again.
+    `stock` is always `initial_stock` plus every change in the stock history but the first.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    name = fields.CharField(max_length=100)
+    size = fields.CharField(max_length=100)
+    price = fields.BigIntField()
+    stock = fields.BigIntField()
+    initial_stock = fields.BigIntField()
+    version = fields.IntField(default=1)
+    retired = fields.BigIntField(default=0)
+    created_at = fields.DatetimeField()
+    changed_at = fields.DatetimeField()
+
+    class Meta:
+        table = "items"
+        unique_together = (("name", "size", "retired"),)
+        constraints = (CheckConstraint(check="stock >= 0", name="items_stock_is_never_below_zero"),)
+
+
+class ItemClaim(Model):
+    """What item answered an order, and whether it holds stock for it. Never purged: late repeats may come."""
+
+    order_id = fields.CharField(max_length=36, primary_key=True)
+    state = fields.CharField(max_length=10, description="HELD, REJECTED or RELEASED")
+    reason = fields.CharField(max_length=40, null=True)
+    details = fields.TextField(null=True, description="JSON for people: what stood against the order")
+    created_at = fields.DatetimeField()
+    changed_at = fields.DatetimeField()
+
+    class Meta:
+        table = "item_claims"
+
+
+class StockChange(Model):
+    """One change of one item's stock. What a HELD claim holds is the sum of its rows of cause `order`.
+
+    The unique key lets an order take and give back an item once, whatever a program gets wrong.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    item_id = fields.BigIntField()
+    order_id = fields.CharField(max_length=36, null=True)
+    delta = fields.BigIntField()
+    balance = fields.BigIntField(description="The stock after this change")
+    cause = fields.CharField(max_length=10, description="initial, order, release or adjustment")
+    reason = fields.CharField(max_length=200, null=True)
+    at = fields.DatetimeField()
+
+    class Meta:
+        table = "stock_history"
+        unique_together = (("order_id", "item_id", "cause"),)
+        indexes = (Index(fields=("item_id", "id")),)
+
+
+class ItemRequest(Model):
+    """A change that was asked for and done, so that asking again with the same id does nothing more."""
+
+    id = fields.CharField(max_length=36, primary_key=True)
+    item_id = fields.BigIntField()
+    done_at = fields.DatetimeField()
+
+    class Meta:
+        table = "item_requests"
