@@ -1,0 +1,88 @@
+"""A database of its own for the tests of one service: made, migrated, opened, and dropped again."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from deploy.databases import connect
+from deploy.local.layout import layout
+from shared.database import Database, Transaction
+from shared.messages import Event
+from shared.service import Service
+
+TABLES_KEPT = {"tortoise_migrations"}
+
+
+class Heard:
+    """Stands in for the outbox: keeps what was emitted by transactions that have committed."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    async def store(self, tx: Transaction) -> Any:
+        return [emitted.event for emitted in tx.emitted]
+
+    def after_commit(self, stored: Any) -> None:
+        self.events += stored
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        """The events of one kind so far."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def fresh_database(package: str, service: Service, *, seed: bool = False) -> AsyncIterator[Database]:
+    """An open, migrated database on the server that the environment means (SHOP_PORT_BASE)."""
+    admin = layout().admin_url
+    name = f"test_{package}_{uuid4().hex[:8]}"
+    await asyncio.to_thread(_run, admin, f"CREATE DATABASE {name} COLLATE utf8mb4_unicode_ci")
+    try:
+        url = f"{admin.rstrip('/')}/{name}"
+        await migrate(package, url, seed=seed)
+        database = Database(url, pool=12)
+        await database.open([*service.models, "shared.tables"])
+        try:
+            yield database
+        finally:
+            await database.close()
+    finally:
+        await asyncio.to_thread(_run, admin, f"DROP DATABASE {name}")
+
+
+async def migrate(package: str, url: str, *, seed: bool) -> None:
+    """Apply the migrations of a package to a database, in a process of its own as `up` does it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "shared.migrate",
+        package,
+        env={**os.environ, "SHOP_DATABASE_URL": url, "SHOP_SEED": "1" if seed else "0"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise AssertionError(output.decode())
+
+
+async def empty(database: Database) -> None:
+    """Delete the rows of all tables."""
+
+    async def wipe(tx: Transaction) -> None:
+        tables = await tx.rows(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+        )
+        for (table,) in tables:
+            if table not in TABLES_KEPT:
+                await tx.execute(f"DELETE FROM `{table}`")
+
+    await database.transaction(wipe)
+
+
+def _run(admin_url: str, sql: str) -> None:
+    with connect(admin_url) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
