@@ -130,7 +130,8 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], release_ag
     # An upsert of rows that are there and locked: columns that never change get some value that is not used.
     await tx.execute_many(
         "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`,"
-        " version, created_at, updated_at, deadline_at) VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s)"
+        " version, created_at, updated_at, deadline_at)"
+        " VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE status = VALUES(status), reason = VALUES(reason),"
         " reason_details = VALUES(reason_details), settled = VALUES(settled), paid = VALUES(paid),"
         " version = VALUES(version), updated_at = VALUES(updated_at), deadline_at = VALUES(deadline_at)",

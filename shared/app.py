@@ -137,7 +137,7 @@ async def answer_call(name: str, request: Request[Any, Any, Any], state: State) 
         raise Unavailable("The deadline of this call has passed; nothing was done.")
     if outcome.problem is not None:
         return problem_response(outcome.problem)
-    return Response(bytes(outcome.data or b"null"), media_type="application/json")
+    return Response(bytes(outcome.data), media_type="application/json")
 
 
 def _deadline(header: str | None, default_s: float) -> datetime:

@@ -130,7 +130,7 @@ class Rpc:
             metrics.CALL_SECONDS.labels(kind.wire_name).observe(time.perf_counter() - started)
         if outcome.problem is not None:
             raise problem_from(outcome.problem)
-        return self._decoder(kind).decode(outcome.data or b"null")
+        return self._decoder(kind).decode(outcome.data)
 
     async def _ask(self, service: str, request: wire.Request, *, again: bool) -> wire.Outcome:
         """Over the broker if it is there, else over HTTP; a second time only if that can do no harm."""

@@ -88,7 +88,7 @@ class RpcServer:
         part: list[wire.Outcome] = []
         size = 0
         for outcome in outcomes:
-            length = len(bytes(outcome.data)) if outcome.data is not None else 0
+            length = len(bytes(outcome.data))
             if part and (len(part) == wire.GROUP_CALLS or size + length > wire.GROUP_BYTES):
                 self._start(self._publish(reply_to, part))
                 part, size = [], 0

@@ -27,10 +27,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of a call: its reply, or the problem instead."""
+    """What came of a call: its reply, unless there is a problem."""
 
     id: str
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
     problem: ProblemDetails | None = None
 
 
