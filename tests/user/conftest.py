@@ -1,0 +1,29 @@
+"""The user service's database, empty before each test."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.database import Database
+from tests.user.fresh_database import Heard, empty, fresh_database
+from user_svc.service import service
+
+
+@pytest.fixture(scope="module")
+async def _database() -> AsyncIterator[Database]:
+    async with fresh_database("user_svc", service) as database:
+        yield database
+
+
+@pytest.fixture
+async def db(_database: Database, heard: Heard) -> Database:
+    """The service's database, with nothing in it."""
+    await empty(_database)
+    _database.publish_through(heard)
+    return _database
+
+
+@pytest.fixture
+def heard() -> Heard:
+    """What the service has told the others."""
+    return Heard()

@@ -1,0 +1,253 @@
+"""Signing in and out, tokens and their keys, on a real database."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shared.database import Database
+from shared.errors import NotFound, TooMany, Unauthorized
+from shared.ids import new_id
+from user_svc import calls, keys, seeds
+from user_svc.contracts import GetKeys, GetMe, KeySet, Login, Logout, Profile, Refresh, Tokens
+from user_svc.settings import UserSettings
+
+PASSWORD = seeds.BUYER_PASSWORD
+EMAIL = "buyer1@sagamart.local"
+SETTINGS = UserSettings(argon2_memory_kib=64, argon2_passes=1, sign_in_failures=3)
+
+
+@pytest.fixture(autouse=True)
+async def _people(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_ARGON2_MEMORY_KIB", "64")
+    monkeypatch.setenv("SHOP_ARGON2_PASSES", "1")
+    await db.transaction(seeds.seed)
+    await db.transaction(seeds.seed)
+
+
+async def _login(
+    db: Database, email: str = EMAIL, password: str = PASSWORD, client: str = "10.0.0.1", **changes: Any
+) -> Tokens:
+    settings = msgspec.structs.replace(SETTINGS, **changes)
+    return await calls.login(Login(email=email, password=password, client=client), db, settings)
+
+
+async def _refresh(db: Database, token: str, request_id: Any = None, **changes: Any) -> Tokens:
+    settings = msgspec.structs.replace(SETTINGS, **changes)
+    call = Refresh(request_id=request_id or new_id(), refresh_token=token)
+    return await calls.refresh(call, db, settings)
+
+
+async def _keys(db: Database) -> KeySet:
+    return await db.read(lambda r: calls.get_keys(GetKeys(), r, SETTINGS))
+
+
+async def _claims(db: Database, token: str) -> dict[str, Any]:
+    """Check a token as the gateway does: with nothing but the published keys."""
+    published = await _keys(db)
+    kid = jwt.get_unverified_header(token)["kid"]
+    key = next(key for key in published.keys if key.kid == kid)
+    public = jwt.PyJWK.from_dict(msgspec.to_builtins(key)).key
+    return jwt.decode(token, public, algorithms=["EdDSA"], issuer=published.issuer)
+
+
+async def test_a_token_says_who_one_is(db: Database) -> None:
+    tokens = await _login(db, "BUYER1@sagamart.LOCAL")
+    claims = await _claims(db, tokens.access_token)
+    assert (claims["sub"], claims["role"], claims["iss"]) == ("2", "customer", "sagamart")
+    assert claims["exp"] - claims["iat"] == tokens.expires_in == 900
+    admin = await _login(db, "admin@sagamart.local", SETTINGS.admin_password)
+    assert (await _claims(db, admin.access_token))["role"] == "admin"
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        (EMAIL, "wrong password"),
+        (EMAIL, ""),
+        (EMAIL, PASSWORD.upper()),
+        (EMAIL, PASSWORD * 100),
+        ("nobody@sagamart.local", PASSWORD),
+        ("not an address", PASSWORD),
+        ("", PASSWORD),
+        ("búyer1@sagamart.local", PASSWORD),
+        ("buyer1@sagamart.local ", PASSWORD),
+        ("x" * 100_000, "\x00"),
+    ],
+)
+async def test_whatever_is_wrong_is_told_alike(db: Database, email: str, password: str) -> None:
+    with pytest.raises(Unauthorized) as refused:
+        await _login(db, email, password)
+    assert refused.value.detail == "The address or the password is wrong."
+
+
+async def test_nobody_signs_in_before_the_account_is_open(db: Database) -> None:
+    await db.transaction(lambda tx: tx.execute("UPDATE users SET state = 'OPENING' WHERE id = 2"))
+    with pytest.raises(Unauthorized):
+        await _login(db)
+    with pytest.raises(NotFound):
+        await db.read(lambda r: calls.get_me(GetMe(user_id=2), r))
+
+
+async def test_failures_make_this_client_wait_for_this_account(db: Database) -> None:
+    for _ in range(3):
+        with pytest.raises(Unauthorized):
+            await _login(db, password="guess me")
+    with pytest.raises(TooMany) as refused:
+        await _login(db)
+    assert refused.value.retry_after is not None
+    assert 290 < refused.value.retry_after <= 300
+    await _login(db, client="10.0.0.2")
+    await _login(db, "buyer2@sagamart.local")
+    await _login(db, sign_in_pause_s=0.001)
+    await _login(db)
+
+
+async def test_of_many_guesses_at_once_only_the_first_few_count(db: Database) -> None:
+    guesses = [*(f"guess {number}" for number in range(20)), PASSWORD]
+    results = await asyncio.gather(*(_login(db, password=one) for one in guesses), return_exceptions=True)
+    told = [result for result in results if not isinstance(result, TooMany)]
+    assert all(isinstance(result, Unauthorized) for result in told)
+    assert len(told) <= 5
+    with pytest.raises(TooMany):
+        await _login(db)
+
+
+async def test_signing_in_many_times_at_once_is_no_failure(db: Database) -> None:
+    results = await asyncio.gather(*(_login(db) for _ in range(20)))
+    assert len({tokens.refresh_token for tokens in results}) == 20
+
+
+async def test_a_success_forgets_the_failures(db: Database) -> None:
+    for _ in range(3):
+        for _ in range(2):
+            with pytest.raises(Unauthorized):
+                await _login(db, password="guess me")
+        await _login(db)
+
+
+async def test_a_hash_of_weaker_parameters_is_made_anew(db: Database) -> None:
+    await _login(db, argon2_memory_kib=128)
+    row = await db.read(lambda r: r.row("SELECT password_hash FROM users WHERE id = 2"))
+    assert row is not None
+    assert "m=128,t=1" in row[0]
+    await _login(db, argon2_memory_kib=128)
+
+
+async def test_refresh_tokens_rotate(db: Database) -> None:
+    first = await _login(db)
+    second = await _refresh(db, first.refresh_token)
+    third = await _refresh(db, second.refresh_token)
+    assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
+    assert (await _claims(db, third.access_token))["sub"] == "2"
+
+
+async def test_a_token_used_again_ends_its_sign_in_alone(db: Database) -> None:
+    first, other = await _login(db), await _login(db)
+    second = await _refresh(db, first.refresh_token)
+    third = await _refresh(db, second.refresh_token)
+    with pytest.raises(Unauthorized):
+        await _refresh(db, first.refresh_token)
+    with pytest.raises(Unauthorized):
+        await _refresh(db, third.refresh_token)
+    await _refresh(db, other.refresh_token)
+
+
+async def test_of_two_holders_of_a_token_none_goes_on(db: Database) -> None:
+    tokens = await _login(db)
+    results = await asyncio.gather(
+        *(_refresh(db, tokens.refresh_token) for _ in range(2)), return_exceptions=True
+    )
+    renewed = [result for result in results if isinstance(result, Tokens)]
+    assert len(renewed) == 1
+    with pytest.raises(Unauthorized):
+        await _refresh(db, renewed[0].refresh_token)
+
+
+async def test_a_request_whose_answer_was_lost_may_be_repeated(db: Database) -> None:
+    tokens, request_id = await _login(db), new_id()
+    await _refresh(db, tokens.refresh_token, request_id)
+    again = await _refresh(db, tokens.refresh_token, request_id)
+    await _refresh(db, again.refresh_token)
+    with pytest.raises(Unauthorized):
+        await _refresh(db, tokens.refresh_token, request_id)
+
+
+async def test_a_sign_in_that_is_not_renewed_expires(db: Database) -> None:
+    tokens = await _login(db, refresh_token_s=0.001)
+    with pytest.raises(Unauthorized):
+        await _refresh(db, tokens.refresh_token)
+    await db.transaction(lambda tx: calls.purge_expired(tx, SETTINGS))
+    assert await db.read(lambda r: r.rows("SELECT 1 FROM sessions")) == []
+
+
+@pytest.mark.parametrize("token", ["", "x", "\x00.\x00", "00000000-0000-4000-8000-000000000000.x"])
+async def test_what_is_no_token_is_refused(db: Database, token: str) -> None:
+    with pytest.raises(Unauthorized):
+        await _refresh(db, token)
+    await db.transaction(lambda tx: calls.logout(Logout(refresh_token=token), tx))
+
+
+async def test_signing_out_ends_the_sign_in(db: Database) -> None:
+    tokens, other = await _login(db), await _login(db)
+    for _ in range(2):
+        await db.transaction(lambda tx: calls.logout(Logout(refresh_token=tokens.refresh_token), tx))
+    with pytest.raises(Unauthorized):
+        await _refresh(db, tokens.refresh_token)
+    await _refresh(db, other.refresh_token)
+
+
+async def test_no_token_or_password_is_in_the_database(db: Database) -> None:
+    tokens = await _login(db)
+    secret = tokens.refresh_token.partition(".")[2]
+    for table in ("users", "sessions"):
+        stored = str(await db.read(lambda r, table=table: r.rows(f"SELECT * FROM {table}")))
+        assert secret not in stored
+        assert PASSWORD not in stored
+
+
+async def test_a_profile_shows_no_more_than_it_should(db: Database) -> None:
+    me = await db.read(lambda r: calls.get_me(GetMe(user_id=2), r))
+    assert me == Profile(id=2, email=EMAIL, name="Buyer One", address="Seoul", role="customer")
+    with pytest.raises(NotFound):
+        await db.read(lambda r: calls.get_me(GetMe(user_id=2**63 - 1), r))
+
+
+async def test_replicas_agree_on_the_first_key(db: Database) -> None:
+    await db.transaction(lambda tx: tx.execute("DELETE FROM signing_keys"))
+    made = await asyncio.gather(*(db.transaction(keys.signing_key) for _ in range(8)))
+    assert len(set(made)) == 1
+    assert [key.kid for key in (await _keys(db)).keys] == [made[0].kid]
+
+
+async def test_a_new_key_signs_nobody_out(db: Database) -> None:
+    now = datetime.now(UTC)
+    before = await _login(db)
+    new = await db.transaction(lambda tx: keys.add_key(tx, signs_from=now + timedelta(hours=1)))
+    assert len((await _keys(db)).keys) == 2
+    early = await _login(db)
+    assert jwt.get_unverified_header(early.access_token)["kid"] != new.kid
+    await db.transaction(
+        lambda tx: tx.execute("UPDATE signing_keys SET signs_from = %s WHERE kid = %s", (now, new.kid))
+    )
+    after = await _login(db)
+    assert jwt.get_unverified_header(after.access_token)["kid"] == new.kid
+    for tokens in (before, early, after):
+        assert (await _claims(db, tokens.access_token))["sub"] == "2"
+    await db.transaction(
+        lambda tx: tx.execute("UPDATE signing_keys SET ends_at = %s WHERE kid <> %s", (now, new.kid))
+    )
+    assert [key.kid for key in (await _keys(db)).keys] == [new.kid]
+
+
+async def test_a_token_signed_with_another_key_is_found_out(db: Database) -> None:
+    token = (await _login(db)).access_token
+    claims = {**await _claims(db, token), "role": "admin"}
+    kid = jwt.get_unverified_header(token)["kid"]
+    forged = jwt.encode(claims, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers={"kid": kid})
+    with pytest.raises(jwt.InvalidSignatureError):
+        await _claims(db, forged)
