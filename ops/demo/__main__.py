@@ -11,13 +11,14 @@ from deploy.local import fleet
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_console, write_json
+from ops.databases import CannotRead
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
 from ops.demo.scenario import Outcome, play
 from ops.demo.stage import Stage
 from ops.demo.table import table
 from ops.shop import Away, Refused, Shop, persist
-from ops.verify.books import CannotRead, balance
+from ops.verify.books import balance
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.local.errors import FleetError
-from deploy.local.layout import Layout, layout
+from deploy.local.fleet import current_layout
+from deploy.local.layout import Layout
 from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, at_least, wide_console, write_json
+from ops.databases import CannotRead
 from ops.replay import summary
 from ops.replay.catalogue import CannotStock, stock_up
 from ops.replay.customers import CannotSignIn, sign_in_all
@@ -21,7 +23,7 @@ from ops.replay.retail import Article, BadFile, Invoice, RetailFile, read
 from ops.replay.run import Replay
 from ops.replay.schedule import first_orders
 from ops.shop import Away, Refused, Shop, persist
-from ops.verify.books import CannotRead, balance
+from ops.verify.books import balance
 from shared.ids import new_id
 
 
@@ -31,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     console = wide_console()
     try:
         file = read(arguments.file)
-        return asyncio.run(_replay(arguments, file, layout(), console))
+        return asyncio.run(_replay(arguments, file, current_layout(), console))
     except (BadFile, FleetError) as error:
         print(error, file=sys.stderr)
         return 2

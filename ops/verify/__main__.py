@@ -5,9 +5,10 @@ import asyncio
 import sys
 
 from deploy.local.errors import FleetError
-from deploy.local.layout import layout
+from deploy.local.fleet import current_layout
 from ops.commands import add_json_option, wide_console, write_json
-from ops.verify.books import CannotRead, balance
+from ops.databases import CannotRead
+from ops.verify.books import balance
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     add_json_option(parser)
     arguments = parser.parse_args(argv)
     try:
-        books = asyncio.run(balance(layout().verify_url, wide_console()))
+        books = asyncio.run(balance(current_layout().verify_url, wide_console()))
     except (CannotRead, FleetError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,32 +1,21 @@
-"""Reads the databases with the read-only user, twice where something looks wrong, and says what is."""
+"""Makes the checks, twice where something looks wrong, and says what is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import aiomysql
-import pymysql
 from rich.console import Console
 from rich.text import Text
 
-from ops.verify.checks import CHECKS, COUNT_ORDERS, UNDER_WAY, Check
-
-Row = dict[str, Any]
-Query = Callable[[str], Awaitable[list[Row]]]
+from ops.databases import Query, reading
+from ops.verify.checks import CHECKS, COUNT_ORDERS, NOW, UNDER_WAY, Check
 
 # How long outboxes may take to drain and orders to settle before what is left counts as wrong.
 PATIENCE_S = 60.0
 # Between two reads of something that looks wrong: longer than a message is under way.
 SECOND_LOOK_S = 2.0
 _SHOWN = 50
-
-
-class CannotRead(Exception):
-    """The databases cannot be read; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +51,10 @@ class Books:
         }
 
 
-async def balance(url: str, console: Console, *, patience_s: float = PATIENCE_S) -> Books:
-    """Prove the books of the shop whose databases `url` reads, and print the outcome.
-
-    Raises:
-        CannotRead: no connection, no right to read, or a table that is missing.
-    """
-    async with _reading(url) as query:
-        books = await examine(query, patience_s=patience_s)
+async def balance(url: str, console: Console) -> Books:
+    """Prove the books of the shop whose databases `url` reads, and print the outcome; raises CannotRead."""
+    async with reading(url) as query:
+        books = await examine(query)
     show(console, books)
     return books
 
@@ -77,27 +62,31 @@ async def balance(url: str, console: Console, *, patience_s: float = PATIENCE_S)
 async def examine(
     query: Query, *, patience_s: float = PATIENCE_S, second_look_s: float = SECOND_LOOK_S
 ) -> Books:
-    """Wait until the shop has come to rest (or for `patience_s`), then make every check."""
+    """Wait until what is under way now has come to rest (or for `patience_s`), then make every check."""
     waited_s = await _rest(query, patience_s)
-    found: list[Discrepancy] = []
     suspects = {check: seen for check in CHECKS if (seen := await _look(query, check))}
     if suspects:
         await asyncio.sleep(second_look_s)
+    found: list[Discrepancy] = []
     for check, first in suspects.items():
         second = await _look(query, check)
         # What both reads show is wrong; the second one tells how it is now.
         found += [Discrepancy(check.name, text) for key, text in second.items() if key in first]
-    [counted] = await query(COUNT_ORDERS)
+    [counted] = await query(COUNT_ORDERS, ())
     return Books(tuple(check.name for check in CHECKS), tuple(found), int(counted["orders"]), waited_s)
 
 
 async def _rest(query: Query, patience_s: float) -> float:
-    """Wait for outboxes and unsettled orders, at most so long; returns how long it took."""
+    """Wait for the outboxes and unsettled orders of this moment; returns how many seconds it took.
+
+    Later ones do not count: a shop where people buy never rests as a whole.
+    """
     started = monotonic()
+    [clock] = await query(NOW, ())
     for sql in UNDER_WAY:
         while True:
             waited_s = monotonic() - started
-            if waited_s >= patience_s or not await query(sql):
+            if waited_s >= patience_s or not await query(sql, (clock["now"],)):
                 break
             await asyncio.sleep(0.25)
     return monotonic() - started
@@ -105,55 +94,13 @@ async def _rest(query: Query, patience_s: float) -> float:
 
 async def _look(query: Query, check: Check) -> dict[tuple[Any, ...], str]:
     """What a check finds now, by the ids that a finding is recognised by."""
-    rows = await query(check.sql)
+    rows = await query(check.sql, ())
     return {tuple(row[name] for name in check.key): check.tell.format_map(row) for row in rows}
-
-
-@asynccontextmanager
-async def _reading(url: str) -> AsyncIterator[Query]:
-    parts = urlsplit(url)
-    try:
-        connection = await aiomysql.connect(
-            host=parts.hostname or "127.0.0.1",
-            port=parts.port or 3306,
-            user=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
-            charset="utf8mb4",
-            autocommit=True,
-            connect_timeout=5,
-            init_command="SET SESSION time_zone = '+00:00'",
-        )
-    except (pymysql.err.MySQLError, OSError) as error:
-        raise CannotRead(
-            f"the databases cannot be read ({_said(error)}); `./just up` starts the shop, and"
-            " SHOP_VERIFY_URL names another read-only user"
-        ) from error
-
-    async def query(sql: str) -> list[Row]:
-        async with connection.cursor(aiomysql.DictCursor) as cursor:
-            try:
-                await cursor.execute(sql)
-                return list(await cursor.fetchall())
-            except pymysql.err.MySQLError as error:
-                raise CannotRead(f"the books cannot be read: {_said(error)}") from error
-
-    try:
-        yield query
-    finally:
-        connection.close()
-
-
-def _said(error: Exception) -> str:
-    return str(error.args[1]) if len(error.args) > 1 else str(error)
 
 
 def show(console: Console, books: Books) -> None:
     """Print the outcome: each discrepancy with its ids, or that all is well."""
-    waited = (
-        f", after waiting {books.waited_s:.1f} s for the shop to come to rest"
-        if books.waited_s >= 0.1
-        else ""
-    )
+    waited = f", after {books.waited_s:.1f} s for the shop to come to rest" if books.waited_s >= 0.25 else ""
     if books.balanced:
         text = f"The books balance: {len(books.checks)} checks over {books.orders:,} orders{waited}."
         console.print(Text(text, style="bold green"))

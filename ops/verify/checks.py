@@ -1,16 +1,351 @@
-"""What must hold in the books, as SQL that finds what breaks it."""
+"""What must hold in the books: each check is one statement that finds what breaks it, over all orders.
+
+An order's own records are always behind its participants' claims: a participant commits its claim before
+it tells the order. So a statement, which sees one moment of all databases, may find a claim that the order
+has not heard of yet, but never the other way round.
+"""
 
 from dataclasses import dataclass
+
+SERVICES = ("user", "item", "coupon", "order", "payment")
+CLAIM_TABLES = {
+    "item": "item_svc.item_claims",
+    "coupon": "coupon_svc.coupon_claims",
+    "payment": "payment_svc.claims",
+}
+
+# What has been under way for longer than this was not merely seen in passing.
+_LONG = "INTERVAL 60 SECOND"
+# A sweep looks for passed deadlines every second or so.
+_SWEEP = "INTERVAL 5 SECOND"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
+    """`sql` selects what is wrong, `key` names the columns that identify it, `tell` puts it in words."""
+
     name: str
     key: tuple[str, ...]
     tell: str
     sql: str
 
 
-CHECKS: tuple[Check, ...] = ()
-UNDER_WAY: tuple[str, ...] = ()
+STOCK_ADDS_UP = Check(
+    "stock adds up",
+    ("item_id",),
+    "item {item_id}: initial {initial} + adjustments {adjusted} - held {held} = {due}, but stock is {stock}",
+    """
+    SELECT i.id AS item_id, i.initial_stock AS initial, COALESCE(a.pieces, 0) AS adjusted,
+           COALESCE(h.pieces, 0) AS held, i.stock,
+           i.initial_stock + COALESCE(a.pieces, 0) - COALESCE(h.pieces, 0) AS due
+      FROM item_svc.items i
+      LEFT JOIN (SELECT item_id, SUM(delta) AS pieces FROM item_svc.stock_history
+                  WHERE cause = 'adjustment' GROUP BY item_id) a ON a.item_id = i.id
+      LEFT JOIN (SELECT s.item_id, -SUM(s.delta) AS pieces FROM item_svc.stock_history s
+                   JOIN item_svc.item_claims c ON c.order_id = s.order_id AND c.state = 'HELD'
+                  WHERE s.cause = 'order' GROUP BY s.item_id) h ON h.item_id = i.id
+     WHERE i.stock <> i.initial_stock + COALESCE(a.pieces, 0) - COALESCE(h.pieces, 0)
+    """,
+)
+
+STOCK_NOT_NEGATIVE = Check(
+    "stock is not below zero",
+    ("item_id",),
+    "item {item_id}: the stock is {stock}",
+    "SELECT id AS item_id, stock FROM item_svc.items WHERE stock < 0",
+)
+
+STOCK_HISTORY_ADDS_UP = Check(
+    "stock history adds up",
+    ("item_id",),
+    "item {item_id}: its history adds up to {due}, but the stock is {stock}",
+    """
+    SELECT i.id AS item_id, i.initial_stock + COALESCE(h.pieces, 0) AS due, i.stock
+      FROM item_svc.items i
+      LEFT JOIN (SELECT item_id, SUM(delta) AS pieces FROM item_svc.stock_history
+                  WHERE cause <> 'initial' GROUP BY item_id) h ON h.item_id = i.id
+     WHERE i.stock <> i.initial_stock + COALESCE(h.pieces, 0)
+    """,
+)
+
+HELD_AS_ORDERED = Check(
+    "item holds what the order asks for",
+    ("order_id", "item_id"),
+    "order {order_id}: asks for {asked} of item {item_id}, but {held} are held for it",
+    """
+    SELECT asked.order_id, asked.item_id, asked.pieces AS asked, COALESCE(-s.delta, 0) AS held
+      FROM (SELECT o.id AS order_id, l.item_id, SUM(l.quantity) AS pieces
+              FROM order_svc.orders o
+              JOIN order_svc.participants p ON p.order_id = o.id AND p.name = 'item' AND p.stand = 'YES'
+              JOIN JSON_TABLE(o.`lines`, '$[*]' COLUMNS (
+                     item_id BIGINT PATH '$.item_id', quantity BIGINT PATH '$.quantity')) l
+             GROUP BY o.id, l.item_id) asked
+      LEFT JOIN item_svc.stock_history s
+        ON s.order_id = asked.order_id AND s.item_id = asked.item_id AND s.cause = 'order'
+     WHERE asked.pieces <> COALESCE(-s.delta, 0)
+    """,
+)
+
+
+def claims_agree(service: str) -> Check:
+    """Every claim agrees with what its order knows of this participant."""
+    return Check(
+        f"{service} claims agree with their orders",
+        ("order_id",),
+        f"order {{order_id}} ({{status}}): {service} stands at {{stand}}, but its claim is {{claim}}",
+        f"""
+        SELECT p.order_id, o.status, p.stand, COALESCE(c.state, 'missing') AS claim
+          FROM order_svc.participants p
+          JOIN order_svc.orders o ON o.id = p.order_id
+          LEFT JOIN {CLAIM_TABLES[service]} c ON c.order_id = p.order_id
+         WHERE p.name = '{service}'
+           AND NOT CASE p.stand
+                   WHEN 'AWAITING' THEN COALESCE(c.state, '') <> 'RELEASED'
+                   WHEN 'YES' THEN COALESCE(c.state, '') = 'HELD'
+                   WHEN 'NO' THEN COALESCE(c.state, '') = 'REJECTED'
+                   WHEN 'RELEASED' THEN COALESCE(c.state, '') = 'RELEASED'
+                   ELSE TRUE END
+        """,  # noqa: S608 - names of our own tables
+    )
+
+
+def claims_have_orders(service: str) -> Check:
+    """Nobody holds anything for an order that does not know of it."""
+    return Check(
+        f"{service} claims belong to orders",
+        ("order_id",),
+        f"order {{order_id}}: {service} has a claim ({{state}}), but is no participant of such an order",
+        f"""
+        SELECT c.order_id, c.state
+          FROM {CLAIM_TABLES[service]} c
+          LEFT JOIN order_svc.participants p ON p.order_id = c.order_id AND p.name = '{service}'
+         WHERE p.order_id IS NULL
+        """,  # noqa: S608 - names of our own tables
+    )
+
+
+ORDER_STATES = Check(
+    "orders agree with their participants",
+    ("order_id",),
+    "order {order_id}: is {status}, settled {settled}, but its participants are {stands}",
+    """
+    SELECT o.id AS order_id, o.status, IF(o.settled, 'yes', 'no') AS settled,
+           COALESCE(GROUP_CONCAT(p.name, ' ', p.stand ORDER BY p.name SEPARATOR ', '), 'none') AS stands
+      FROM order_svc.orders o
+      LEFT JOIN order_svc.participants p ON p.order_id = o.id
+     GROUP BY o.id, o.status, o.settled
+    HAVING NOT COALESCE(SUM(p.name = 'item') = 1 AND CASE o.status
+           WHEN 'PENDING' THEN NOT o.settled AND SUM(p.stand = 'AWAITING') > 0
+                               AND SUM(p.stand NOT IN ('AWAITING', 'YES')) = 0
+           WHEN 'COMPLETED' THEN o.settled AND SUM(p.stand <> 'YES') = 0
+           WHEN 'FAIL' THEN SUM(p.stand = 'YES') = 0 AND o.settled = (SUM(p.stand <> 'NO') = 0)
+           WHEN 'CANCEL' THEN o.settled AND SUM(p.stand = 'RELEASED') > 0
+                              AND SUM(p.stand NOT IN ('NO', 'RELEASED')) = 0
+           ELSE FALSE END, FALSE)
+    """,
+)
+
+ORDER_TOTALS = Check(
+    "order totals add up",
+    ("order_id",),
+    "order {order_id}: the total is {total}, but its lines come to {due}",
+    """
+    SELECT o.id AS order_id, o.total, SUM(l.quantity * l.price) AS due
+      FROM order_svc.orders o
+      JOIN JSON_TABLE(o.`lines`, '$[*]' COLUMNS (
+             quantity DECIMAL(30) PATH '$.quantity', price DECIMAL(30) PATH '$.discounted_price')) l
+     GROUP BY o.id, o.total
+    HAVING o.total <> SUM(l.quantity * l.price)
+    """,
+)
+
+COUPON_USED_ONCE = Check(
+    "a coupon is used at most once",
+    ("user_coupon_id",),
+    "coupon {user_coupon_id}: used by {uses} orders at once: {orders}",
+    """
+    SELECT user_coupon_id, COUNT(*) AS uses, GROUP_CONCAT(order_id ORDER BY order_id SEPARATOR ', ') AS orders
+      FROM coupon_svc.coupon_uses WHERE released_at IS NULL
+     GROUP BY user_coupon_id HAVING COUNT(*) > 1
+    """,
+)
+
+COUPON_USED_BY_STANDING = Check(
+    "a coupon is used only by an order that stands",
+    ("user_coupon_id",),
+    "coupon {user_coupon_id}: used by order {order_id}, which is {status} (coupon {stand}, claim {claim})",
+    """
+    SELECT u.id AS user_coupon_id, u.used_by AS order_id, COALESCE(o.status, 'unknown') AS status,
+           COALESCE(p.stand, 'no participant') AS stand, COALESCE(c.state, 'missing') AS claim
+      FROM coupon_svc.user_coupons u
+      LEFT JOIN coupon_svc.coupon_claims c ON c.order_id = u.used_by
+      LEFT JOIN order_svc.orders o ON o.id = u.used_by
+      LEFT JOIN order_svc.participants p ON p.order_id = u.used_by AND p.name = 'coupon'
+     WHERE u.used_by IS NOT NULL
+       AND NOT (COALESCE(c.state, '') = 'HELD' AND COALESCE(p.stand, '') IN ('AWAITING', 'YES', 'RELEASING'))
+    """,
+)
+
+COUPON_USES_MARKED = Check(
+    "the use of a coupon is marked on it",
+    ("user_coupon_id", "order_id"),
+    "coupon {user_coupon_id}: in use by order {order_id}, but marked as used by {used_by}",
+    """
+    SELECT s.user_coupon_id, s.order_id, COALESCE(u.used_by, 'nobody') AS used_by
+      FROM coupon_svc.coupon_uses s
+      LEFT JOIN coupon_svc.user_coupons u ON u.id = s.user_coupon_id
+     WHERE s.released_at IS NULL AND NOT (u.used_by <=> s.order_id)
+    """,
+)
+
+COUPONS_OF_ORDERS = Check(
+    "an order that stands uses the coupons of its lines",
+    ("order_id", "user_coupon_id"),
+    "order {order_id}: its lines name coupon {user_coupon_id}, which is used by {used_by}",
+    """
+    SELECT o.id AS order_id, l.coupon AS user_coupon_id, COALESCE(u.used_by, 'nobody') AS used_by
+      FROM order_svc.orders o
+      JOIN order_svc.participants p ON p.order_id = o.id AND p.name = 'coupon' AND p.stand = 'YES'
+      JOIN JSON_TABLE(o.`lines`, '$[*].user_coupon_ids[*]' COLUMNS (coupon BIGINT PATH '$')) l
+      LEFT JOIN coupon_svc.user_coupons u ON u.id = l.coupon
+     WHERE NOT (u.used_by <=> CAST(o.id AS CHAR(36)))
+    """,
+)
+
+POINTS_ADD_UP = Check(
+    "point balances equal their ledgers",
+    ("user_id",),
+    "user {user_id}: the ledger adds up to {due} points, but the balance is {balance}",
+    """
+    SELECT a.user_id, a.balance, COALESCE(l.points, 0) AS due
+      FROM payment_svc.accounts a
+      LEFT JOIN (SELECT user_id, SUM(delta) AS points FROM payment_svc.ledger GROUP BY user_id) l
+        ON l.user_id = a.user_id
+     WHERE a.balance <> COALESCE(l.points, 0)
+    """,
+)
+
+POINTS_HAVE_ACCOUNTS = Check(
+    "ledgers belong to accounts",
+    ("user_id",),
+    "user {user_id}: has {entries} ledger entries, but no account",
+    """
+    SELECT l.user_id, COUNT(*) AS entries
+      FROM payment_svc.ledger l LEFT JOIN payment_svc.accounts a ON a.user_id = l.user_id
+     WHERE a.user_id IS NULL GROUP BY l.user_id
+    """,
+)
+
+POINTS_NOT_NEGATIVE = Check(
+    "point balances are not below zero",
+    ("user_id",),
+    "user {user_id}: the balance is {balance} points",
+    "SELECT user_id, balance FROM payment_svc.accounts WHERE balance < 0",
+)
+
+PAYMENTS_ADD_UP = Check(
+    "points taken agree with the claims",
+    ("order_id",),
+    "order {order_id}: its payment is {state} with {amount}, but its ledger entries come to {net}",
+    """
+    SELECT c.order_id, c.state, COALESCE(c.amount, 0) AS amount, COALESCE(l.net, 0) AS net
+      FROM payment_svc.claims c
+      LEFT JOIN (SELECT order_id, SUM(delta) AS net FROM payment_svc.ledger
+                  WHERE order_id IS NOT NULL GROUP BY order_id) l ON l.order_id = c.order_id
+     WHERE COALESCE(l.net, 0) <> IF(c.state = 'HELD', -c.amount, 0)
+    UNION ALL
+    SELECT l.order_id, 'missing', 0, SUM(l.delta)
+      FROM payment_svc.ledger l LEFT JOIN payment_svc.claims c ON c.order_id = l.order_id
+     WHERE l.order_id IS NOT NULL AND c.order_id IS NULL GROUP BY l.order_id
+    """,
+)
+
+ORDERS_PAID = Check(
+    "paid orders were paid in full",
+    ("order_id",),
+    "order {order_id} ({status}): total {total}, paid {paid}, but the payment is {claim} with {amount}",
+    """
+    SELECT o.id AS order_id, o.status, o.total, IF(o.paid, 'yes', 'no') AS paid,
+           COALESCE(c.state, 'missing') AS claim, COALESCE(c.amount, 0) AS amount
+      FROM order_svc.orders o
+      LEFT JOIN payment_svc.claims c ON c.order_id = o.id
+     WHERE o.status = 'COMPLETED'
+       AND IF(o.paid, COALESCE(c.state, '') <> 'HELD' OR c.amount <> o.total, o.pay_with IS NOT NULL)
+    """,
+)
+
+NOTHING_OVERDUE = Check(
+    "no order is past its deadline",
+    ("order_id",),
+    "order {order_id}: still {status}, although its deadline was {deadline} UTC; silent: {silent}",
+    f"""
+    SELECT o.id AS order_id, o.status, o.deadline_at AS deadline,
+           GROUP_CONCAT(p.name ORDER BY p.name SEPARATOR ', ') AS silent
+      FROM order_svc.orders o
+      LEFT JOIN order_svc.participants p ON p.order_id = o.id AND p.stand = 'AWAITING'
+     WHERE o.deadline_at < UTC_TIMESTAMP(6) - {_SWEEP} AND o.status IN ('PENDING', 'FAIL')
+     GROUP BY o.id, o.status, o.deadline_at
+    """,  # noqa: S608 - a constant
+)
+
+NOTHING_STUCK = Check(
+    "no order is stuck while giving back",
+    ("order_id",),
+    "order {order_id}: {status} since {since} UTC ({reason}), still waiting for {waiting} to give back",
+    f"""
+    SELECT o.id AS order_id, o.status, COALESCE(o.reason, 'no reason') AS reason, o.updated_at AS since,
+           GROUP_CONCAT(p.name ORDER BY p.name SEPARATOR ', ') AS waiting
+      FROM order_svc.orders o
+      JOIN order_svc.participants p ON p.order_id = o.id AND p.stand = 'RELEASING'
+     WHERE NOT o.settled AND o.updated_at < UTC_TIMESTAMP(6) - {_LONG}
+     GROUP BY o.id, o.status, o.reason, o.updated_at
+    """,  # noqa: S608 - a constant
+)
+
+OUTBOXES_DRAINED = Check(
+    "outboxes are drained",
+    ("service", "id"),
+    "{service}: {type} about {subjects} waits in the outbox since {since} UTC, {attempts} attempts",
+    " UNION ALL ".join(
+        f"""
+        SELECT '{service}' AS service, id, type, SUBSTRING(subjects, 1, 200) AS subjects,
+               created_at AS since, attempts
+          FROM {service}_svc.outbox WHERE created_at < UTC_TIMESTAMP(6) - {_LONG}
+        """  # noqa: S608 - names of our own tables
+        for service in SERVICES
+    ),
+)
+
+CHECKS = (
+    STOCK_ADDS_UP,
+    STOCK_NOT_NEGATIVE,
+    STOCK_HISTORY_ADDS_UP,
+    HELD_AS_ORDERED,
+    *(claims_agree(service) for service in CLAIM_TABLES),
+    *(claims_have_orders(service) for service in CLAIM_TABLES),
+    ORDER_STATES,
+    ORDER_TOTALS,
+    COUPON_USED_ONCE,
+    COUPON_USED_BY_STANDING,
+    COUPON_USES_MARKED,
+    COUPONS_OF_ORDERS,
+    POINTS_ADD_UP,
+    POINTS_HAVE_ACCOUNTS,
+    POINTS_NOT_NEGATIVE,
+    PAYMENTS_ADD_UP,
+    ORDERS_PAID,
+    NOTHING_OVERDUE,
+    NOTHING_STUCK,
+    OUTBOXES_DRAINED,
+)
+
+# What a shop that rests has none of, as far as it was there at a given moment (the one argument of each).
+UNDER_WAY = (
+    "SELECT 1 FROM order_svc.orders WHERE NOT settled AND created_at <= %s LIMIT 1",
+    *(
+        f"SELECT 1 FROM {service}_svc.outbox WHERE created_at <= %s LIMIT 1"  # noqa: S608
+        for service in SERVICES
+    ),
+)
+NOW = "SELECT UTC_TIMESTAMP(6) AS now"
 COUNT_ORDERS = "SELECT COUNT(*) AS orders FROM order_svc.orders"

@@ -1,0 +1,61 @@
+"""Reads all services' databases at once, with the read-only user: what no service may do."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiomysql
+import pymysql
+
+Row = dict[str, Any]
+# One statement sees one moment of all databases, for they share a server and its snapshots.
+Query = Callable[[str, Sequence[Any]], Awaitable[list[Row]]]
+
+
+class CannotRead(Exception):
+    """The databases cannot be read; the message says why."""
+
+
+@asynccontextmanager
+async def reading(url: str) -> AsyncIterator[Query]:
+    """A way to ask `mysql://user:password@host:port/`; times are UTC.
+
+    Raises:
+        CannotRead: no connection; from the query: no right to read, or no such table.
+    """
+    parts = urlsplit(url)
+    try:
+        connection = await aiomysql.connect(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or 3306,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=5,
+            # A list of ids must not be cut after the default of 1,024 characters.
+            init_command="SET SESSION group_concat_max_len = 100000",
+        )
+    except (pymysql.err.MySQLError, OSError) as error:
+        raise CannotRead(
+            f"the databases cannot be read: {_said(error)}\n`./just up` starts the shop; SHOP_VERIFY_URL"
+            " names another read-only user"
+        ) from error
+
+    async def query(sql: str, args: Sequence[Any]) -> list[Row]:
+        async with connection.cursor(aiomysql.DictCursor) as cursor:
+            try:
+                await cursor.execute(sql, args)
+                return list(await cursor.fetchall())
+            except pymysql.err.MySQLError as error:
+                raise CannotRead(f"the databases cannot be read: {_said(error)}") from error
+
+    try:
+        yield query
+    finally:
+        connection.close()
+
+
+def _said(error: Exception) -> str:
+    return str(error.args[1]) if len(error.args) > 1 else str(error)
