@@ -78,7 +78,7 @@ def is_ready(at: Layout) -> bool:
 
 
 def _home(at: Layout) -> Path:
-    return at.run_dir / NAME
+    return at.plain_dir / NAME
 
 
 def _configuration(at: Layout) -> str:

@@ -22,7 +22,7 @@ def prepare(at: Layout) -> Program:
     server = database_server()
     if server is None:
         raise FleetError("neither mariadbd nor mysqld is installed")
-    home = at.run_dir / NAME
+    home = at.plain_dir / NAME
     home.mkdir(parents=True, exist_ok=True)
     is_mariadb = _is_mariadb(server)
     _refuse_other_kind(home, is_mariadb)
@@ -68,12 +68,12 @@ def _initialise(server: Path, home: Path, is_mariadb: bool) -> None:
         script = which("mariadb-install-db") or which("mysql_install_db")
         if script is None:
             raise FleetError("mariadb-install-db is not installed (it belongs to the package mariadb-server)")
-        command = [str(script), "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
+        command = [str(script), "--no-defaults", f"--datadir={fresh}"]
+        command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
     else:
-        command = [str(server), "--no-defaults", "--initialize-insecure"]
+        command = [str(server), "--no-defaults", "--initialize-insecure", f"--datadir={fresh}"]
     if os.geteuid() == 0:
         command.append("--user=root")
-    command.append(f"--datadir={fresh}")
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
@@ -122,5 +122,5 @@ def _first_statements() -> str:
 
 
 def _quoted(path: Path) -> str:
-    """A value of an option file: quoted, because a folder's name may hold a space or a `#`."""
+    """A value of an option file."""
     return '"' + re.sub(r'(["\\])', r"\\\1", str(path)) + '"'

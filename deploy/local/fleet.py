@@ -71,6 +71,8 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
         if keep_settings and Supervisor(at).process() is not None:
             run = _running(environ)
             at, environ = run.at, {**run_settings.plain(environ), **run.settings}
+        servers.heal(at, Supervisor(at))
+        _check_service_ports(at, Supervisor(at))
         supervisor = _start_servers(at, environ)
         servers.await_database(at)
         report(f"database ready after {time.monotonic() - began:.1f} s")
@@ -113,7 +115,8 @@ def reset(environ: Environ = None) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        at.database_socket.unlink(missing_ok=True)
+        if at.plain_dir != at.run_dir:
+            at.plain_dir.unlink(missing_ok=True)
 
 
 def ps(environ: Environ = None) -> list[Process]:
@@ -240,34 +243,42 @@ def _start_servers(at: Layout, environ: Mapping[str, str]) -> Supervisor:
 
 def _start_services(at: Layout, supervisor: Supervisor, environ: Mapping[str, str], report: Report) -> None:
     settings = run_settings.ours(environ)
-    states = supervisor.states()
+    wanted = _wanted(at, supervisor)
     present = _declared_names(at, supervisor)
     if present and settings != run_settings.recall(at):
         report("the settings have changed: restarting the services")
         supervisor.stop(*present)
         for one in present:
             supervisor.remove(one)
-        wanted = present
-        states = {}
-    else:
-        wanted = present
     run_settings.remember(at, environ)
-    served = {one.rpartition("-")[0] for one in wanted}
-    for service in at.services:
-        if service.name not in served:
-            wanted += [f"{service.name}-{replica}" for replica in range(1, service.replicas + 1)]
-    missing = [one for one in wanted if one not in states]
-    needed = {_port(at, one): one for one in missing}
-    doors = {one for one in wanted if _split(at, one)[0].public}
-    if doors and not doors & states.keys():
-        needed[at.base] = "the public door"
-    check_free(at, needed)
     run = _Run(at, supervisor, settings, run_settings.plain(environ))
-    for one in _in_start_order(at, wanted):
-        if one in missing:
+    states = supervisor.states()
+    for one in wanted:
+        if one not in states:
             _add(run, one, settings)
         elif states[one] == "stopped":
             supervisor.start(one)
+
+
+def _wanted(at: Layout, supervisor: Supervisor) -> list[str]:
+    """The replicas there are, stopped ones too; for a service without any, as many as are declared."""
+    wanted = _declared_names(at, supervisor)
+    served = {_split(at, one)[0].name for one in wanted}
+    for service in at.services:
+        if service.name not in served:
+            wanted += [f"{service.name}-{replica}" for replica in range(1, service.replicas + 1)]
+    return list(programs(at, wanted))
+
+
+def _check_service_ports(at: Layout, supervisor: Supervisor) -> None:
+    """Before anything is started: failing at the last port would have kept somebody waiting for nothing."""
+    states = supervisor.states()
+    idle = [one for one in _wanted(at, supervisor) if states.get(one, "stopped") == "stopped"]
+    needed = {_port(at, one): one for one in idle}
+    doors = {one for one in _wanted(at, supervisor) if _split(at, one)[0].public}
+    if doors and doors <= set(idle):
+        needed[at.base] = "the public door"
+    check_free(at, needed)
 
 
 def _down(at: Layout) -> None:
@@ -316,10 +327,6 @@ def _names(run: _Run, name: str) -> list[str]:
 
 def _declared_names(at: Layout, supervisor: Supervisor) -> list[str]:
     return [one for one in programs(at, list(supervisor.states())) if one not in SERVERS]
-
-
-def _in_start_order(at: Layout, names: Iterable[str]) -> list[str]:
-    return list(programs(at, list(names)))
 
 
 def _await_ready(

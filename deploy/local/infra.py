@@ -22,13 +22,9 @@ def install(at: Layout) -> None:
 
 
 def start(at: Layout, supervisor: Supervisor, environ: Mapping[str, str]) -> None:
-    """Have the supervisor, the broker and the database running; returns before they are ready.
-
-    What a crash or a power cut left of an earlier run is ended first: without a supervisor nothing looks
-    after it.
-    """
+    """Have the supervisor, the broker and the database running; returns before they are ready."""
+    heal(at, supervisor)
     if supervisor.process() is None:
-        _heal(at)
         check_free(at, _control_ports(at))
         supervisor.launch()
     states = supervisor.states()
@@ -42,6 +38,7 @@ def start(at: Layout, supervisor: Supervisor, environ: Mapping[str, str]) -> Non
             supervisor.start(module.NAME)
             continue
         check_free(at, ports)
+        _link(at)
         _add(supervisor, module.prepare(at), environ)
 
 
@@ -79,7 +76,10 @@ def log_tail(at: Layout, name: str, *, lines: int = 12) -> str:
     return "\n".join([f"the end of {path}:", *text.splitlines()[-lines:]])
 
 
-def _heal(at: Layout) -> None:
+def heal(at: Layout, supervisor: Supervisor) -> None:
+    """End what a crash or a power cut left of an earlier run: without a supervisor nothing looks after it."""
+    if supervisor.process() is not None:
+        return
     left = owned(at)
     if left:
         names = ", ".join(sorted({process.name() for process in left if process.is_running()}))
@@ -87,6 +87,13 @@ def _heal(at: Layout) -> None:
         end(left, within_s=30.0)
     # A socket of a dead server is only in the way.
     at.database_socket.unlink(missing_ok=True)
+
+
+def _link(at: Layout) -> None:
+    link = at.plain_dir
+    if link != at.run_dir and not (link.is_symlink() and link.readlink() == at.run_dir):
+        link.unlink(missing_ok=True)
+        link.symlink_to(at.run_dir)
 
 
 def _add(supervisor: Supervisor, program: Program, environ: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ ADMIN_PASSWORD = "sagamart"  # noqa: S105 - of a database that listens on loopba
 _AMQP, _MANAGEMENT, _EPMD, _DISTRIBUTION, _DATABASE = 70, 71, 72, 73, 74
 _CONTROL, _NOTICES = 77, 78
 _TOOLS = range(80, 90)
-_SOCKET_PATH_MAX = 100  # a Unix socket's path ends at 107 characters (103 on macOS)
+_PATH_MAX = 75  # a Unix socket's path ends at 107 characters (103 on macOS), and ours has 23 more
+_PLAIN = re.compile(r"[A-Za-z0-9_./@+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,21 @@ class Layout:
         return self.base + _NOTICES
 
     @property
-    def database_socket(self) -> Path:
-        """The database's Unix socket, in the system's temporary folder where the run folder lies too deep."""
-        inside = self.run_dir / "database" / "database.sock"
-        if len(os.fsencode(inside)) <= _SOCKET_PATH_MAX:
-            return inside
+    def plain_dir(self) -> Path:
+        """The run folder by a name that servers can bear: itself, or a link to it in the temporary folder.
+
+        A Unix socket's path must be short, RabbitMQ's watch over the disk hangs at a quote in a path, and
+        MariaDB's scripts split at spaces.
+        """
+        if len(os.fsencode(self.run_dir)) <= _PATH_MAX and _PLAIN.fullmatch(str(self.run_dir)):
+            return self.run_dir
         key = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"sagamart-{key}.sock"
+        return Path(tempfile.gettempdir()) / f"sagamart-{key}"
+
+    @property
+    def database_socket(self) -> Path:
+        """The database's Unix socket."""
+        return self.plain_dir / "database" / "database.sock"
 
     @property
     def logs(self) -> Path:
