@@ -22,7 +22,7 @@ from payment_svc.settings import PaymentSettings
 from shared.database import Database
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.ids import new_id
-from tests.user.fresh_database import Heard
+from tests.support.databases import Heard
 
 SETTINGS = PaymentSettings()
 

@@ -12,7 +12,7 @@ from shared.database import Database, Transaction
 from shared.errors import Conflict, OutcomeUnknown, Problem, RuleBroken, Unavailable
 from shared.ids import new_id
 from shared.rpc import Rpc
-from tests.user.fresh_database import Heard
+from tests.support.databases import Heard
 from user_svc import accounts, registration
 from user_svc.contracts import Register, UserId, UserRegistered, UserRegistrationFailed
 from user_svc.settings import UserSettings

@@ -227,7 +227,7 @@ async def test_replicas_agree_on_the_first_key(db: Database) -> None:
 async def test_a_new_key_signs_nobody_out(db: Database) -> None:
     now = datetime.now(UTC)
     before = await _login(db)
-    new = await db.transaction(lambda tx: keys.add_key(tx, signs_from=now + timedelta(hours=1)))
+    new = await db.transaction(lambda tx: keys.add_key(tx, generation=2, signs_from=now + timedelta(hours=1)))
     assert len((await _keys(db)).keys) == 2
     early = await _login(db)
     assert jwt.get_unverified_header(early.access_token)["kid"] != new.kid
