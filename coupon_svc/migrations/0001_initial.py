@@ -2,7 +2,6 @@ from tortoise import migrations
 from tortoise.migrations import operations as ops
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.migrations.constraints import CheckConstraint
 
 
 class Migration(migrations.Migration):
@@ -66,12 +65,6 @@ class Migration(migrations.Migration):
             options={
                 "table": "coupon_policies",
                 "app": "coupon",
-                "constraints": [
-                    CheckConstraint(
-                        check="quantity IS NULL OR issued <= quantity",
-                        name="coupon_policies_issue_no_more_than_there_are",
-                    )
-                ],
                 "pk_attr": "id",
                 "table_description": "A kind of coupon and its terms. Terms never change; `issued` counts the coupons that are out.",
             },

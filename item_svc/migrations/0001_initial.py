@@ -2,7 +2,6 @@ from tortoise import migrations
 from tortoise.migrations import operations as ops
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.migrations.constraints import CheckConstraint
 
 
 class Migration(migrations.Migration):
@@ -27,7 +26,6 @@ class Migration(migrations.Migration):
                 "table": "items",
                 "app": "item",
                 "unique_together": (("name", "size", "retired"),),
-                "constraints": [CheckConstraint(check="stock >= 0", name="items_stock_is_never_below_zero")],
                 "pk_attr": "id",
                 "table_description": "An item of the catalogue, with what is on its shelf.",
             },
