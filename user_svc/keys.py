@@ -25,34 +25,34 @@ async def signing_key(tx: Transaction) -> SigningKey:
     Replicas that make it at the same time collide on its generation: the slower one's unit of work runs
     again and finds the other's.
     """
-    row = await tx.row(
-        "SELECT kid, private_key FROM signing_keys"
-        " WHERE signs_from <= %s AND (ends_at IS NULL OR ends_at > %s)"
-        " ORDER BY generation DESC LIMIT 1",
+    rows = await tx.rows(
+        "SELECT generation, kid, private_key, signs_from <= %s AND (ends_at IS NULL OR ends_at > %s)"
+        " FROM signing_keys ORDER BY generation DESC",
         (tx.now, tx.now),
     )
-    return SigningKey(*row) if row else await add_key(tx, signs_from=tx.now)
+    for _, kid, private_key, signs in rows:
+        if signs:
+            return SigningKey(kid, private_key)
+    # The generation follows from the very look that found no key: another look might see a twin's.
+    return await add_key(tx, generation=rows[0][0] + 1 if rows else 1, signs_from=tx.now)
 
 
-async def add_key(tx: Transaction, *, signs_from: datetime) -> SigningKey:
-    """Make the next key. It is published at once, so checkers know it well before it begins to sign."""
+async def add_key(tx: Transaction, *, generation: int, signs_from: datetime) -> SigningKey:
+    """Make the key of a generation. It is published at once: checkers know it before it begins to sign.
+
+    Raises `DuplicateKey` where that generation is there already.
+    """
     pair = Ed25519PrivateKey.generate()
     pem = pair.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
     raw = pair.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
     kid = str(new_id())
-    row = await tx.row("SELECT COALESCE(MAX(generation), 0) FROM signing_keys")
     await tx.execute(
         "INSERT INTO signing_keys (kid, generation, private_key, public_key, signs_from)"
         " VALUES (%s, %s, %s, %s, %s)",
-        (
-            kid,
-            (row[0] if row else 0) + 1,
-            pem,
-            base64.urlsafe_b64encode(raw).rstrip(b"=").decode(),
-            signs_from,
-        ),
+        (kid, generation, pem, x, signs_from),
     )
     return SigningKey(kid, pem)
 

@@ -1,4 +1,3 @@
-# ruff: noqa: E501, RUF012
 """The tables of the user service."""
 
 from tortoise import fields, migrations
