@@ -25,7 +25,7 @@ async def place_orders(
 ) -> list[OrderView | Problem]:
     """Accept each order as PENDING; what was placed before is answered as it is now."""
     answers: dict[int, OrderView | Problem] = {}
-    known = await store.views(tx, [call.order_id for call in calls])
+    known = await store.views(tx, await store.existing(tx, [call.order_id for call in calls]))
     keys = await Keys.load(tx, calls)
     fresh: list[OrderPlaced] = []
     again: dict[int, UUID] = {}
@@ -49,12 +49,10 @@ async def place_orders(
     return [answers.get(number) or first_orders[again[number]] for number in range(len(calls))]
 
 
-async def get_order(call: GetOrder, reader: Reader) -> OrderView:
-    """One order as it is; to a buyer only his own."""
-    view = (await store.views(reader, [call.order_id])).get(call.order_id)
-    if view is None or call.buyer_id not in (None, view.buyer_id):
-        raise NotFound(f"There is no order {call.order_id}.")
-    return view
+async def get_orders(calls: list[GetOrder], reader: Reader) -> list[OrderView | Problem]:
+    """Each order as it is; to a buyer only his own."""
+    views = await store.views(reader, [call.order_id for call in calls])
+    return [_shown(views.get(call.order_id), call) for call in calls]
 
 
 async def list_orders(call: ListOrders, reader: Reader) -> OrderPage:
@@ -73,6 +71,12 @@ async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettin
         raise Conflict(f"The order has failed already ({order.saga.reason}); it cannot be cancelled.")
     await store.save_orders(tx, [order], settings.order_release_again_s)
     return (await store.views(tx, [call.order_id]))[call.order_id]
+
+
+def _shown(view: OrderView | None, call: GetOrder) -> OrderView | Problem:
+    if view is None or call.buyer_id not in (None, view.buyer_id):
+        return NotFound(f"There is no order {call.order_id}.")
+    return view
 
 
 def _placed(call: PlaceOrder, tx: Transaction) -> OrderPlaced:

@@ -23,7 +23,7 @@ service = Service(
     ),
     answers=(
         answer(contracts.PlaceOrder, calls.place_orders, batch=LIST),
-        answer(contracts.GetOrder, calls.get_order),
+        answer(contracts.GetOrder, calls.get_orders, batch=LIST),
         answer(contracts.ListOrders, calls.list_orders),
         answer(contracts.CancelOrder, calls.cancel_order),
     ),
