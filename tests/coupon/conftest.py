@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from coupon_svc.service import service
+from deploy.local.layout import Layout
 from shared.database import Database
 from tests.support.databases import Heard, empty, fresh_database
 
 
 @pytest.fixture(scope="module")
-async def _database() -> AsyncIterator[Database]:
+async def _database(servers: Layout) -> AsyncIterator[Database]:
     async with fresh_database("coupon_svc", service) as database:
         yield database
 

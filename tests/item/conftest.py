@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from deploy.local.layout import Layout
 from item_svc.service import service
 from shared.database import Database
 from tests.support.databases import Heard, empty, fresh_database
 
 
 @pytest.fixture(scope="module")
-async def _database() -> AsyncIterator[Database]:
+async def _database(servers: Layout) -> AsyncIterator[Database]:
     async with fresh_database("item_svc", service) as database:
         yield database
 
