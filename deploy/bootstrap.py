@@ -117,6 +117,9 @@ def _install(uv: Path, lock: Path) -> None:
     python = str(VENV / "bin" / "python")
     command = ["sync"] if lock == LOCKS["dev"] else ["install", "-r"]
     quick = [str(uv), "pip", *command, str(lock), "--quiet", "--python", python, "--require-hashes"]
+    quick.append(
+        "--compile-bytecode"
+    )  # once here instead of in every process of the shop, perhaps every time
     done = subprocess.run(quick, env=_uv_environment(), check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode == 0:
         return

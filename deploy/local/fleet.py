@@ -5,6 +5,7 @@ SHOP_RUN_DIR which run is meant. They return when what they are named after has 
 with a message for people. `broker` and `database` are stopped, started and restarted like services.
 """
 
+import contextlib
 import os
 import shutil
 import signal as signals
@@ -76,11 +77,12 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
         supervisor = _start_servers(at, environ)
         servers.await_database(at)
         report(f"database ready after {time.monotonic() - began:.1f} s")
-        migrate_all(at, environ, run_settings.ours(environ))
+        migrate_all(at, environ, run_settings.ours(environ), skip_known=True)
         report(f"databases migrated after {time.monotonic() - began:.1f} s")
+        # The services wait for the broker by themselves: they load their code while it starts.
+        _start_services(at, supervisor, environ, report)
         servers.await_broker(at)
         report(f"broker ready after {time.monotonic() - began:.1f} s")
-        _start_services(at, supervisor, environ, report)
     _await_ready(at, supervisor, _declared_names(at, supervisor))
     report(f"all services ready after {time.monotonic() - began:.1f} s")
     return at
@@ -117,6 +119,9 @@ def reset(environ: Environ = None) -> None:
                 path.unlink(missing_ok=True)
         if at.plain_dir != at.run_dir:
             at.plain_dir.unlink(missing_ok=True)
+        (at.run_dir / "lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody's own files in it: theirs to delete
+            at.run_dir.rmdir()
 
 
 def ps(environ: Environ = None) -> list[Process]:
