@@ -4,23 +4,24 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from litestar.openapi import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from shared.errors import FieldError, Malformed, ProblemDetails, RuleBroken
 from shared.web import PROBLEM_JSON
 
-Id = Annotated[int, Parameter(ge=1, le=2**63 - 1, description="Its id.")]
+Id = Annotated[int, PathParameter(ge=1, le=2**63 - 1, description="Its id.")]
 """A whole-number id in a path; one that cannot be is 404."""
-PageSize = Annotated[int, Parameter(ge=1, le=100, description="How many at most.")]
-LongPageSize = Annotated[int, Parameter(ge=1, le=200, description="How many at most.")]
+PageSize = Annotated[int, QueryParameter(ge=1, le=100, description="How many at most.")]
+LongPageSize = Annotated[int, QueryParameter(ge=1, le=200, description="How many at most.")]
 After = Annotated[
-    int | None, Parameter(ge=0, le=2**63 - 1, description="Continue after this id: the `next` of a page.")
+    int | None,
+    QueryParameter(ge=0, le=2**63 - 1, description="Continue after this id: the `next` of a page."),
 ]
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
-        pattern=r"^[!-~]{1,255}\Z",
+    HeaderParameter(
+        name="Idempotency-Key",
+        pattern=r"^[!-~]{1,255}$",
         description="1 to 255 visible characters. The same key and body again get the first answer again.",
     ),
 ]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import get, post
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from coupon_svc.contracts import (
@@ -31,10 +31,13 @@ from coupon_svc.contracts import (
 from gateway.api import BODY, After, Id, LongPageSize, parse_ids, problems
 from gateway.door import ADMIN, SIGNED_IN
 from gateway.requests import ShopRequest
+from shared.errors import FieldError, RuleBroken
 from shared.ids import new_id
 
-ItemId = Annotated[int, Parameter(ge=1, le=2**63 - 1, description="The item to be priced.")]
-UserCouponIds = Annotated[str | None, Parameter(description="Ids of coupons that you hold, comma-separated.")]
+ItemId = Annotated[int, QueryParameter(ge=1, le=2**63 - 1, description="The item to be priced.")]
+UserCouponIds = Annotated[
+    str | None, QueryParameter(description="Ids of coupons that you hold, comma-separated.")
+]
 
 
 class NewPolicy(Struct, frozen=True):
@@ -70,9 +73,19 @@ async def list_coupons(request: ShopRequest, limit: LongPageSize = 50, after: Af
     opt=ADMIN,
     responses=problems(*BODY, 401, 403, 409),
 )
-async def create_coupon(request: ShopRequest, data: NewPolicy) -> PolicyCreated:
+async def create_coupon(request: ShopRequest, data: JSONBody[NewPolicy]) -> PolicyCreated:
     """Make a coupon policy that users can take coupons of."""
+    _refuse_far_times(data)
     return await request.rpc.call(CreatePolicy(request_id=new_id(), **msgspec.structs.asdict(data)))
+
+
+def _refuse_far_times(policy: NewPolicy) -> None:
+    """Times at the very ends of the calendar cannot be turned to UTC, let alone be stored."""
+    times = {"valid_from": policy.valid_from, "valid_until": policy.valid_until}
+    far = [field for field, moment in times.items() if not 1970 <= moment.year <= 9998]
+    if far:
+        errors = [FieldError(field=field, message="Expected a year from 1970 to 9998") for field in far]
+        raise RuleBroken("The body has values that are not allowed.", errors=errors)
 
 
 @post(
@@ -95,7 +108,7 @@ async def take_coupon(request: ShopRequest, coupon_id: Id) -> HeldCoupon:
     opt=ADMIN,
     responses=problems(*BODY, 401, 403, 404, 409),
 )
-async def grant_coupons(request: ShopRequest, coupon_id: Id, data: Grant) -> Granted:
+async def grant_coupons(request: ShopRequest, coupon_id: Id, data: JSONBody[Grant]) -> Granted:
     """Give one coupon to each of some users: to all of them or to none."""
     call = GrantCoupons(request_id=new_id(), policy_id=coupon_id, user_ids=data.user_ids)
     return await request.rpc.call(call)

@@ -1,16 +1,19 @@
 """The OpenAPI description of all routes, and Swagger UI to read it with, served from here alone."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
 from litestar import Litestar, Request, Response, get
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import FromPath
 from swagger_ui_bundle import swagger_ui_path
 
 from gateway.door import WHO
-from shared.errors import NotFound
+from shared.errors import NotFound, ProblemDetails
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -49,7 +52,7 @@ def page() -> Response[str]:
 
 
 @get("/docs/{name:str}", include_in_schema=False, sync_to_thread=True)
-def asset(name: str) -> Response[bytes]:
+def asset(name: FromPath[str]) -> Response[bytes]:
     """One of the files that Swagger UI is made of."""
     if name not in _ASSETS:
         raise NotFound("There is nothing at this path.")
@@ -83,16 +86,37 @@ config = OpenAPIConfig(
 def describe(app: Litestar) -> dict[str, Any]:
     """The routes of an app that has `config`, as an OpenAPI 3.0.3 document.
 
-    The framework writes 3.1, which the packaged Swagger UI cannot show.
+    The framework writes 3.1, which the packaged Swagger UI cannot show. Its schemas miss some limits of our
+    Structs, so those are taken from msgspec, which also enforces them.
     """
     document: dict[str, Any] = msgspec.to_builtins(app.openapi_schema.to_schema())
+    kinds: set[Any] = {ProblemDetails}
     for route in app.routes:
         operations = document["paths"].get(getattr(route, "path_format", None), {})
         for handler in getattr(route, "route_handlers", ()):
             for method in handler.http_methods:
-                if WHO in handler.opt and method.lower() in operations:
+                if method.lower() not in operations:
+                    continue
+                kinds |= set(_structs(handler))
+                if WHO in handler.opt:
                     operations[method.lower()]["security"] = [{"bearer": []}]
-    return {**_as_3_0(document), "openapi": "3.0.3"}
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    document["components"]["schemas"].update(schemas)
+    document = {**_as_3_0(document), "openapi": "3.0.3"}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"].pop("nullable", None)  # may be left out, but there is no null in a query
+    return document
+
+
+def _structs(handler: HTTPRouteHandler) -> Iterator[type[msgspec.Struct]]:
+    """The Structs that a route takes and gives."""
+    signature = handler.parsed_fn_signature
+    fields = [signature.return_type, *signature.return_type.inner_types]
+    if "data" in signature.parameters:
+        fields.append(signature.parameters["data"])
+    return (field.annotation for field in fields if field.is_subclass_of(msgspec.Struct))
 
 
 def _as_3_0(node: Any) -> Any:
@@ -112,6 +136,12 @@ def _as_3_0(node: Any) -> Any:
         part |= {"type": kinds[0], "nullable": True}
     if "const" in part:
         part["enum"] = [part.pop("const")]
+    if isinstance(part.get("enum"), list):
+        part.setdefault("type", "string")
+        if None in part["enum"]:
+            part["nullable"] = True
+    if part.get("required") == []:
+        del part["required"]
     if isinstance(part.get("examples"), list):
         part["example"] = part.pop("examples")[0]
     return part

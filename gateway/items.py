@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.datastructures import ResponseHeader
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.api import BODY, After, Id, LongPageSize, parse_ids, problems
@@ -36,10 +36,12 @@ from shared.ids import new_id
 
 Ids = Annotated[
     str | None,
-    Parameter(description="Up to 200 ids, comma-separated: those that exist; not with the others."),
+    QueryParameter(description="Up to 200 ids, comma-separated: those that exist; not with the others."),
 ]
-Search = Annotated[str | None, Parameter(min_length=1, max_length=100, description="Part of the name.")]
-IfMatch = Annotated[str | None, Parameter(header="If-Match", description="The ETag of the version you mean.")]
+Search = Annotated[str | None, QueryParameter(min_length=1, max_length=100, description="Part of the name.")]
+IfMatch = Annotated[
+    str | None, HeaderParameter(name="If-Match", description="The ETag of the version you mean.")
+]
 ETAG = [ResponseHeader(name="ETag", value="", documentation_only=True, description="The item's version.")]
 
 
@@ -98,7 +100,7 @@ async def get_item(request: ShopRequest, item_id: Id) -> Response[Item]:
     opt=ADMIN,
     responses=problems(*BODY, 401, 403, 409),
 )
-async def create_item(request: ShopRequest, data: NewItem) -> ItemCreated:
+async def create_item(request: ShopRequest, data: JSONBody[NewItem]) -> ItemCreated:
     """Put an item into the catalogue."""
     return await request.rpc.call(CreateItem(request_id=new_id(), **msgspec.structs.asdict(data)))
 
@@ -112,7 +114,7 @@ async def create_item(request: ShopRequest, data: NewItem) -> ItemCreated:
     response_headers=ETAG,
 )
 async def change_item(
-    request: ShopRequest, item_id: Id, data: ItemChange, if_match: IfMatch = None
+    request: ShopRequest, item_id: Id, data: JSONBody[ItemChange], if_match: IfMatch = None
 ) -> Response[Item]:
     """Change name, size or price, if nobody changed the item since you looked."""
     changes = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
@@ -143,7 +145,7 @@ async def delete_item(request: ShopRequest, item_id: Id, if_match: IfMatch = Non
     status_code=200,
     responses=problems(*BODY, 401, 403, 404),
 )
-async def adjust_stock(request: ShopRequest, item_id: Id, data: StockAdjustment) -> Item:
+async def adjust_stock(request: ShopRequest, item_id: Id, data: JSONBody[StockAdjustment]) -> Item:
     """Add pieces or take some away, for a reason that the history keeps."""
     call = AdjustStock(request_id=new_id(), id=item_id, delta=data.delta, reason=data.reason)
     return await request.rpc.call(call)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, get, post
 from litestar.datastructures import ResponseHeader
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta, Struct
 
 from gateway.api import BODY, IdempotencyKey, PageSize, also, problems
@@ -30,11 +30,15 @@ from shared.context import traceparent, working_on
 from shared.errors import Unavailable
 from shared.ids import new_id
 
-OrderId = Annotated[UUID, Parameter(description="The order's id.")]
-AfterOrder = Annotated[UUID | None, Parameter(description="Continue after this order: the `next` of a page.")]
+OrderId = Annotated[UUID, PathParameter(description="The order's id.")]
+AfterOrder = Annotated[
+    UUID | None, QueryParameter(description="Continue after this order: the `next` of a page.")
+]
 Prefer = Annotated[
     str | None,
-    Parameter(header="Prefer", description="`wait=N`: answer once it is settled, or after N (at most 20) s."),
+    HeaderParameter(
+        name="Prefer", description="`wait=N`: answer once it is settled, or after N (at most 20) s."
+    ),
 ]
 
 
@@ -59,7 +63,10 @@ class OrderRequest(Struct, frozen=True):
     ],
 )
 async def place_order(
-    request: ShopRequest, data: OrderRequest, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
+    request: ShopRequest,
+    data: JSONBody[OrderRequest],
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> Response[OrderView]:
     """Accept an order: 202 with the order as it is, or 201 once it is settled, for which `Prefer` waits."""
     call = PlaceOrder(

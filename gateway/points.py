@@ -1,7 +1,10 @@
 """Points over HTTP: the balance, where it came from, and adding to it."""
 
+from typing import Annotated
+
 from litestar import get, post
-from msgspec import Struct
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
 
 from gateway.api import BODY, After, IdempotencyKey, PageSize, problems
 from gateway.door import SIGNED_IN
@@ -13,7 +16,7 @@ from shared.ids import new_id
 class ChargeRequest(Struct, frozen=True):
     """How many points to add."""
 
-    amount: int
+    amount: Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
 @get(
@@ -49,7 +52,7 @@ async def list_history(request: ShopRequest, limit: PageSize = 20, after: After 
     responses=problems(*BODY, 401, 404, 409),
 )
 async def charge(
-    request: ShopRequest, data: ChargeRequest, idempotency_key: IdempotencyKey = None
+    request: ShopRequest, data: JSONBody[ChargeRequest], idempotency_key: IdempotencyKey = None
 ) -> Charged:
     """Add points; under one `Idempotency-Key` they are added once."""
     key = idempotency_key or str(new_id())

@@ -1,6 +1,7 @@
 """Request bodies, read strictly: JSON into a Struct, or a problem that names every bad field."""
 
 import json
+from contextlib import suppress
 from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
@@ -57,13 +58,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_plain_json = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def _refuse_ambiguous(body: bytes) -> None:
     """Two values for one key say two things, and which one counts must not be left to a parser.
 
     Reads all of the body, so it also finds bad UTF-8 in fields that the Struct does not know.
     """
     try:
-        found = json.loads(body.decode(), object_pairs_hook=_object)
+        found = _plain_json.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise _unreadable(error) from None
     if b"\\u0000" in body and (field := _with_nul(found, "")):
@@ -87,8 +91,10 @@ def _with_nul(value: Any, path: str) -> str | None:
 
 def _refusal(body: bytes, kind: type[Any], first: msgspec.ValidationError) -> Problem:
     """The problem for a body of the wrong shape, with all of its bad fields and not only the first."""
+    found: list[tuple[FieldError, bool]] = []
     try:
-        found = list(_bad_fields(msgspec.json.decode(body), kind, ""))
+        with suppress(msgspec.ValidationError):  # numbers beyond all ranges can be told of, but not looked at
+            found = _bad_fields(msgspec.json.decode(body), kind, "")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unreadable(error)
     found = found or [_bad_field(str(first), "")]

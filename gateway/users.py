@@ -1,6 +1,7 @@
 """Accounts over HTTP: sign up, sign in and stay so, sign out, and the keys that tokens are checked with."""
 
 from litestar import Response, get, post
+from litestar.params import JSONBody
 from msgspec import Struct
 
 from gateway.api import BODY, problems
@@ -50,7 +51,7 @@ class PublicKeys(Struct, frozen=True):
 
 
 @post("/users", operation_id="sign_up", summary="Sign up", responses=problems(*BODY, 409))
-async def sign_up(request: ShopRequest, data: SignUp) -> UserId:
+async def sign_up(request: ShopRequest, data: JSONBody[SignUp]) -> UserId:
     """Open an account, with a point account beside it."""
     return await request.rpc.call(
         Register(
@@ -70,7 +71,7 @@ async def sign_up(request: ShopRequest, data: SignUp) -> UserId:
     status_code=200,
     responses=problems(*BODY, 401),
 )
-async def sign_in(request: ShopRequest, data: SignIn) -> Tokens:
+async def sign_in(request: ShopRequest, data: JSONBody[SignIn]) -> Tokens:
     """An access token and a refresh token for an address and its password."""
     client = request.client.host if request.client else ""
     return await request.rpc.call(Login(email=data.email, password=data.password, client=client))
@@ -83,7 +84,7 @@ async def sign_in(request: ShopRequest, data: SignIn) -> Tokens:
     status_code=200,
     responses=problems(*BODY, 401),
 )
-async def refresh(request: ShopRequest, data: RefreshToken) -> Tokens:
+async def refresh(request: ShopRequest, data: JSONBody[RefreshToken]) -> Tokens:
     """The next pair of tokens. A refresh token works once; using it again ends the sign-in."""
     return await request.rpc.call(Refresh(request_id=new_id(), refresh_token=data.refresh_token))
 
@@ -91,7 +92,7 @@ async def refresh(request: ShopRequest, data: RefreshToken) -> Tokens:
 @post(
     "/users/logout", operation_id="sign_out", summary="Sign out", status_code=204, responses=problems(*BODY)
 )
-async def sign_out(request: ShopRequest, data: RefreshToken) -> None:
+async def sign_out(request: ShopRequest, data: JSONBody[RefreshToken]) -> None:
     """End the sign-in that a refresh token belongs to; its access token lives on until it expires."""
     await request.rpc.call(Logout(refresh_token=data.refresh_token))
 

@@ -1,0 +1,251 @@
+"""Who may come in: tokens and keys, roles, the rate limit."""
+
+import asyncio
+import time
+from typing import Any
+from uuid import UUID
+
+import httpx
+import jwt
+import pytest
+
+from gateway import auth
+from gateway.auth import TokenReader
+from gateway.rate_limit import MOST_CALLERS, RateLimit, parse_rate
+from order_svc.contracts import ListOrders, OrderPage
+from payment_svc.contracts import Balance, GetBalance
+from shared.errors import TooMany, Unauthorized, Unavailable
+from tests.gateway.fakes import ISSUER, FakeRpc, Signer
+from user_svc.contracts import GetKeys, KeySet
+
+Client = httpx.AsyncClient
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(autouse=True)
+def answers(rpc: FakeRpc) -> None:
+    """Enough services to be asked something."""
+    rpc.answers[GetBalance] = lambda call: Balance(balance=call.user_id)
+    rpc.answers[ListOrders] = lambda _: OrderPage(items=[], next=None)
+
+
+async def test_a_token_says_who_asks(client: Client, signer: Signer) -> None:
+    response = await client.get("/points", headers=bearer(signer.token(77)))
+    assert (response.status_code, response.json()) == (200, {"balance": 77})
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic abc", "Bearer x", "Bearer a.b.c", "x"])
+async def test_what_is_no_token_is_401(client: Client, header: str) -> None:
+    response = await client.get("/points", headers={"Authorization": header})
+
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_no_header_is_401(client: Client) -> None:
+    assert (await client.get("/points")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": int(time.time()) - 1},
+        {"exp": None},
+        {"exp": "tomorrow"},
+        {"sub": None},
+        {"sub": "me"},
+        {"sub": 2},
+        {"role": None},
+        {"role": "root"},
+        {"role": ["admin"]},
+        {"iss": "somebody"},
+        {"iss": None},
+        {"nbf": int(time.time()) + 600},
+    ],
+)
+async def test_a_signed_token_with_wrong_claims_is_401(
+    client: Client, signer: Signer, claims: dict[str, Any]
+) -> None:
+    response = await client.get("/points", headers=bearer(signer.token(2, **claims)))
+    assert response.status_code == 401
+
+
+async def test_forged_tokens_are_401(client: Client, signer: Signer) -> None:
+    claims = {"sub": "1", "role": "admin", "iss": ISSUER, "exp": int(time.time()) + 600}
+    other = Signer(signer.key_id)
+    forged = [
+        other.token(1, "admin"),
+        jwt.encode(claims, "", algorithm="none", headers={"kid": signer.key_id}),
+        jwt.encode(claims, "x" * 32, algorithm="HS256", headers={"kid": signer.key_id}),
+        jwt.encode(claims, "x" * 32, algorithm="HS256"),
+        signer.token(2)[:-4] + "AAAA",
+        "x" * 5000,
+    ]
+    for token in forged:
+        assert (await client.get("/points", headers=bearer(token))).status_code == 401
+
+
+async def test_a_token_stops_counting_when_it_expires_although_it_was_seen_before(
+    client: Client, signer: Signer
+) -> None:
+    token = signer.token(2, exp=int(time.time()) + 1)
+    assert (await client.get("/points", headers=bearer(token))).status_code == 200
+    await asyncio.sleep(1.1)
+    response = await client.get("/points", headers=bearer(token))
+    assert response.status_code == 401
+    assert "expired" in response.json()["detail"]
+
+
+async def test_keys_are_fetched_once_for_many_at_once(rpc: FakeRpc, signer: Signer) -> None:
+    async def slowly(_: Any) -> KeySet:
+        await asyncio.sleep(0.01)
+        return signer.keys()
+
+    rpc.answers[GetKeys] = slowly
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    users = await asyncio.gather(*(reader.user(f"Bearer {signer.token(id_)}") for id_ in range(1, 21)))
+
+    assert [user.id for user in users] == list(range(1, 21))
+    assert len(rpc.calls) == 1
+
+
+async def test_the_gateway_waits_for_no_user_service_to_start(rpc: FakeRpc, signer: Signer) -> None:
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await reader.user(f"Bearer {signer.token()}")
+    rpc.answers[GetKeys] = lambda _: signer.keys()
+
+    assert (await reader.user(f"Bearer {signer.token()}")).id == 2
+
+
+async def test_a_new_key_is_fetched_when_a_token_names_it_but_not_for_each_invented_one(
+    rpc: FakeRpc, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = Signer("key-2")
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    rpc.answers[GetKeys] = lambda _: signer.keys()
+    await reader.user(f"Bearer {signer.token()}")
+    rpc.answers[GetKeys] = lambda _: KeySet(issuer=ISSUER, keys=[*signer.keys().keys, *newer.keys().keys])
+
+    with pytest.raises(Unauthorized):  # asked just now: not again for a key nobody knows
+        await reader.user(f"Bearer {newer.token()}")
+    assert len(rpc.calls) == 1
+    monkeypatch.setattr(auth, "ASK_AT_MOST_EVERY_S", 0)
+    assert (await reader.user(f"Bearer {newer.token(5)}")).id == 5
+    assert (await reader.user(f"Bearer {signer.token(6)}")).id == 6
+
+
+async def test_a_user_service_that_goes_away_signs_nobody_out(
+    rpc: FakeRpc, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    rpc.answers[GetKeys] = lambda _: signer.keys()
+    await reader.user(f"Bearer {signer.token()}")
+    del rpc.answers[GetKeys]
+    monkeypatch.setattr(auth, "KEYS_TRUSTED_S", 0)
+
+    assert (await reader.user(f"Bearer {signer.token(9)}")).id == 9
+
+
+async def test_remembered_tokens_are_bounded(
+    rpc: FakeRpc, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "MOST_TOKENS", 3)
+    rpc.answers[GetKeys] = lambda _: signer.keys()
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    for user_id in range(1, 9):
+        await reader.user(f"Bearer {signer.token(user_id)}")
+
+    assert len(reader._known) == 3
+
+
+ADMIN_ROUTES = [
+    ("POST", "/items"),
+    ("PATCH", "/items/1"),
+    ("DELETE", "/items/1"),
+    ("POST", "/items/1/stock"),
+    ("GET", "/items/1/stock-history"),
+    ("POST", "/coupons"),
+    ("POST", "/coupons/1/grants"),
+]
+ORDER_ID = UUID("0193e6a0-0000-7000-8000-000000000000")
+SIGNED_IN_ROUTES = [
+    ("GET", "/users/me"),
+    ("GET", "/users/me/coupons"),
+    ("POST", "/coupons/1/issue"),
+    ("GET", "/coupons/applied-amount?item_id=1"),
+    ("POST", "/orders"),
+    ("GET", "/orders"),
+    ("GET", f"/orders/{ORDER_ID}"),
+    ("POST", f"/orders/{ORDER_ID}/cancel"),
+    ("GET", "/points"),
+    ("GET", "/points/history"),
+    ("POST", "/points/charge"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES)
+async def test_customers_are_kept_out_of_admin_routes(
+    client: Client, rpc: FakeRpc, buyer: dict[str, str], method: str, path: str
+) -> None:
+    assert (await client.request(method, path, headers=buyer)).status_code == 403
+    assert [call for call in rpc.calls if not isinstance(call, GetKeys)] == []
+
+
+@pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES + SIGNED_IN_ROUTES)
+async def test_strangers_are_asked_to_sign_in_before_their_request_is_judged(
+    client: Client, rpc: FakeRpc, method: str, path: str
+) -> None:
+    assert (await client.request(method, path, content=b"{bad")).status_code == 401
+    assert rpc.calls == []
+
+
+class TestRateLimit:
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        return {"rate_limit": "3/hour"}
+
+    async def test_each_user_has_a_limit_of_their_own(self, client: Client, signer: Signer) -> None:
+        for user_id in (2, 3):
+            for _ in range(3):
+                assert (await client.get("/points", headers=signer.bearer(user_id))).status_code == 200
+        response = await client.get("/points", headers=signer.bearer(2))
+
+        assert response.status_code == 429
+        assert response.headers["content-type"] == "application/problem+json"
+        assert 1100 < int(response.headers["retry-after"]) <= 1200
+
+    async def test_strangers_are_limited_by_address_whatever_they_send(self, client: Client) -> None:
+        guesses = [bearer(f"guess-{number}") for number in range(5)]
+        statuses = [(await client.get("/points", headers=guess)).status_code for guess in guesses]
+        assert statuses == [401, 401, 401, 429, 429]
+
+
+def test_no_rate_means_no_limit() -> None:
+    assert parse_rate("") is None
+
+
+def test_the_rate_allows_its_number_at_once_and_then_one_by_one() -> None:
+    limit = parse_rate("600/minute")
+    assert limit is not None
+    for _ in range(600):
+        limit.take("a", 100.0)
+    with pytest.raises(TooMany) as refused:
+        limit.take("a", 100.0)
+    assert refused.value.retry_after == 1
+    limit.take("a", 100.1)
+    with pytest.raises(TooMany):
+        limit.take("a", 100.1)
+    limit.take("b", 100.1)
+
+
+def test_a_crowd_of_callers_does_not_fill_the_memory() -> None:
+    limit = RateLimit(1, 60)
+    for number in range(MOST_CALLERS + 5000):
+        limit.take(str(number), 0.0)
+    assert len(limit._free_at) <= MOST_CALLERS
