@@ -1,7 +1,7 @@
 """A gateway under test, a client for it, and signed-in people."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -30,7 +30,7 @@ def settings() -> dict[str, Any]:
 @pytest.fixture
 async def client(rpc: FakeRpc, signer: Signer, settings: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
     """Talks to the gateway over HTTP."""
-    transport = httpx.ASGITransport(gateway(rpc, signer, **settings))
+    transport = httpx.ASGITransport(cast(Any, gateway(rpc, signer, **settings)))
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as talking:
         yield talking
 
