@@ -19,7 +19,7 @@ from deploy.local.fleet import current_layout
 from deploy.local.layout import Layout
 from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_console, write_json
 from ops.databases import CannotRead, Query, Row, reading
-from ops.shop import Away, Order, Refused, Shop
+from ops.shop import Away, Change, Order, Refused, Shop
 
 _CLAIM = (
     "SELECT state, reason, details, created_at AS decided_at,"
@@ -49,9 +49,7 @@ class Step:
 
 def timeline(order: Order, claims: Mapping[str, Row], waiting: Mapping[str, Sequence[Row]]) -> list[Step]:
     """The order's history, what its participants wrote down, and events that have not left yet, by time."""
-    steps = [
-        Step(change.at, "order", _said(change.what), _details(change.details)) for change in order.history
-    ]
+    steps = [Step(change.at, "order", _said(change), _details(change.details)) for change in order.history]
     for service, claim in claims.items():
         steps += _claimed(service, claim)
     for service, rows in waiting.items():
@@ -81,8 +79,10 @@ def _claimed(service: str, claim: Row) -> Iterable[Step]:
         yield Step(_utc(released), service, "has given back")
 
 
-def _said(what: str) -> str:
-    return what.replace("_", " ").lower()
+def _said(change: Change) -> str:
+    said = change.what.replace("_", " ").lower()
+    # Other entries name their participant in their own words: "stock deducted".
+    return f"{said} from {change.participant}" if change.what == "RELEASE_REQUESTED" else said
 
 
 def _details(details: Mapping[str, Any] | None) -> str:

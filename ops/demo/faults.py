@@ -37,10 +37,10 @@ async def without_coupon_service(stage: Stage, record: Record) -> None:
     buyer, item, untouched = await stage.buyer(), await stage.shirt(), await stage.shirt()
     coupons = await stage.coupons(buyer, FIXED)
     async with away("coupon"):
+        await order(record, buyer, shirts(untouched))
         with record.step("accept with coupon"):
             placed = await buyer.place([shirts(item, discounted_price=FIXED_PRICE, coupons=coupons)])
         record.accepted(placed)
-        await order(record, buyer, shirts(untouched))
         with record.step("deadline"):
             failed = await buyer.until(
                 placed.id, lambda seen: seen.status != "PENDING", timeout_s=_DEADLINE_PATIENCE_S

@@ -21,13 +21,8 @@ def item_name(article: Article, description: str) -> str:
 
 
 def item_size(article: Article) -> str:
-    """What sets items with one name apart: the price, and the code itself where it has small letters.
-
-    The file knows 85123A and 85123a, but names that differ in case alone are the same name to the shop.
-    """
-    price = f"{article.price // 100}.{article.price % 100:02d}"
-    code = article.stock_code
-    return price if code == code.upper() else f"{price} {code}"
+    """What sets items with one name apart: the price."""
+    return f"{article.price // 100}.{article.price % 100:02d}"
 
 
 def article_of(item: Item) -> Article | None:

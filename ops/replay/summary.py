@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ops.replay.retail import RetailFile
 
-_NUMBERS_SHOWN = 10
+_RANGES_SHOWN = 20
 _TROUBLES_SHOWN = 10
 
 
@@ -98,9 +98,21 @@ def _skipped(summary: Mapping[str, Any]) -> RenderableType:
     return table
 
 
+def line_ranges(numbers: Sequence[int]) -> list[str]:
+    """Rising line numbers as a person writes them: `3, 7-9`."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
+
+
 def _line_numbers(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_NUMBERS_SHOWN]))
-    return f"{shown} ..." if len(numbers) > _NUMBERS_SHOWN else shown
+    ranges = line_ranges(numbers)
+    shown = ", ".join(ranges[:_RANGES_SHOWN])
+    return f"{shown} ... (all in the --json file)" if len(ranges) > _RANGES_SHOWN else shown
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -63,8 +63,8 @@ class FakeShop:
     ) -> httpx.Response:
         match asked.split():
             case ["POST", "/items"]:
-                taken = {(item["name"].casefold(), item["size"].casefold()) for item in self.items.values()}
-                if (body["name"].casefold(), body["size"].casefold()) in taken:
+                taken = {(item["name"], item["size"]) for item in self.items.values()}
+                if (body["name"], body["size"]) in taken:
                     return _problem(409, "Conflict")
                 number = len(self.items) + 1
                 self.items[number] = {"id": number, "version": 1, **body}

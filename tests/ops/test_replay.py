@@ -52,7 +52,7 @@ async def test_a_file_becomes_users_items_orders_and_cancellations() -> None:
         (item["name"], item["size"], item["price"], item["stock_quantity"]) for item in fake.items.values()
     } == {
         ("MUG: HOLDER", "2.55", 255, 8),
-        ("mug: HOLDER", "2.55 mug", 255, 1),
+        ("mug: HOLDER", "2.55", 255, 1),
     }
     assert tally.orders == {"COMPLETED": 1, "CANCEL (cancelled_by_buyer)": 1}
     assert tally.cancellations == {"matched": 1, "unmatched": 1}
@@ -117,6 +117,11 @@ def test_an_item_tells_its_article_by_code_and_price() -> None:
 )
 def test_percentiles(values: list[float], share: float, expected: float | None) -> None:
     assert percentile(values, share) == expected
+
+
+def test_line_numbers_are_told_as_ranges() -> None:
+    assert summary.line_ranges([3, 7, 8, 9, 12, 13]) == ["3", "7-9", "12-13"]
+    assert summary.line_ranges([]) == []
 
 
 def test_the_summary_names_every_skipped_line() -> None:
