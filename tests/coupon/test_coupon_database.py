@@ -331,9 +331,9 @@ async def test_an_amount_is_refused_as_an_order_would_be(db: Database) -> None:
     for broken in ((1, 2, floored), (1, 1), (floored,)):
         with pytest.raises(RuleBroken):
             await _applied(db, *broken)
-    for missing in ({"coupons": (3,)}, {"coupons": (99,)}, {"coupons": (1,), "item": 2}):
+    for coupon, item in ((3, 1), (99, 1), (1, 2)):
         with pytest.raises(NotFound):
-            await _applied(db, *missing["coupons"], item=missing.get("item", 1))
+            await _applied(db, coupon, item=item)
     await _place(db, _placed(1))
     with pytest.raises(RuleBroken, match="used already"):
         await _applied(db, 1)
