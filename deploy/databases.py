@@ -1,14 +1,19 @@
-"""Creates each service's database and user, and the read-only user `verify`: `python -m deploy.databases`."""
+"""Creates each service's database and user, and the read-only user `verify`: `python -m deploy.databases`.
+
+With `--migrate` it applies every service's migrations and seeds as well: the one-shot job of compose.yaml.
+"""
 
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pymysql
 
-from deploy.services import Service, load_services
+from deploy.services import ROOT, Service, load_services
 
 VERIFY_USER = "verify"
 """Reads every service's database and can change nothing."""
@@ -29,6 +34,14 @@ def connect(url: str, *, timeout_s: float = 5.0) -> "pymysql.connections.Connect
         read_timeout=60,
         write_timeout=60,
     )
+
+
+def url_as(url: str, user: str, database: str = "") -> str:
+    """The same server for another user, whose password is its name: a default for local runs."""
+    parts = urlsplit(url)
+    host = parts.hostname or "127.0.0.1"
+    host = f"[{host}]" if ":" in host else host
+    return urlunsplit(("mysql", f"{user}:{user}@{host}:{parts.port or 3306}", f"/{database}", "", ""))
 
 
 def create_databases(admin_url: str, services: Sequence[Service]) -> None:
@@ -57,19 +70,46 @@ def _user(cursor: "pymysql.cursors.Cursor", name: str) -> None:
     cursor.execute(f"ALTER USER '{name}'@'%' IDENTIFIED BY '{name}'")
 
 
-def main() -> int:
-    """Entry point of the one-shot migrate job; reads SHOP_DATABASE_ADMIN_URL."""
+def main(arguments: list[str]) -> int:
+    """Reads SHOP_DATABASE_ADMIN_URL; waits for a server that is only starting."""
     url = os.environ.get("SHOP_DATABASE_ADMIN_URL")
     if not url:
-        print(
-            "SHOP_DATABASE_ADMIN_URL is not set: the URL of a user who may create databases", file=sys.stderr
-        )
+        print("SHOP_DATABASE_ADMIN_URL is not set: the URL of one who may create databases", file=sys.stderr)
         return 2
     services = load_services()
+    _await_server(url)
     create_databases(url, services)
     print("databases ready:", ", ".join(service.database for service in services if service.database))
+    return _migrate(url, services) if "--migrate" in arguments else 0
+
+
+def _await_server(url: str, *, within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            connect(url).close()
+            return
+        except pymysql.err.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def _migrate(admin_url: str, services: Sequence[Service]) -> int:
+    """Every service with its own user, not the administrator: what a migration needs more is a mistake in it."""
+    for service in services:
+        if service.database is None:
+            continue
+        own = url_as(admin_url, service.database, service.database)
+        environment = {**os.environ, "SHOP_DATABASE_URL": own}
+        environment.pop("SHOP_DATABASE_ADMIN_URL")
+        command = [sys.executable, "-m", "shared.migrate", service.module]
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)  # noqa: S603
+        if done.returncode != 0:
+            print(f"migrating {service.module} failed", file=sys.stderr)
+            return done.returncode
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

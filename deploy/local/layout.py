@@ -7,9 +7,8 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-from deploy.databases import VERIFY_USER
+from deploy.databases import VERIFY_USER, url_as
 from deploy.local.errors import FleetError
 from deploy.services import MAX_REPLICAS, ROOT, DeclarationError, Service, load_services
 
@@ -113,7 +112,7 @@ class Layout:
         """The service's own database with its own user."""
         if service.database is None:
             return None
-        return _as_user(self.admin_url, service.database, service.database)
+        return url_as(self.admin_url, service.database, service.database)
 
     @property
     def peers(self) -> str:
@@ -155,7 +154,7 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         amqp_url=amqp_url or f"amqp://{BROKER_USER}:{BROKER_USER}@{HOST}:{base + _AMQP}/",
         management_url=management_url,
         admin_url=used_admin_url,
-        verify_url=environ.get("SHOP_VERIFY_URL") or _as_user(used_admin_url, VERIFY_USER, ""),
+        verify_url=environ.get("SHOP_VERIFY_URL") or url_as(used_admin_url, VERIFY_USER),
         gateway_url=environ.get("SHOP_GATEWAY_URL") or f"http://{HOST}:{base}",
     )
 
@@ -165,11 +164,3 @@ def _port_base(environ: Mapping[str, str]) -> int:
     if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 65436:
         raise FleetError(f"SHOP_PORT_BASE must be a number from 1024 to 65436, not {text!r}")
     return int(text)
-
-
-def _as_user(url: str, user: str, database: str) -> str:
-    """The same server for a user whose password is its name."""
-    parts = urlsplit(url)
-    host = parts.hostname or HOST
-    host = f"[{host}]" if ":" in host else host
-    return urlunsplit(("mysql", f"{user}:{user}@{host}:{parts.port or 3306}", f"/{database}", "", ""))

@@ -22,8 +22,8 @@ def migrate_all(
 ) -> None:
     """Apply migrations and, unless SHOP_SEED=0, the seeds of every service. A second run changes nothing.
 
-    With `skip_known`, a service whose migrations and seeds are the ones last applied here is left out, which
-    saves most of the time of a later start. That is noted beside the private database's own data, so it cannot
+    With `skip_known`, a service whose migrations and seeds are those last applied is left out, which saves
+    most of the time of a later start. That is noted beside the private database's own data, so it cannot
     outlive them; of an external database nothing is known.
     """
     services = [service for service in at.services if service.database]

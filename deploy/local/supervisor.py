@@ -25,6 +25,7 @@ _LOG_FILES = 3
 _CHECK_EVERY_S = 0.5
 _START_WITHIN_S = 20.0
 _BUSY = "already running"
+_IN_BACKGROUND = '"$@" >"$0" 2>&1 & echo $!'
 
 
 class Supervisor:
@@ -60,25 +61,35 @@ class Supervisor:
             "multicast_endpoint =\n",
             encoding="utf-8",
         )
-        with (at.logs / "supervisor.log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "circus.circusd", str(configuration)],
-                cwd=ROOT,
-                env={**os.environ, MARK: str(at.run_dir), "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        (at.run_dir / "supervisor.pid").write_text(str(process.pid), encoding="ascii")
+        log = at.logs / "supervisor.log"
+        command = [sys.executable, "-m", "circus.circusd", str(configuration)]
+        # By way of a shell, so that it is nobody's child: it outlives us and leaves us no zombie.
+        shell = subprocess.run(  # noqa: S603
+            [
+                "/bin/sh",
+                "-c",
+                _IN_BACKGROUND,
+                str(log),
+                sys.executable,
+                "-m",
+                "circus.circusd",
+                str(configuration),
+            ],
+            cwd=ROOT,
+            env={**os.environ, MARK: str(at.run_dir), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+            check=True,
+        )
+        (at.run_dir / "supervisor.pid").write_text(shell.stdout.strip(), encoding="ascii")
         deadline = time.monotonic() + _START_WITHIN_S
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                break
+        while time.monotonic() < deadline and psutil.pid_exists(int(shell.stdout)):
             with contextlib.suppress(FleetError):
                 self._ask("numwatchers", timeout_s=1.0)
                 return
-        tail = (at.logs / "supervisor.log").read_text(encoding="utf-8", errors="replace")[-2000:]
+        tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise FleetError(f"the supervisor did not start:\n{tail}")
 
     def states(self) -> dict[str, str]:
