@@ -96,7 +96,7 @@ def _await_server(url: str, *, within_s: float = 60.0) -> None:
 
 
 def _migrate(admin_url: str, services: Sequence[Service]) -> int:
-    """Every service with its own user, not the administrator: what a migration needs more is a mistake in it."""
+    """Every service with its own user, as it will run: a migration that needs more is mistaken."""
     for service in services:
         if service.database is None:
             continue

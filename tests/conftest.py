@@ -33,7 +33,6 @@ def servers() -> Iterator[Layout]:
     yield at
     if not KEPT:
         fleet.reset()
-        at.run_dir.rmdir() if not any(at.run_dir.iterdir()) else None
 
 
 def _free_base() -> int:

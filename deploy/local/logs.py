@@ -34,6 +34,7 @@ class _Tail:
         if moved:
             self.file.close()
             self.file = self.path.open("rb")
+            self.rest = b""
             yield from self._split(self.file.read())
 
     def _split(self, data: bytes) -> Iterator[str]:
@@ -60,20 +61,23 @@ def show(at: Layout, name: str, *, lines: int, follow: bool) -> None:
     chosen = files(at, name)
     width = max(map(len, chosen)) if len(chosen) > 1 else 0
     pretty = sys.stdout.isatty()
-    tails = []
-    for stem, path in chosen.items():
-        file = path.open("rb")
-        file.seek(max(0, path.stat().st_size - _LAST_BYTES))
-        tail = _Tail(stem, path, file)
-        for line in list(tail.new_lines())[-lines:] if lines else []:
-            _print(stem, line, width, pretty)
-        tails.append(tail)
-    while follow:
+    tails: list[_Tail] = []
+    try:
+        for stem, path in chosen.items():
+            file = path.open("rb")
+            tails.append(tail := _Tail(stem, path, file))
+            file.seek(max(0, path.stat().st_size - _LAST_BYTES))
+            for line in list(tail.new_lines())[-lines:] if lines > 0 else []:
+                _print(stem, line, width, pretty)
+        while follow:
+            for tail in tails:
+                for line in tail.new_lines():
+                    _print(tail.name, line, width, pretty)
+            sys.stdout.flush()
+            time.sleep(0.2)
+    finally:
         for tail in tails:
-            for line in tail.new_lines():
-                _print(tail.name, line, width, pretty)
-        sys.stdout.flush()
-        time.sleep(0.2)
+            tail.file.close()
 
 
 def _inode(file: BinaryIO) -> int:

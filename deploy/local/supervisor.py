@@ -65,16 +65,7 @@ class Supervisor:
         command = [sys.executable, "-m", "circus.circusd", str(configuration)]
         # By way of a shell, so that it is nobody's child: it outlives us and leaves us no zombie.
         shell = subprocess.run(  # noqa: S603
-            [
-                "/bin/sh",
-                "-c",
-                _IN_BACKGROUND,
-                str(log),
-                sys.executable,
-                "-m",
-                "circus.circusd",
-                str(configuration),
-            ],
+            ["/bin/sh", "-c", _IN_BACKGROUND, str(log), *command],
             cwd=ROOT,
             env={**os.environ, MARK: str(at.run_dir), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,1 @@
+"""Tests of local runs, their declaration and the containers' description."""

@@ -1,0 +1,86 @@
+"""The declaration of services, and what follows from it: ports, addresses, environments."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.databases import url_as
+from deploy.local.errors import FleetError
+from deploy.local.layout import layout
+from deploy.local.settings import replica_program, service_environment
+from deploy.services import MAX_REPLICAS, DeclarationError, load_services
+
+
+def test_services_in_start_order() -> None:
+    names = [service.name for service in load_services({})]
+    assert names[:4] == ["user", "item", "coupon", "order"]
+    assert names[-1] == "gateway"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[[service]]\nname = "Order"\nports = 1', "needs a name"),
+        ('[[service]]\nname = "order"', "needs `ports`"),
+        ('[[service]]\nname = "order"\nports = 1\ncolour = 3', "colour"),
+        ('[[service]]\nname = "order"\nports = 1\nreplicas = 10', "replicas"),
+        ('[[service]]\nname = "order"\nports = 65', "1..69"),
+        ('[[service]]\nname = "a"\nports = 1\n[[service]]\nname = "b"\nports = 9', "share port base[+]9"),
+        ('[[service]]\nname = "a"\nports = 1\n[[service]]\nname = "a"\nports = 20', "two services"),
+        ("[[service", "services.toml"),
+    ],
+)
+def test_wrong_declarations_are_named(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "services.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(DeclarationError, match=complaint):
+        load_services({"SHOP_SERVICES_FILE": str(file)})
+
+
+def test_every_port_lies_within_a_hundred_of_the_base_and_belongs_to_one() -> None:
+    at = layout({"SHOP_PORT_BASE": "9100"})
+    ports = [at.base, at.amqp_port, at.management_port, at.epmd_port, at.distribution_port, at.database_port]
+    ports += [at.control_port, at.notices_port, *at.tool_ports]
+    ports += [service.port(at.base, k) for service in at.services for k in range(1, MAX_REPLICAS + 1)]
+    assert len(ports) == len(set(ports))
+    assert min(ports) == 9100
+    assert max(ports) < 9200
+
+
+@pytest.mark.parametrize("wrong", ["eighty", "80", "65500", "-1", "٨٠٠٠"])
+def test_a_wrong_port_base_is_named(wrong: str) -> None:
+    with pytest.raises(FleetError, match="SHOP_PORT_BASE"):
+        layout({"SHOP_PORT_BASE": wrong})
+
+
+def test_a_service_is_told_its_own_database_and_nobody_elses_password() -> None:
+    settings = {"SHOP_DATABASE_ADMIN_URL": "mysql://root:secret@db:3307/", "SHOP_ORDER_DEADLINE_S": "3"}
+    at = layout(settings)
+    order = service_environment(at, at.service("order"), settings)
+    assert order["SHOP_DATABASE_URL"] == "mysql://order_svc:order_svc@db:3307/order_svc"
+    assert order["SHOP_ORDER_DEADLINE_S"] == "3"
+    assert "secret" not in str(order)
+    assert "SHOP_DATABASE_URL" not in service_environment(at, at.service("gateway"), settings)
+
+
+def test_a_replica_is_told_its_number_and_ports() -> None:
+    at = layout({"SHOP_PORT_BASE": "9100"})
+    second = replica_program(at, at.service("gateway"), 2, {}).environment
+    assert second["SHOP_INSTANCE"] == "2"
+    assert second["SHOP_SERVICE_PORT"] == "9102"
+    assert second["SHOP_PUBLIC_PORT"] == "9100"
+    assert "order=http://127.0.0.1:9140-9148" in second["SHOP_PEERS"].split()
+    assert "gateway" not in second["SHOP_PEERS"]
+
+
+def test_servers_bear_any_folder_through_a_plain_name(tmp_path: Path) -> None:
+    plain = layout({"SHOP_RUN_DIR": "/srv/shop"})
+    assert plain.plain_dir == plain.run_dir
+    for odd in (tmp_path / "it's", tmp_path / "a b", tmp_path / ("deep/" * 30)):
+        at = layout({"SHOP_RUN_DIR": str(odd)})
+        assert at.plain_dir != at.run_dir
+        assert len(str(at.database_socket)) < 104
+
+
+def test_urls_of_other_users() -> None:
+    assert url_as("mysql://root:x@[::1]/", "a", "b") == "mysql://a:a@[::1]:3306/b"
