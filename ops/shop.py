@@ -309,7 +309,7 @@ class Session:
         await self.send("POST", f"/orders/{order_id}/cancel")
 
     async def until(
-        self, order_id: str, reached: Callable[[Order], bool], *, timeout_s: float = 60.0
+        self, order_id: str, reached: Callable[[Order], bool], *, timeout_s: float = 45.0
     ) -> Order:
         """Look again and again until the order is as wanted; after `timeout_s` return it as it is.
 
@@ -328,7 +328,7 @@ class Session:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.25)
 
-    async def until_settled(self, order_id: str, *, timeout_s: float = 60.0) -> Order:
+    async def until_settled(self, order_id: str, *, timeout_s: float = 45.0) -> Order:
         """The order once it rests: COMPLETED, CANCEL, or a FAIL with nothing to give back."""
         return await self.until(order_id, lambda order: order.settled, timeout_s=timeout_s)
 

@@ -52,7 +52,10 @@ async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[st
         with console.status("") as status:
             for scenario in (*EVERYDAY, *FAULTS):
                 status.update(scenario.tried)
-                outcomes.append(await play(scenario, stage))
+                outcome = await play(scenario, stage)
+                outcomes.append(outcome)
+                if not console.is_terminal:
+                    console.print(f"{'ok' if outcome.met else 'NO'}  {scenario.tried}", highlight=False)
     console.print(table(outcomes))
     books = await balance(at.verify_url, console)
     met = all(outcome.met for outcome in outcomes)
