@@ -8,7 +8,7 @@ from deploy.local import binaries, broker, database
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from deploy.local.ports import check_free
-from deploy.local.processes import end, owned
+from deploy.local.processes import end, names, owned
 from deploy.local.program import Program
 from deploy.local.settings import plain
 from deploy.local.supervisor import Supervisor
@@ -82,8 +82,7 @@ def heal(at: Layout, supervisor: Supervisor) -> None:
         return
     left = owned(at)
     if left:
-        names = ", ".join(sorted({process.name() for process in left if process.is_running()}))
-        print(f"ending what an earlier run left behind: {names}", flush=True)
+        print(f"ending what an earlier run left behind: {', '.join(names(left))}", flush=True)
         end(left, within_s=30.0)
     # A socket of a dead server is only in the way.
     at.database_socket.unlink(missing_ok=True)

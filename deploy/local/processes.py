@@ -32,6 +32,15 @@ def owned(at: Layout) -> list[psutil.Process]:
     return found
 
 
+def names(processes: Iterable[psutil.Process]) -> list[str]:
+    """Names of those that still run, each once: a process may go while it is being looked at."""
+    found = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            found.add(process.name())
+    return sorted(found)
+
+
 def end(processes: Iterable[psutil.Process], *, within_s: float) -> None:
     """Ask them to stop, wait, and kill what is left."""
     left = list(processes)
