@@ -60,7 +60,10 @@ TRANSITIONS: dict[tuple[Status, Stand, Signal], Stand] = {
     (Status.FAIL, Stand.AWAITING, Signal.NO): Stand.NO,
     (Status.FAIL, Stand.RELEASING, Signal.RELEASED): Stand.RELEASED,
 }
-"""Every combination that moves a participant. Others, such as repeated or late answers, change nothing."""
+"""Every combination that moves a participant. Others, such as repeated answers, change nothing."""
+
+GIVING_BACK = frozenset({Stand.RELEASING, Stand.RELEASED})
+"""An answer from here comes too late: it is recorded, but only the acknowledgement counts."""
 
 
 class Participant(msgspec.Struct, kw_only=True):
@@ -76,6 +79,8 @@ class Change(NamedTuple):
     what: str
     participant: str | None = None
     details: dict[str, Any] | None = None
+    moves: bool = True
+    """Whether it moved the participant; an answer that came too late is recorded all the same."""
 
 
 class Saga(msgspec.Struct, kw_only=True):
@@ -108,7 +113,7 @@ def hear(
     details: dict[str, Any] | None = None,
     payment_id: UUID | None = None,
 ) -> bool:
-    """A participant said something. Returns whether it changed anything.
+    """A participant said something. Returns whether there is anything to save.
 
     `reason` and `details` come with a NO and become the order's, if it is the first.
     """
@@ -117,14 +122,16 @@ def hear(
         return False
     if signal is Signal.RELEASED and participant.payment_id not in (None, payment_id):
         return False  # the refund of another payment says nothing about this one
+    said = {"reason": reason, **(details or {})} if reason else {}
     following = TRANSITIONS.get((saga.status, participant.stand, signal))
     if following is None:
-        return False
+        too_late = participant.stand in GIVING_BACK and signal is not Signal.RELEASED
+        if too_late:
+            saga.changes.append(Change(HISTORY[name, signal], name, {**said, "ignored": True}, moves=False))
+        return too_late
     participant.stand = following
     participant.payment_id = payment_id or participant.payment_id
-    saga.changes.append(
-        Change(HISTORY[name, signal], name, {"reason": reason, **(details or {})} if reason else None)
-    )
+    saga.changes.append(Change(HISTORY[name, signal], name, said or None))
     if following is Stand.RELEASING:
         _ask_back(saga, name)
     if saga.status is Status.PENDING and signal is Signal.NO:

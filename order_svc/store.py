@@ -177,7 +177,7 @@ async def _save_participants(tx: Transaction, orders: list[StoredOrder], release
     touched = [
         (order, name, order.saga.participants[name])
         for order in orders
-        for name in sorted({change.participant for change in order.saga.changes if change.participant})
+        for name in sorted({one.participant for one in order.saga.changes if one.participant and one.moves})
     ]
     await tx.execute_many(
         "INSERT INTO participants (order_id, name, stand, payment_id, changed_at, release_due_at, releases)"

@@ -1,0 +1,329 @@
+"""Every transition of an order's saga, against a table of expectations written out by hand."""
+
+import copy
+from itertools import product
+from uuid import UUID
+
+import pytest
+
+from order_svc import saga as rules
+from order_svc.saga import Participant, Saga, Signal, Stand, Status, Told
+
+PENDING, COMPLETED, FAIL, CANCEL = Status.PENDING, Status.COMPLETED, Status.FAIL, Status.CANCEL
+AWAITING, YES, NO, RELEASING, RELEASED = (
+    Stand.AWAITING,
+    Stand.YES,
+    Stand.NO,
+    Stand.RELEASING,
+    Stand.RELEASED,
+)
+PAYMENT = UUID(int=7)
+
+# What becomes of `item`, in each status of the order, where it stands so and says this. The other participant
+# (coupon) is such that nothing closes. "-" leaves it where it is, "!" leaves it and records what it said.
+TABLE = """
+            yes         no          released
+PENDING
+ AWAITING   YES         NO          -
+ YES        -           -           -
+ NO         -           -           -
+ RELEASING  !           !           -
+ RELEASED   !           !           -
+COMPLETED
+ AWAITING   -           -           -
+ YES        -           -           -
+ NO         -           -           -
+ RELEASING  !           !           -
+ RELEASED   !           !           -
+FAIL
+ AWAITING   RELEASING   NO          -
+ YES        -           -           -
+ NO         -           -           -
+ RELEASING  !           !           RELEASED
+ RELEASED   !           !           -
+CANCEL
+ AWAITING   -           -           -
+ YES        -           -           -
+ NO         -           -           -
+ RELEASING  !           !           -
+ RELEASED   !           !           -
+"""
+
+
+def _expectations() -> dict[tuple[Status, Stand, Signal], str]:
+    found: dict[tuple[Status, Stand, Signal], str] = {}
+    status = PENDING
+    for row in TABLE.strip("\n").splitlines()[1:]:
+        if not row.startswith(" "):
+            status = Status(row.strip())
+            continue
+        stand, *cells = row.split()
+        for signal, cell in zip((Signal.YES, Signal.NO, Signal.RELEASED), cells, strict=True):
+            found[status, Stand(stand), signal] = cell
+    return found
+
+
+EXPECTED = _expectations()
+
+
+def _saga(status: Status = PENDING, *, settled: bool = False, **stands: Stand) -> Saga:
+    reason = None if status in (PENDING, COMPLETED) else "out_of_stock"
+    return Saga(
+        status=status,
+        settled=settled or status in (COMPLETED, CANCEL),
+        reason=reason,
+        pays="payment" in stands,
+        participants={name: Participant(stand=stand) for name, stand in stands.items()},
+    )
+
+
+def _stands(saga: Saga) -> dict[str, Stand]:
+    return {name: one.stand for name, one in saga.participants.items()}
+
+
+def test_the_table_covers_every_combination() -> None:
+    assert set(EXPECTED) == set(product(Status, Stand, Signal))
+    assert len(EXPECTED) == 4 * 5 * 3
+
+
+@pytest.mark.parametrize(("status", "stand", "signal"), list(EXPECTED), ids="-".join)
+def test_each_combination_does_what_the_table_says(status: Status, stand: Stand, signal: Signal) -> None:
+    expected = EXPECTED[status, stand, signal]
+    saga = _saga(status, item=stand, coupon=AWAITING)
+    before = copy.deepcopy(saga)
+    changed = rules.hear(saga, "item", signal, reason="out_of_stock" if signal is Signal.NO else None)
+    if expected == "-":
+        assert not changed
+        assert saga == before
+    elif expected == "!":
+        assert changed
+        [entry] = saga.changes
+        assert (entry.what, entry.participant, entry.moves) == (rules.HISTORY["item", signal], "item", False)
+        assert entry.details is not None
+        assert entry.details["ignored"] is True
+        saga.changes.clear()
+        assert saga == before
+    else:
+        assert changed
+        assert saga.participants["item"].stand is Stand(expected)
+        assert saga.participants["coupon"].stand is AWAITING
+        assert saga.releases == (["item"] if expected == "RELEASING" else [])
+        assert saga.status is (FAIL if signal is Signal.NO else status)
+
+
+@pytest.mark.parametrize("name", ["item", "coupon", "payment"])
+def test_every_participant_goes_by_the_same_table(name: str) -> None:
+    for (status, stand, signal), expected in EXPECTED.items():
+        other = "item" if name != "item" else "coupon"
+        saga = _saga(status, **{name: stand, other: AWAITING})
+        rules.hear(saga, name, signal, payment_id=PAYMENT if name == "payment" else None)
+        assert saga.participants[name].stand is (stand if expected in "-!" else Stand(expected))
+
+
+def test_somebody_who_takes_no_part_changes_nothing() -> None:
+    for status, signal in product(Status, Signal):
+        saga = _saga(status, item=AWAITING)
+        before = copy.deepcopy(saga)
+        assert not rules.hear(saga, "payment", signal, payment_id=PAYMENT)
+        assert saga == before
+
+
+# Closing -------------------------------------------------------------------------------------------------
+
+
+def test_the_last_yes_completes_and_no_earlier_one() -> None:
+    saga = _saga(item=AWAITING, coupon=AWAITING)
+    rules.hear(saga, "coupon", Signal.YES)
+    assert (saga.status, saga.settled, saga.told) == (PENDING, False, [])
+    rules.hear(saga, "item", Signal.YES)
+    assert (saga.status, saga.settled, saga.paid) == (COMPLETED, True, False)
+    assert saga.told == [Told.COMPLETED]
+    assert saga.reason is None
+
+
+def test_an_order_that_pays_is_confirmed_when_it_completes() -> None:
+    saga = _saga(item=YES, payment=AWAITING)
+    rules.hear(saga, "payment", Signal.YES, payment_id=PAYMENT)
+    assert (saga.status, saga.settled, saga.paid) == (COMPLETED, True, True)
+    assert saga.told == [Told.COMPLETED, Told.CONFIRMED]
+    assert saga.participants["payment"].payment_id == PAYMENT
+
+
+def test_a_no_fails_and_releases_those_who_said_yes_but_not_the_silent() -> None:
+    saga = _saga(item=AWAITING, coupon=YES, payment=AWAITING)
+    rules.hear(saga, "item", Signal.NO, reason="out_of_stock", details={"item_id": 3})
+    assert (saga.status, saga.settled) == (FAIL, False)
+    assert (saga.reason, saga.reason_details) == ("out_of_stock", {"item_id": 3})
+    assert _stands(saga) == {"item": NO, "coupon": RELEASING, "payment": AWAITING}
+    assert saga.releases == ["coupon"]
+    assert saga.told == [Told.FAILED]
+
+
+def test_the_first_reason_stays() -> None:
+    saga = _saga(item=AWAITING, coupon=AWAITING)
+    rules.hear(saga, "item", Signal.NO, reason="out_of_stock", details={"item_id": 3})
+    rules.hear(saga, "coupon", Signal.NO, reason="coupon_invalid", details={"user_coupon_id": 1})
+    assert (saga.reason, saga.reason_details) == ("out_of_stock", {"item_id": 3})
+    assert [change.details for change in saga.changes if change.participant == "coupon"] == [
+        {"reason": "coupon_invalid", "user_coupon_id": 1}
+    ]
+
+
+def test_a_lonely_no_settles_at_once_as_fail() -> None:
+    saga = _saga(item=AWAITING)
+    rules.hear(saga, "item", Signal.NO, reason="out_of_stock")
+    assert (saga.status, saga.settled) == (FAIL, True)
+    assert saga.told == [Told.FAILED]
+
+
+def test_a_fail_that_settles_later_is_told_once_more() -> None:
+    saga = _saga(FAIL, item=NO, coupon=AWAITING)
+    rules.hear(saga, "coupon", Signal.NO, reason="coupon_invalid")
+    assert (saga.status, saga.settled, saga.told) == (FAIL, True, [Told.SETTLED])
+
+
+@pytest.mark.parametrize("others", list(product(Stand, repeat=2)), ids="-".join)
+def test_a_failed_order_closes_when_nobody_is_left_to_hear_from(others: tuple[Stand, Stand]) -> None:
+    """An acknowledgement arrives while the two others stand anyhow; the end follows from all three."""
+    saga = _saga(FAIL, item=RELEASING, coupon=others[0], payment=others[1])
+    rules.hear(saga, "item", Signal.RELEASED)
+    rests = set(others) <= {NO, RELEASED}
+    assert (saga.status, saga.settled) == ((CANCEL, True) if rests else (FAIL, False))
+    assert saga.told == ([Told.CANCELLED] if rests else [])
+
+
+def test_a_cancelled_order_stays_as_it_is() -> None:
+    saga = _saga(CANCEL, item=RELEASED, coupon=NO)
+    for name, signal in product(("item", "coupon"), Signal):
+        rules.hear(saga, name, signal)
+    rules.deadline(saga)
+    rules.cancel(saga, "buyer")
+    assert (saga.status, saga.settled, saga.told, saga.releases) == (CANCEL, True, [], [])
+    assert _stands(saga) == {"item": RELEASED, "coupon": NO}
+
+
+# Deadline ------------------------------------------------------------------------------------------------
+
+
+def test_the_deadline_fails_a_pending_order_and_releases_everyone() -> None:
+    saga = _saga(item=YES, coupon=AWAITING, payment=AWAITING)
+    assert rules.deadline(saga)
+    assert (saga.status, saga.settled, saga.reason) == (FAIL, False, "timeout")
+    assert saga.reason_details == {"silent": ["coupon", "payment"]}
+    assert set(_stands(saga).values()) == {RELEASING}
+    assert sorted(saga.releases) == ["coupon", "item", "payment"]
+    assert saga.told == [Told.FAILED]
+
+
+def test_the_deadline_of_a_failed_order_releases_the_silent_and_keeps_the_reason() -> None:
+    saga = _saga(FAIL, item=NO, coupon=RELEASING, payment=AWAITING)
+    assert rules.deadline(saga)
+    assert _stands(saga) == {"item": NO, "coupon": RELEASING, "payment": RELEASING}
+    assert saga.releases == ["payment"]
+    assert (saga.reason, saga.told) == ("out_of_stock", [])
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_the_deadline_says_nothing_to_an_order_that_heard_from_everyone(status: Status) -> None:
+    for stand in (YES, NO, RELEASING, RELEASED):
+        saga = _saga(status, item=stand)
+        before = copy.deepcopy(saga)
+        assert not rules.deadline(saga)
+        assert saga == before
+
+
+def test_an_answer_after_the_deadline_counts_for_nothing_but_the_acknowledgement_does() -> None:
+    saga = _saga(item=AWAITING, coupon=YES)
+    rules.deadline(saga)
+    saga.releases.clear()
+    rules.hear(saga, "item", Signal.YES)
+    rules.hear(saga, "item", Signal.NO, reason="released")
+    assert _stands(saga) == {"item": RELEASING, "coupon": RELEASING}
+    assert saga.releases == []
+    rules.hear(saga, "item", Signal.RELEASED)
+    rules.hear(saga, "coupon", Signal.RELEASED)
+    assert (saga.status, saga.settled, saga.reason) == (CANCEL, True, "timeout")
+
+
+# Cancelling ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("by", "reason"), [("buyer", "cancelled_by_buyer"), ("admin", "cancelled_by_admin")])
+def test_cancelling_a_completed_order_takes_everything_back(by: str, reason: str) -> None:
+    saga = _saga(COMPLETED, item=YES, coupon=YES)
+    assert rules.cancel(saga, by)
+    assert (saga.status, saga.settled, saga.reason, saga.reason_details) == (FAIL, False, reason, None)
+    assert sorted(saga.releases) == ["coupon", "item"]
+    for name in ("item", "coupon"):
+        rules.hear(saga, name, Signal.RELEASED)
+    assert (saga.status, saga.settled) == (CANCEL, True)
+    assert saga.told == [Told.FAILED, Told.CANCELLED]
+    assert rules.was_cancelled(saga)
+
+
+def test_cancelling_a_pending_order_waits_for_the_silent() -> None:
+    saga = _saga(item=YES, coupon=AWAITING, payment=AWAITING)
+    assert rules.cancel(saga, "buyer")
+    assert _stands(saga) == {"item": RELEASING, "coupon": AWAITING, "payment": AWAITING}
+    rules.hear(saga, "coupon", Signal.YES)
+    assert saga.participants["coupon"].stand is RELEASING
+    rules.hear(saga, "payment", Signal.NO, reason="insufficient_points")
+    assert (saga.status, saga.reason) == (FAIL, "cancelled_by_buyer")
+    rules.hear(saga, "item", Signal.RELEASED)
+    assert not saga.settled
+    rules.hear(saga, "coupon", Signal.RELEASED)
+    assert (saga.status, saga.settled) == (CANCEL, True)
+
+
+@pytest.mark.parametrize("status", [FAIL, CANCEL])
+def test_what_has_failed_cannot_be_cancelled(status: Status) -> None:
+    saga = _saga(status, item=NO, coupon=RELEASING)
+    before = copy.deepcopy(saga)
+    assert not rules.cancel(saga, "buyer")
+    assert saga == before
+    assert not rules.was_cancelled(saga)
+
+
+# Payments ------------------------------------------------------------------------------------------------
+
+
+def test_the_refund_of_another_payment_is_no_acknowledgement() -> None:
+    saga = _saga(COMPLETED, item=YES, payment=YES)
+    saga.participants["payment"].payment_id = PAYMENT
+    rules.cancel(saga, "admin")
+    assert not rules.hear(saga, "payment", Signal.RELEASED, payment_id=UUID(int=8))
+    assert saga.participants["payment"].stand is RELEASING
+    assert rules.hear(saga, "payment", Signal.RELEASED, payment_id=PAYMENT)
+    assert saga.participants["payment"].stand is RELEASED
+
+
+def test_a_payment_that_was_never_heard_of_may_be_given_back_under_any_id() -> None:
+    saga = _saga(item=YES, payment=AWAITING)
+    rules.deadline(saga)
+    assert rules.hear(saga, "payment", Signal.RELEASED, payment_id=PAYMENT)
+    assert saga.participants["payment"].stand is RELEASED
+
+
+# History -------------------------------------------------------------------------------------------------
+
+
+def test_the_history_tells_each_step_once() -> None:
+    saga = _saga(item=AWAITING, coupon=AWAITING)
+    for _ in range(2):
+        rules.hear(saga, "coupon", Signal.YES)
+    rules.hear(saga, "item", Signal.NO, reason="price_changed", details={"item_id": 1})
+    for _ in range(2):
+        rules.hear(saga, "coupon", Signal.RELEASED)
+    assert [(change.what, change.participant) for change in saga.changes] == [
+        ("COUPON_APPLIED", "coupon"),
+        ("STOCK_REJECTED", "item"),
+        ("ORDER_FAILED", None),
+        ("RELEASE_REQUESTED", "coupon"),
+        ("COUPON_RESTORED", "coupon"),
+        ("ORDER_CANCELLED", None),
+    ]
+
+
+def test_the_transition_table_is_this_one() -> None:
+    moves = {combination: Stand(cell) for combination, cell in EXPECTED.items() if cell not in ("-", "!")}
+    assert moves == rules.TRANSITIONS

@@ -1,0 +1,222 @@
+"""The saga among participants that keep the claim rules, over a network that repeats, reorders and delays.
+
+A stateful model: hypothesis looks for a sequence of deliveries, deadlines and cancellations after which an
+order does not come to rest, or rests in contradiction to what its participants hold.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from order_svc import saga as rules
+from order_svc.saga import Participant, Saga, Signal, Stand, Status, Told
+
+PAYMENT = UUID(int=7)
+
+
+class Claim(StrEnum):
+    """What a participant has written down for the order."""
+
+    HELD = "HELD"
+    REJECTED = "REJECTED"
+    RELEASED = "RELEASED"
+
+
+class Message(NamedTuple):
+    """Something under way: `placed` and `release` to a participant, the signals from one."""
+
+    kind: str
+    name: str
+
+
+class OrderAmongParticipants(RuleBasedStateMachine):
+    """One order, its participants, and all messages that are under way between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saga = Saga(participants={})
+        self.says_yes: dict[str, bool] = {}
+        self.claims: dict[str, Claim] = {}
+        self.took: dict[str, int] = {}
+        self.under_way: list[Message] = []
+        self.told: list[Told] = []
+        self.cancels = 0
+
+    # What happens ----------------------------------------------------------------------------------------
+
+    @initialize(coupon=st.none() | st.booleans(), payment=st.none() | st.booleans(), item=st.booleans())
+    def place(self, item: bool, coupon: bool | None, payment: bool | None) -> None:
+        """Place an order; each participant is of a mind to say yes or no."""
+        asked = {"item": item, "coupon": coupon, "payment": payment}
+        self.says_yes = {name: yes for name, yes in asked.items() if yes is not None}
+        self.took = dict.fromkeys(self.says_yes, 0)
+        self.saga = Saga(
+            pays="payment" in self.says_yes, participants={name: Participant() for name in self.says_yes}
+        )
+        self.under_way = [Message("placed", name) for name in self.says_yes]
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), again=st.booleans())
+    def deliver(self, data: st.DataObject, again: bool) -> None:
+        """Any message under way arrives; `again` leaves a copy of it under way."""
+        number = data.draw(st.integers(0, len(self.under_way) - 1))
+        message = self.under_way[number] if again else self.under_way.pop(number)
+        self.arrive(message)
+
+    @precondition(lambda self: self.saga.awaits())
+    @rule()
+    def deadline_passes(self) -> None:
+        """The sweep finds the order overdue."""
+        rules.deadline(self.saga)
+        self.leave()
+
+    @rule(by=st.sampled_from(("buyer", "admin")))
+    def cancel(self, by: str) -> None:
+        """Somebody cancels, at whatever moment."""
+        if rules.cancel(self.saga, by):
+            self.cancels += 1
+        self.leave()
+
+    @rule()
+    def ask_back_again(self) -> None:
+        """Releases that nobody has acknowledged are sent again."""
+        for name, participant in self.saga.participants.items():
+            if participant.stand is Stand.RELEASING:
+                self.under_way.append(Message("release", name))
+
+    @rule()
+    def hand_out_again(self) -> None:
+        """The outbox publishes `order.placed` once more."""
+        self.under_way += [Message("placed", name) for name in self.saga.participants]
+
+    # The world -------------------------------------------------------------------------------------------
+
+    def arrive(self, message: Message) -> None:
+        """Let a message have its effect."""
+        if message.kind == "placed":
+            self.claim(message.name)
+        elif message.kind == "release":
+            self.release(message.name)
+        else:
+            signal = Signal(message.kind)
+            reason = "refused" if signal is Signal.NO else None
+            payment = PAYMENT if message.name == "payment" else None
+            rules.hear(self.saga, message.name, signal, reason=reason, payment_id=payment)
+            self.leave()
+
+    def claim(self, name: str) -> None:
+        """A participant hears of the order: it decides once, and repeats its answer ever after."""
+        if name not in self.claims:
+            self.claims[name] = Claim.HELD if self.says_yes[name] else Claim.REJECTED
+            self.took[name] += self.says_yes[name]
+        held = self.claims[name] is Claim.HELD
+        self.under_way.append(Message(Signal.YES if held else Signal.NO, name))
+
+    def release(self, name: str) -> None:
+        """A participant is asked to give back: also if it never heard of the order, it remembers that."""
+        if self.claims.get(name) is Claim.HELD:
+            self.took[name] -= 1
+        self.claims[name] = Claim.RELEASED
+        self.under_way.append(Message(Signal.RELEASED, name))
+
+    def leave(self) -> None:
+        """Send and keep what a unit of work of the order leaves behind, as its store does."""
+        self.under_way += [Message("release", name) for name in self.saga.releases]
+        self.told += self.saga.told
+        self.saga.releases.clear()
+        self.saga.changes.clear()
+        self.saga.told.clear()
+
+    # What must hold at every moment ----------------------------------------------------------------------
+
+    @invariant()
+    def nobody_takes_twice_or_gives_back_what_he_never_took(self) -> None:
+        assert all(taken in (0, 1) for taken in self.took.values())
+        assert all((self.claims.get(name) is Claim.HELD) == bool(took) for name, took in self.took.items())
+
+    @invariant()
+    def the_status_fits_the_stands(self) -> None:
+        stands = [one.stand for one in self.saga.participants.values()]
+        match self.saga.status:
+            case Status.PENDING:
+                assert set(stands) <= {Stand.AWAITING, Stand.YES}
+                assert not self.saga.settled
+                assert not stands or Stand.AWAITING in stands
+            case Status.COMPLETED:
+                assert set(stands) == {Stand.YES}
+                assert self.saga.settled
+            case Status.FAIL:
+                assert Stand.YES not in stands
+                assert self.saga.settled == (set(stands) == {Stand.NO})
+            case Status.CANCEL:
+                assert set(stands) <= {Stand.NO, Stand.RELEASED}
+                assert Stand.RELEASED in stands
+                assert self.saga.settled
+
+    @invariant()
+    def a_completed_order_has_what_it_needs(self) -> None:
+        if self.saga.status is Status.COMPLETED:
+            assert all(self.took.values())
+            assert self.saga.paid == ("payment" in self.took)
+            assert self.saga.reason is None
+
+    @invariant()
+    def a_settled_failure_holds_nothing_for_ever(self) -> None:
+        if self.saga.settled and self.saga.status in (Status.FAIL, Status.CANCEL):
+            assert not any(self.took.values())
+            assert self.saga.reason
+            # Nor could anything under way take something now: everyone has a claim that says no.
+            assert all(self.claims[name] in (Claim.REJECTED, Claim.RELEASED) for name in self.took)
+
+    @invariant()
+    def the_world_is_told_one_consistent_story(self) -> None:
+        for once in Told:
+            assert self.told.count(once) <= 1
+        if Told.COMPLETED in self.told and self.saga.status is not Status.COMPLETED:
+            # Only somebody who cancels takes a completed order back.
+            assert self.cancels == 1
+            assert rules.was_cancelled(self.saga)
+        assert (Told.FAILED in self.told) == (self.saga.status in (Status.FAIL, Status.CANCEL))
+        assert (Told.CANCELLED in self.told) == (self.saga.status is Status.CANCEL)
+        if any(claim is Claim.RELEASED for claim in self.claims.values()):
+            assert Told.FAILED in self.told
+
+    @invariant()
+    def cancelling_succeeds_at_most_once(self) -> None:
+        assert self.cancels <= 1
+
+    # What must hold in the end ---------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Deliver all that is under way, let the deadline pass, and again until nothing moves."""
+        for _ in range(4):
+            while self.under_way:
+                self.arrive(self.under_way.pop())
+                self.check()
+            rules.deadline(self.saga)
+            self.leave()
+            self.ask_back_again()
+            self.check()
+        assert not self.says_yes or self.saga.settled
+        if self.saga.status is Status.CANCEL:
+            assert any(claim is Claim.RELEASED for claim in self.claims.values())
+        if self.saga.status is Status.FAIL:
+            assert set(self.claims.values()) <= {Claim.REJECTED}
+
+    def check(self) -> None:
+        """Every invariant, also on the way to the end."""
+        self.nobody_takes_twice_or_gives_back_what_he_never_took()
+        self.the_status_fits_the_stands()
+        self.a_completed_order_has_what_it_needs()
+        self.a_settled_failure_holds_nothing_for_ever()
+        self.the_world_is_told_one_consistent_story()
+
+
+TestOrderAmongParticipants = OrderAmongParticipants.TestCase
+TestOrderAmongParticipants.settings = settings(
+    max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, database=None
+)
