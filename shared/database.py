@@ -6,6 +6,7 @@ Both hand the unit a connection that Tortoise's models use as well.
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -28,6 +29,10 @@ T = TypeVar("T")
 DEADLOCK, LOCK_TIMEOUT, DUPLICATE = 1213, 1205, 1062
 # Too many connections, shutdown in progress, killed, cannot connect, gone away, lost during query.
 AWAY = frozenset({1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2014})
+
+_VALUES = re.compile(r"(.*?\sVALUES\s*)(\([^()]*\))((?:\s+ON\s+DUPLICATE\s.*)?)", re.DOTALL | re.IGNORECASE)
+STATEMENT_ROWS = 4000
+"""Rows in one statement, so that it stays well below the server's packet limit."""
 
 UNIT_ATTEMPTS = 5
 UNIT_SECONDS = 60.0
@@ -113,11 +118,23 @@ class Transaction(Reader):
             return int(cursor.lastrowid)
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
-        """Run an `INSERT ... VALUES (%s, ...)` for many rows as one statement; nothing at all for no rows."""
-        if not rows:
-            return 0
+        """Run an `INSERT ... VALUES (%s, ...)` for many rows as one statement; nothing at all for no rows.
+
+        The tuple after VALUES may hold literals too; `ON DUPLICATE KEY UPDATE` may follow it.
+        """
+        match = _VALUES.fullmatch(sql)
+        if match is None:
+            raise ValueError(f"no single tuple of VALUES in {sql!r}")
+        head, values, tail = match.groups()
+        changed = 0
         async with self._connection.cursor() as cursor:
-            return await _run(cursor.executemany(sql, [tuple(map(_argument, row)) for row in rows])) or 0
+            for start in range(0, len(rows), STATEMENT_ROWS):
+                tuples = ",".join(
+                    values % tuple(self._connection.escape(_argument(value)) for value in row)
+                    for row in rows[start : start + STATEMENT_ROWS]
+                )
+                changed += await _run(cursor.execute(head + tuples + tail))
+        return changed
 
 
 class Database:
