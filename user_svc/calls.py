@@ -51,7 +51,7 @@ async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
         return await _tokens(tx, settings, token, user.user_id, user.role)
 
     async def count(tx: Transaction) -> None:
-        failed = await sessions.failures(tx, throttle.key, lock=True)
+        failed = await sessions.lock_failures(tx, throttle.key)
         throttle.check(failed, tx)
         await sessions.keep_failures(
             tx, throttle.key, domain.one_more_failure(failed, tx.now, throttle.pause)

@@ -54,7 +54,7 @@ async def end_session(tx: Transaction, session_id: UUID) -> None:
 
 
 async def failures(db: Reader, key: str, *, lock: bool = False) -> Failures | None:
-    """The failed tries counted under a throttle key."""
+    """The failed tries counted under a throttle key; `lock` holds them, if there are any."""
     row = await db.row(
         f"SELECT count, last_at FROM sign_in_failures WHERE id = %s{' FOR UPDATE' if lock else ''}",  # noqa: S608
         (key,),
@@ -62,12 +62,25 @@ async def failures(db: Reader, key: str, *, lock: bool = False) -> Failures | No
     return Failures(row[0], aware(row[1])) if row else None
 
 
-async def keep_failures(tx: Transaction, key: str, counted: Failures) -> None:
-    """Write the count down."""
+async def lock_failures(tx: Transaction, key: str) -> Failures:
+    """The failed tries counted under a throttle key, held until the commit, also where there are none yet.
+
+    A row that is not there cannot be held: of guesses made at once, several would each be the first. Here the
+    insert makes it or holds it, exclusively from the start, so that two can never wait for each other.
+    """
     await tx.execute(
-        "INSERT INTO sign_in_failures (id, count, last_at) VALUES (%s, %s, %s)"
-        " ON DUPLICATE KEY UPDATE count = VALUES(count), last_at = VALUES(last_at)",
-        (key, counted.count, counted.last_at),
+        "INSERT INTO sign_in_failures (id, count, last_at) VALUES (%s, 0, %s)"
+        " ON DUPLICATE KEY UPDATE count = count",
+        (key, tx.now),
+    )
+    return await failures(tx, key, lock=True) or Failures(0, tx.now)
+
+
+async def keep_failures(tx: Transaction, key: str, counted: Failures) -> None:
+    """Write down the count of a key that is held."""
+    await tx.execute(
+        "UPDATE sign_in_failures SET count = %s, last_at = %s WHERE id = %s",
+        (counted.count, counted.last_at, key),
     )
 
 
