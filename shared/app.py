@@ -13,7 +13,7 @@ import prometheus_client
 import uvicorn
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.openapi import OpenAPIConfig
+from litestar.params import FromPath
 
 from shared import logs
 from shared.clock import utc_now
@@ -47,7 +47,7 @@ def create_app(service: Service, settings: Settings, runtime: Runtime | None = N
         lifespan=[lifespan],
         middleware=list(service.middleware),
         exception_handlers=exception_handlers,
-        openapi_config=service.openapi or OpenAPIConfig(title=service.app_id, version="1"),
+        openapi_config=service.openapi,
         state=State({"runtime": runtime, "rpc": runtime.rpc, "settings": settings}),
         logging_config=None,
         **options,
@@ -119,7 +119,7 @@ def metrics() -> Response[bytes]:
 
 
 @post("/calls/{name:str}", include_in_schema=False, status_code=200)
-async def answer_call(name: str, request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     """A call over HTTP, for people with curl and for services when the broker is away."""
     runtime: Runtime = state.runtime
     body = await request.body()

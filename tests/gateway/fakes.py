@@ -95,8 +95,6 @@ def gateway(rpc: FakeRpc, signer: Signer, **settings: Any) -> Litestar:
 def _app(settings: GatewaySettings) -> Litestar:
     """Making one takes long enough for a test to notice, so those with equal settings share it."""
     with warnings.catch_warnings():
-        # Not a route of the gateway; its own must do without deprecated styles.
-        warnings.filterwarnings("ignore", r".*handler='answer_call'.*", DeprecationWarning)
         return create_app(service, settings, cast(Any, FakeRuntime(FakeRpc(), settings)))
 
 
