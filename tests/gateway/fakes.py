@@ -1,7 +1,6 @@
 """A gateway with invented services behind it: functions answer the calls, tokens are really signed."""
 
 import time
-import warnings
 from collections.abc import Awaitable, Callable
 from functools import cache
 from inspect import isawaitable
@@ -94,8 +93,7 @@ def gateway(rpc: FakeRpc, signer: Signer, **settings: Any) -> Litestar:
 @cache
 def _app(settings: GatewaySettings) -> Litestar:
     """Making one takes long enough for a test to notice, so those with equal settings share it."""
-    with warnings.catch_warnings():
-        return create_app(service, settings, cast(Any, FakeRuntime(FakeRpc(), settings)))
+    return create_app(service, settings, cast(Any, FakeRuntime(FakeRpc(), settings)))
 
 
 async def raw_post(
