@@ -69,7 +69,8 @@ def _initialise(server: Path, home: Path, is_mariadb: bool) -> None:
         if script is None:
             raise FleetError("mariadb-install-db is not installed (it belongs to the package mariadb-server)")
         command = [str(script), "--no-defaults", f"--datadir={fresh}"]
-        command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        # Forced: it would refuse where the machine's own name cannot be looked up, which nothing here needs.
+        command += ["--auth-root-authentication-method=normal", "--skip-test-db", "--force"]
     else:
         command = [str(server), "--no-defaults", "--initialize-insecure", f"--datadir={fresh}"]
     if os.geteuid() == 0:
