@@ -27,7 +27,7 @@ async def place_orders(
     answers: dict[int, OrderView | Problem] = {}
     known = await store.views(tx, await store.existing(tx, [call.order_id for call in calls]))
     keys = await Keys.load(tx, calls)
-    fresh: list[OrderPlaced] = []
+    fresh: dict[UUID, OrderPlaced] = {}
     again: dict[int, UUID] = {}
     for number, call in enumerate(calls):
         try:
@@ -36,15 +36,17 @@ async def place_orders(
                 again[number] = first
             elif call.order_id in known:
                 answers[number] = known[call.order_id]
+            elif call.order_id in fresh:  # sent again so soon that both arrived together
+                answers[number] = _as_placed(fresh[call.order_id])
             else:
                 placed = _placed(call, tx)
                 keys.add(call)
-                fresh.append(placed)
+                fresh[call.order_id] = placed
                 answers[number] = _as_placed(placed)
         except Problem as problem:
             answers[number] = problem
     await keys.save(tx)
-    await store.insert_orders(tx, fresh, settings.order_deadline_s)
+    await store.insert_orders(tx, list(fresh.values()), settings.order_deadline_s)
     first_orders = await store.views(tx, list(again.values()))
     return [answers.get(number) or first_orders[again[number]] for number in range(len(calls))]
 

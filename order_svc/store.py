@@ -243,6 +243,12 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
     if not order_ids:
         return {}
     ids = sorted({str(order_id) for order_id in order_ids})
+    # First the status: whoever sees an order settled must not see its participants as they were before.
+    rows = await reader.rows(
+        "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`,"
+        " version, created_at FROM orders WHERE id IN %s",
+        [ids],
+    )
     participants: dict[str, list[ParticipantView]] = {}
     for order_id, name, stand, changed_at in await reader.rows(
         "SELECT order_id, name, stand, changed_at FROM participants WHERE order_id IN %s ORDER BY id", [ids]
@@ -263,11 +269,6 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
             details=_read_details.decode(details) if details else None,
         )
         history.setdefault(order_id, []).append(entry)
-    rows = await reader.rows(
-        "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`,"
-        " version, created_at FROM orders WHERE id IN %s",
-        [ids],
-    )
     return {
         UUID(row[0]): OrderView(
             id=UUID(row[0]),

@@ -66,11 +66,11 @@ def _expectations() -> dict[tuple[Status, Stand, Signal], str]:
 EXPECTED = _expectations()
 
 
-def _saga(status: Status = PENDING, *, settled: bool = False, **stands: Stand) -> Saga:
+def _saga(status: Status = PENDING, **stands: Stand) -> Saga:
     reason = None if status in (PENDING, COMPLETED) else "out_of_stock"
     return Saga(
         status=status,
-        settled=settled or status in (COMPLETED, CANCEL),
+        settled=status in (COMPLETED, CANCEL),
         reason=reason,
         pays="payment" in stands,
         participants={name: Participant(stand=stand) for name, stand in stands.items()},
