@@ -35,13 +35,18 @@ DAMAGE = [
     ),
     (
         "item holds what the order asks for",
-        f"order {DONE}: asks for 3 of item 2, but 2 are held for it",
+        f"order {DONE}: its lines ask for 4 pieces (7 by item id), but 3 (5) are held for it",
         [f"UPDATE item_svc.stock_history SET delta = -2 WHERE order_id = '{DONE}' AND item_id = 2"],
     ),
     (
         "item holds what the order asks for",
-        f"order {DONE}: asks for 1 of item 1, but 0 are held for it",
-        [f"DELETE FROM item_svc.stock_history WHERE order_id = '{DONE}' AND item_id = 1"],
+        f"order {DONE}: its lines ask for 4 pieces (7 by item id), but 4 (9) are held for it",
+        [f"UPDATE item_svc.stock_history SET item_id = 3 WHERE order_id = '{DONE}' AND item_id = 1"],
+    ),
+    (
+        "item holds what the order asks for",
+        f"order {DONE}: its lines ask for 4 pieces (7 by item id), but 0 (0) are held for it",
+        [f"DELETE FROM item_svc.stock_history WHERE order_id = '{DONE}'"],
     ),
     (
         "item claims agree with their orders",
