@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import structlog
-
 _correlation: ContextVar[str | None] = ContextVar("correlation", default=None)
 _trace: ContextVar[str | None] = ContextVar("trace", default=None)
 
@@ -32,8 +30,7 @@ def working_on(correlation: str | None, trace: str | None = None) -> Iterator[No
     correlation_token = _correlation.set(correlation)
     trace_token = _trace.set(trace)
     try:
-        with structlog.contextvars.bound_contextvars(correlation_id=correlation):
-            yield
+        yield
     finally:
         _trace.reset(trace_token)
         _correlation.reset(correlation_token)

@@ -6,13 +6,11 @@ Both hand the unit a connection that Tortoise's models use as well.
 
 import asyncio
 import random
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
-from uuid import UUID
 
 import pymysql.err
 from tortoise import Tortoise
@@ -20,19 +18,16 @@ from tortoise.backends.mysql.client import MySQLClient, TransactionWrapper
 from tortoise.connection import get_connections
 from tortoise.exceptions import BaseORMException
 
-from shared.clock import naive, utc_now
+from shared.clock import utc_now
 from shared.logs import log
 from shared.messages import Event
+from shared.sql import statement, statements
 
 T = TypeVar("T")
 
 DEADLOCK, LOCK_TIMEOUT, DUPLICATE = 1213, 1205, 1062
 # Too many connections, shutdown in progress, killed, cannot connect, gone away, lost during query.
 AWAY = frozenset({1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2014})
-
-_VALUES = re.compile(r"(.*?\sVALUES\s*)(\([^()]*\))((?:\s+ON\s+DUPLICATE\s.*)?)", re.DOTALL | re.IGNORECASE)
-STATEMENT_ROWS = 4000
-"""Rows in one statement, so that it stays well below the server's packet limit."""
 
 UNIT_ATTEMPTS = 5
 UNIT_SECONDS = 60.0
@@ -82,7 +77,7 @@ class Reader:
     async def rows(self, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; `%s` are placeholders, and a list as argument expands for `IN %s`."""
         async with self._connection.cursor() as cursor:
-            await _run(cursor.execute(*_expanded(sql, args)))
+            await _run(cursor.execute(statement(sql, args)))
             return list(await cursor.fetchall())
 
     async def row(self, sql: str, args: Sequence[Any] = ()) -> tuple[Any, ...] | None:
@@ -109,12 +104,12 @@ class Transaction(Reader):
     async def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
         """Run a statement; returns how many rows it changed. Raises `DuplicateKey`."""
         async with self._connection.cursor() as cursor:
-            return await _run(cursor.execute(*_expanded(sql, args)))
+            return await _run(cursor.execute(statement(sql, args)))
 
     async def insert(self, sql: str, args: Sequence[Any] = ()) -> int:
         """Insert one row; returns the id that the database gave it. Raises `DuplicateKey`."""
         async with self._connection.cursor() as cursor:
-            await _run(cursor.execute(*_expanded(sql, args)))
+            await _run(cursor.execute(statement(sql, args)))
             return int(cursor.lastrowid)
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
@@ -122,18 +117,10 @@ class Transaction(Reader):
 
         The tuple after VALUES may hold literals too; `ON DUPLICATE KEY UPDATE` may follow it.
         """
-        match = _VALUES.fullmatch(sql)
-        if match is None:
-            raise ValueError(f"no single tuple of VALUES in {sql!r}")
-        head, values, tail = match.groups()
         changed = 0
         async with self._connection.cursor() as cursor:
-            for start in range(0, len(rows), STATEMENT_ROWS):
-                tuples = ",".join(
-                    values % tuple(self._connection.escape(_argument(value)) for value in row)
-                    for row in rows[start : start + STATEMENT_ROWS]
-                )
-                changed += await _run(cursor.execute(head + tuples + tail))
+            for one in statements(sql, rows):
+                changed += await _run(cursor.execute(one))
         return changed
 
 
@@ -320,30 +307,6 @@ async def _run(statement: Awaitable[T]) -> T:
         if error.args[0] == DUPLICATE:
             raise DuplicateKey(str(error.args[1])) from error
         raise
-
-
-def _expanded(sql: str, args: Sequence[Any]) -> tuple[str, tuple[Any, ...] | None]:
-    """The statement with a placeholder for every member of its list arguments, and the arguments in a row."""
-    if not args:
-        return sql, None
-    if not any(isinstance(value, list | tuple) for value in args):
-        return sql, tuple(map(_argument, args))
-    flat: list[Any] = []
-
-    def place(value: Any) -> str:
-        if isinstance(value, list | tuple):
-            return f"({','.join(map(place, value))})"
-        flat.append(_argument(value))
-        return "%s"
-
-    first, *rest = sql.split("%s")
-    return first + "".join(place(value) + part for value, part in zip(args, rest, strict=True)), tuple(flat)
-
-
-def _argument(value: Any) -> Any:
-    if isinstance(value, UUID):
-        return str(value)
-    return naive(value) if isinstance(value, datetime) else value
 
 
 def _driver_error(error: BaseException) -> BaseException:

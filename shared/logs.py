@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from shared.context import correlation_id
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -16,6 +18,7 @@ def configure(process: str, level: str = "INFO", style: str = "auto") -> None:
     pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _correlating,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="@timestamp"),
         structlog.processors.format_exc_info if not pretty else _unchanged,
@@ -48,6 +51,14 @@ def configure(process: str, level: str = "INFO", style: str = "auto") -> None:
 def _unchanged(
     _logger: structlog.typing.WrappedLogger, _name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
+    return event
+
+
+def _correlating(
+    _logger: structlog.typing.WrappedLogger, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if correlation := correlation_id():
+        event.setdefault("correlation_id", correlation)
     return event
 
 
