@@ -1,0 +1,186 @@
+"""Whatever is killed, whenever: no order stays stuck, and the books balance. Under load, over HTTP."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+import msgspec
+import pytest
+
+from deploy.local import fleet
+from deploy.local.errors import FleetError
+from deploy.local.layout import Layout
+from ops.demo.stage import Stage, shirts
+from shared import crash
+from shared.clock import utc_now
+from shared.cloudevents import CONTENT_TYPE, CloudEvent, batch, encode
+from tests.shop.books import assert_balanced, dead_letters, take_dead_letters
+from tests.shop.crowd import Crowd, crowd
+from tests.support.waiting import eventually
+
+DYING = ("order", "item", "coupon", "payment")
+ALL = ("user", *DYING, "gateway")
+
+
+@pytest.fixture(autouse=True)
+async def _balanced(shop: Layout, stage: Stage) -> AsyncIterator[None]:
+    """After each of these: everything is ready again, an order completes, and the books balance."""
+    yield
+    await asyncio.gather(*(asyncio.to_thread(fleet.await_ready, name) for name in ALL))
+    await _completes(stage)
+    await assert_balanced(shop)
+
+
+async def _completes(stage: Stage) -> None:
+    buyer, item = await stage.buyer(points=1_000_000), await stage.shirt(1)
+    order = await buyer.place([shirts(item)], pay_with="points", wait_s=20)
+    assert (order.status, order.reason) == ("COMPLETED", None)
+
+
+async def _restart_all(names: tuple[str, ...], settings: Any = None) -> None:
+    await asyncio.gather(
+        *(
+            asyncio.to_thread(fleet.restart, name, settings=settings(name) if settings else None)
+            for name in names
+        )
+    )
+
+
+def _some_completed(buying: Crowd) -> None:
+    """A shop that fails everything keeps its books, too."""
+    assert buying.outcomes["COMPLETED"] >= len(buying.ends) // 4, buying.outcomes
+
+
+@pytest.mark.parametrize("point", crash.POINTS)
+async def test_every_service_killed_at(point: str, stage: Stage, tmp_path: Path) -> None:
+    """SIGKILL at the same named point of order, item, coupon and payment, each once, while people buy."""
+    await _restart_all(
+        DYING, lambda name: {"SHOP_CRASH_AT": point, "SHOP_CRASH_MARKER": str(tmp_path / name)}
+    )
+
+    async def deaths() -> set[str]:
+        return set(await asyncio.to_thread(os.listdir, tmp_path))
+
+    async with crowd(stage) as buying:
+        await eventually(deaths, holds=lambda dead: dead == set(DYING), within_s=30)
+        await asyncio.gather(*(asyncio.to_thread(fleet.await_ready, name) for name in DYING))
+        await buying.more(20)
+    _some_completed(buying)
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+@pytest.mark.parametrize("server", ["broker", "database"])
+async def test_a_server_goes_and_comes_back(server: str, how: str, stage: Stage) -> None:
+    async with crowd(stage, seed=2) as buying:
+        await buying.more(30)
+        if how == "restart":
+            await asyncio.to_thread(fleet.restart, server)
+        else:
+            await asyncio.to_thread(fleet.kill, server)
+            await asyncio.to_thread(fleet.await_ready, server)
+        await buying.more(30)
+    _some_completed(buying)
+
+
+async def test_orders_are_accepted_while_the_broker_is_away(stage: Stage) -> None:
+    buyer, item = await stage.buyer(), await stage.shirt(10)
+    await asyncio.to_thread(fleet.stop, "broker")
+    try:
+        placed = [await buyer.place([shirts(item)]) for _ in range(3)]
+        assert {(await buyer.order(order.id)).status for order in placed} == {"PENDING"}
+    finally:
+        await asyncio.to_thread(fleet.start, "broker")
+    ends = [await buyer.until_settled(order.id) for order in placed]
+    assert [end.status for end in ends] == ["COMPLETED"] * 3
+    assert await stage.stock(item) == 7
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+async def test_services_killed_in_random_order(seed: int, stage: Stage) -> None:
+    chance = random.Random(seed)  # noqa: S311  to be repeated, not to be secret
+    async with crowd(stage, seed=seed) as buying:
+        for _ in range(8):
+            name = chance.choice(ALL)
+            with suppress(FleetError):  # it has only just died, and is not back yet
+                await asyncio.to_thread(fleet.kill, name)
+            await asyncio.sleep(chance.uniform(0.05, 0.6))
+        await asyncio.gather(*(asyncio.to_thread(fleet.await_ready, name) for name in ALL))
+        await buying.more(20)
+    _some_completed(buying)
+
+
+async def test_two_replicas_of_every_service_share_the_work_and_one_may_die(stage: Stage) -> None:
+    await asyncio.gather(*(asyncio.to_thread(fleet.scale, name, 2) for name in ALL))
+    try:
+        async with crowd(stage, seed=3) as buying:
+            await buying.more(60)
+            for name in DYING:
+                await asyncio.to_thread(fleet.kill, name, 2)
+            await buying.more(60)
+        _some_completed(buying)
+    finally:
+        await asyncio.gather(*(asyncio.to_thread(fleet.scale, name, 1) for name in ALL))
+
+
+async def test_a_restart_of_everything_loses_nothing(stage: Stage) -> None:
+    """All services stop in good order and come back: what was accepted is found and comes to its end."""
+    async with crowd(stage, seed=4) as buying:
+        await buying.more(20)
+        await _restart_all(ALL)
+        await buying.more(20)
+    _some_completed(buying)
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    event = CloudEvent(
+        id=str(uuid4()), source="/test", type=name, subject=str(uuid4()), time=utc_now(), data=data
+    )
+    return encode(event)
+
+
+async def test_poison_goes_to_the_dead_letters_and_orders_go_on(shop: Layout, stage: Stage) -> None:
+    whole = {
+        "order_id": str(uuid4()),
+        "buyer_id": 1,
+        "lines": [],
+        "participants": ["payment"],
+        "pay_with": "points",
+        # More than its column can hold: read without complaint, but never to be handled.
+        "total": 10**30,
+        "placed_at": utc_now(),
+    }
+    poison = {
+        "item.order.placed": [
+            b"\xff\x00 not JSON",
+            b'{"not": "an array"}',
+            batch([_event("order.placed", {"order_id": str(uuid4())})]),
+            batch([_event("order.of.another.kind", whole)]),
+        ],
+        "payment.order.placed": [batch([_event("order.placed", whole)])],
+    }
+    async with crowd(stage, seed=5) as buying:
+        await buying.more(10)
+        connection = await aio_pika.connect(shop.amqp_url)
+        async with connection, connection.channel() as channel:
+            for queue, bodies in poison.items():
+                for body in bodies:
+                    message = aio_pika.Message(
+                        body, content_type=CONTENT_TYPE, type="order.placed", message_id=str(uuid4())
+                    )
+                    await channel.default_exchange.publish(message, routing_key=queue)
+        expected = {f"{queue}.dead": len(bodies) for queue, bodies in poison.items()}
+        await eventually(lambda: dead_letters(shop), holds=lambda dead: dead == expected, within_s=20)
+        await buying.more(20)
+    _some_completed(buying)
+    unreadable = await take_dead_letters(shop, "item.order.placed")
+    assert [message.headers["x-exception"] for message in unreadable] == ["Unreadable"] * 4
+    [failed] = await take_dead_letters(shop, "payment.order.placed")
+    assert failed.headers["x-attempt"] == 3
+    assert failed.headers["x-service"] == "payment-svc#1"
+    assert msgspec.json.decode(failed.body)[0]["data"]["order_id"] == whole["order_id"]
