@@ -25,6 +25,8 @@ from shared.logs import log
 from shared.registry import Hearing
 
 PREFETCH_LISTS = 4
+LOAD_SHARE = 8
+"""A list shows load when it was at least this part of a full one."""
 PROBE_SECONDS = 1.0
 CONFIRM_SECONDS = 10.0
 
@@ -170,7 +172,7 @@ class Consumer:
         if not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
-        if self._last_list >= self._hearing.batch // 4 > 0 and self._held() < self._hearing.batch:
+        if self._last_list >= self._hearing.batch // LOAD_SHARE > 0 and self._held() < self._hearing.batch:
             await asyncio.sleep(self._linger_s)
         taken: list[Delivery] = []
         events = 0

@@ -1,6 +1,6 @@
 """Units of work on the service's own database: READ COMMITTED, UTC, retried whole, safe from cancellation.
 
-`Database.transaction(unit)` is the only way to change anything, `Database.read(unit)` to look.
+`Database.transaction(unit)` is the way to change anything, `Database.read(unit)` to look.
 Both hand the unit a connection that Tortoise's models use as well.
 """
 
@@ -175,6 +175,15 @@ class Database:
         Raises `DatabaseUnavailable`, or what the unit raised, after a rollback.
         """
         return await self._undisturbed(self._transact(unit, causes))
+
+    async def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
+        """Run one statement that is a transaction by itself; returns how many rows it changed."""
+
+        async def change() -> int:
+            async with self._connection() as connection:
+                return await Transaction(connection).execute(sql, args)
+
+        return await self._undisturbed(change())
 
     async def read(self, unit: Callable[[Reader], Awaitable[T]]) -> T:
         """Run `unit` on a connection in autocommit. Raises `DatabaseUnavailable`, or what the unit raised."""

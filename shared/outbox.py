@@ -31,6 +31,8 @@ CONFIRM_SECONDS = 10.0
 WINDOW = 256
 """How many messages may wait for their confirm at once."""
 CLAIM = 500
+DELETE_LINGER_SECONDS = 0.02
+"""Confirmed rows are deleted in groups: they are in nobody's way before their grace time has passed."""
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True):
@@ -178,6 +180,7 @@ class Outbox:
     async def _delete(self) -> None:
         while True:
             await self._deletable.wait()
+            await asyncio.sleep(DELETE_LINGER_SECONDS)
             try:
                 await self._delete_confirmed()
             except Exception as error:  # whatever stays is published again by the scheduler, and harmless
@@ -190,11 +193,8 @@ class Outbox:
         if not ids:
             return
 
-        async def forget(tx: Transaction) -> None:
-            await tx.execute("DELETE FROM outbox WHERE id IN %s", [sorted(ids)])
-
         try:
-            await self._database.transaction(forget)
+            await self._database.execute("DELETE FROM outbox WHERE id IN %s", [sorted(ids)])
         except Exception:
             self._confirmed += ids
             self._deletable.set()

@@ -57,7 +57,9 @@ class Runtime:
             )
             provided[Outbox] = self.outbox
         self._wiring = Wiring(provided)
-        self.answering = Answering(service.answers, self._wiring, self.database)
+        self.answering = Answering(
+            service.answers, self._wiring, self.database, linger_s=settings.linger_ms / 1000
+        )
         self.server = RpcServer(service.name, self.name, self.answering) if service.answers else None
         self.consumers = self._consumers()
         self.links = self._links()

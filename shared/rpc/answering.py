@@ -20,12 +20,22 @@ from shared.logs import log
 from shared.registry import Answer, Wiring
 from shared.rpc import wire
 
+LOAD_SHARE = 8
+"""A list shows load when it was at least this part of a full one; only then does the next one wait."""
+
 
 class Answering:
     """Every call that a service answers."""
 
-    def __init__(self, answers: tuple[Answer, ...], wiring: Wiring, database: Database | None) -> None:
-        self._desks = {answer.call.wire_name: _desk(answer, wiring, database) for answer in answers}
+    def __init__(
+        self,
+        answers: tuple[Answer, ...],
+        wiring: Wiring,
+        database: Database | None,
+        *,
+        linger_s: float = 0.002,
+    ) -> None:
+        self._desks = {answer.call.wire_name: _desk(answer, wiring, database, linger_s) for answer in answers}
 
     @property
     def names(self) -> list[str]:
@@ -90,9 +100,11 @@ class _Desk:
 class _ListDesk(_Desk):
     """Where calls of one name are answered in lists, one list at a time."""
 
-    def __init__(self, answer: Answer, run: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, answer: Answer, run: Callable[..., Awaitable[Any]], linger_s: float) -> None:
         super().__init__(answer, run)
         self._batch = answer.batch
+        self._linger_s = linger_s
+        self._last_list = 0
         self._waiting: deque[tuple[Any, Cause, asyncio.Future[Any]]] = deque()
 
     async def answer(self, request: wire.Request) -> Any:
@@ -108,6 +120,9 @@ class _ListDesk(_Desk):
         # One turn of the loop first: whatever arrived together is to be answered together.
         await asyncio.sleep(0)
         while self._waiting:
+            if self._last_list >= self._batch // LOAD_SHARE and len(self._waiting) < self._batch:
+                await asyncio.sleep(self._linger_s)
+            self._last_list = min(self._batch, len(self._waiting))
             taken = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
             calls = [call for call, _, _ in taken]
             try:
@@ -124,7 +139,7 @@ class _ListDesk(_Desk):
                         _set(result, alone)
 
 
-def _desk(answer: Answer, wiring: Wiring, database: Database | None) -> _Desk:
+def _desk(answer: Answer, wiring: Wiring, database: Database | None, linger_s: float) -> _Desk:
     handle = wiring.bind(answer.handler)
     if wiring.wants(answer.handler, Transaction):
 
@@ -141,7 +156,7 @@ def _desk(answer: Answer, wiring: Wiring, database: Database | None) -> _Desk:
         async def run(message: Any, *, causes: list[Cause]) -> Any:
             return await handle(message)
 
-    return _ListDesk(answer, run) if answer.batch > 1 else _Desk(answer, run)
+    return _ListDesk(answer, run, linger_s) if answer.batch > 1 else _Desk(answer, run)
 
 
 def _needed(database: Database | None) -> Database:
