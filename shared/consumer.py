@@ -29,6 +29,10 @@ LOAD_SHARE = 8
 """A list shows load when it was at least this part of a full one."""
 PROBE_SECONDS = 1.0
 CONFIRM_SECONDS = 10.0
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
+SHORT_BYTES = 255
+"""How long a text may be among a message's AMQP properties."""
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -49,13 +53,13 @@ class Delivery:
         self, message: AbstractIncomingMessage, decoder: msgspec.json.Decoder[Any], event: str
     ) -> None:
         self.message = message
-        self.attempt = int(_number(message.headers.get("x-attempt")))
-        self.delivery_count = int(_number(message.headers.get("x-delivery-count")))
+        self.attempt = _number(message.headers.get("x-attempt"))
+        self.delivery_count = _number(message.headers.get("x-delivery-count"))
         self.events: list[Received] = []
         self.unreadable: list[tuple[bytes, str]] = []
         try:
             raws = cloudevents.split(message.body)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self.unreadable.append((message.body, f"not a CloudEvents batch: {error}"))
             return
         for raw in raws:
@@ -64,7 +68,7 @@ class Delivery:
                 if decoded.type != event:
                     raise msgspec.ValidationError(f"type is {decoded.type!r}, this queue takes {event!r}")
                 self.events.append(Received(decoded, raw))
-            except (msgspec.DecodeError, ValueError) as error:
+            except UNREADABLE as error:
                 self.unreadable.append((raw, str(error)))
 
 
@@ -79,6 +83,7 @@ class Consumer:
         handle: Callable[..., Awaitable[Any]],
         database: Database,
         *,
+        in_unit: bool,
         retry_delays: tuple[float, ...],
         linger_s: float,
         database_patience_s: float,
@@ -93,6 +98,7 @@ class Consumer:
         self._hearing = hearing
         self._handle = handle
         self._database = database
+        self._in_unit = in_unit
         self._inbox = Inbox(self.queue_name) if hearing.once else None
         self._retry_delays = retry_delays
         self._linger_s = linger_s
@@ -216,6 +222,8 @@ class Consumer:
                 await self._patiently([one for _, one in received])
                 self._count(received)
                 return
+            except _GivenBack:
+                raise
             except Exception as error:  # one of them is at fault: alone, each harms only itself
                 log.info(
                     "consumer.list_apart", queue=self.queue_name, events=len(received), **describe(error)
@@ -255,15 +263,22 @@ class Consumer:
                 log.info("consumer.resumed", queue=self.queue_name)
 
     async def _run(self, received: list[Received]) -> None:
-        async def unit(tx: Transaction) -> None:
-            fresh = await self._inbox.take_in(tx, [one.event.id for one in received]) if self._inbox else None
-            data = [one.event.data for one in received if fresh is None or one.event.id in fresh]
+        async def unit(tx: Transaction | None) -> None:
+            data = [one.event.data for one in received]
+            if self._inbox is not None and tx is not None:
+                fresh = await self._inbox.take_in(tx, [one.event.id for one in received])
+                # By id, because a list may hold the same event twice: published again, and both in hand.
+                by_id = {one.event.id: one.event.data for one in received if one.event.id in fresh}
+                data = list(by_id.values())
             if data:
                 await self._handle(data if self._hearing.batch > 1 else data[0], unit=tx)
 
         alone = received[0].event if len(received) == 1 else None
         with working_on(alone.correlationid if alone else None, alone.traceparent if alone else None):
-            await self._database.transaction(unit, causes=[one.cause for one in received])
+            if self._in_unit:
+                await self._database.transaction(unit, causes=[one.cause for one in received])
+            else:
+                await unit(None)
 
     def _count(self, received: list[tuple[Delivery, Received]]) -> None:
         metrics.EVENTS_HANDLED.labels(self.event, "handled").inc(len(received))
@@ -313,7 +328,7 @@ class Consumer:
         headers = {
             "x-attempt": delivery.attempt,
             "x-exception": exception,
-            "x-exception-message": why[:1000],
+            "x-exception-message": why[:1000].encode(errors="replace").decode(),
             "x-failed-at": utc_now().isoformat(),
             "x-service": self._process,
             "x-queue": self.queue_name,
@@ -342,10 +357,10 @@ class Consumer:
         original = delivery.message
         return aio_pika.Message(
             cloudevents.batch([raw]) if one else raw,
-            message_id=one.event.id if one else original.message_id,
+            message_id=_short(one.event.id) if one else original.message_id,
             type=original.type or self.event,
             app_id=original.app_id,
-            correlation_id=one.event.correlationid if one else original.correlation_id,
+            correlation_id=_short(one.event.correlationid) if one else original.correlation_id,
             timestamp=original.timestamp or utc_now(),
             content_type=original.content_type or cloudevents.CONTENT_TYPE,
             delivery_mode=DeliveryMode.PERSISTENT,
@@ -357,5 +372,10 @@ class _GivenBack(Exception):
     """The list cannot be handled now and goes back to the queue, with no attempt used up."""
 
 
-def _number(header: Any) -> float:
-    return header if isinstance(header, int | float) else 0
+def _number(header: Any) -> int:
+    return header if isinstance(header, int) else 0
+
+
+def _short(text: str | None) -> str | None:
+    """At most as much of a foreign id as a property can hold: whoever made it too long must not stop us."""
+    return text and text.encode(errors="replace")[:SHORT_BYTES].decode(errors="ignore")
