@@ -8,14 +8,15 @@ from aio_pika.abc import AbstractChannel
 
 from deploy.local.layout import Layout
 from shared.database import Database
-from tests.shared.lab import Lab, drop, prepare_template
+from tests.shared.lab import Lab, Template
 
 
 @pytest.fixture(scope="session")
-async def _template(servers: Layout) -> AsyncIterator[str]:
-    name = await prepare_template(servers)
-    yield name
-    await drop(servers, name)
+async def _template(servers: Layout) -> AsyncIterator[Template]:
+    template = Template(servers)
+    await template.make()
+    yield template
+    await template.drop()
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,7 @@ async def channel(_connection: aio_pika.abc.AbstractConnection) -> AsyncIterator
 
 
 @pytest.fixture
-async def lab(servers: Layout, channel: AbstractChannel, _template: str) -> AsyncIterator[Lab]:
+async def lab(servers: Layout, channel: AbstractChannel, _template: Template) -> AsyncIterator[Lab]:
     """A test's view of the servers; what it starts ends with it."""
     lab = Lab(servers, channel, _template)
     yield lab

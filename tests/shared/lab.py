@@ -24,7 +24,6 @@ from shared.cloudevents import CloudEvent
 from shared.ids import new_id
 from shared.runtime import Runtime
 from shared.service import Service
-from shared.settings import Settings
 from tests.support.databases import migrate
 from tests.support.waiting import eventually
 
@@ -41,7 +40,7 @@ def unique(word: str) -> str:
 class Lab:
     """One test run's broker and database server."""
 
-    def __init__(self, at: Layout, channel: AbstractChannel, template: str) -> None:
+    def __init__(self, at: Layout, channel: AbstractChannel, template: "Template") -> None:
         self.at = at
         self.amqp_url = at.amqp_url
         self.channel = channel
@@ -52,12 +51,15 @@ class Lab:
     # Databases -------------------------------------------------------------------------------------------
 
     async def new_database(self) -> str:
-        """The URL of a fresh database with the tables of the tiny service."""
-        name = unique("test_tiny_")
-        await self.sql("", f"CREATE DATABASE {name} COLLATE utf8mb4_unicode_ci")
+        """The URL of a database with the empty tables of the tiny service."""
+        if self._template.spare:
+            name = self._template.spare.pop()
+        else:
+            name = unique("test_tiny_")
+            await self.sql("", f"CREATE DATABASE {name} COLLATE utf8mb4_unicode_ci")
+            for table in TABLES:
+                await self.sql("", f"CREATE TABLE {name}.{table} LIKE {self._template.name}.{table}")
         self._databases.append(name)
-        for table in TABLES:
-            await self.sql("", f"CREATE TABLE {name}.{table} LIKE {self._template}.{table}")
         return f"{self.at.admin_url.rstrip('/')}/{name}"
 
     async def sql(self, url: str, statement: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -105,13 +107,13 @@ class Lab:
         return process
 
     async def close(self) -> None:
-        """End the processes and drop the databases of the test."""
+        """End the processes of the test, and empty its databases for the next one."""
         for process in self._processes:
             await process.kill()
         for name in self._databases:
-            await self.sql("", f"DROP DATABASE {name}")
-        self._databases.clear()
-        self._processes.clear()
+            for table in TABLES:
+                await self.sql("", f"DELETE FROM {name}.{table}")
+        self._template.spare += self._databases
 
     # The broker ------------------------------------------------------------------------------------------
 
@@ -264,22 +266,27 @@ def events_of(message: AbstractIncomingMessage) -> list[CloudEvent[dict[str, Any
     return msgspec.json.decode(message.body, type=list[CloudEvent[dict[str, Any]]])
 
 
-async def prepare_template(at: Layout) -> str:
-    """A database with the tiny service's tables, made by its migrations, to copy from."""
-    name = unique("test_template_")
-    await asyncio.to_thread(_run, at.admin_url, f"CREATE DATABASE {name} COLLATE utf8mb4_unicode_ci")
-    await migrate("tests.shared.tiny", f"{at.admin_url.rstrip('/')}/{name}", seed=False)
-    return name
+class Template:
+    """A database with the tiny service's tables, made by its migrations, to copy from, and used copies."""
 
+    def __init__(self, at: Layout) -> None:
+        self._at = at
+        self.name = unique("test_template_")
+        self.spare: list[str] = []
 
-async def drop(at: Layout, name: str) -> None:
-    """Drop a database."""
-    await asyncio.to_thread(_run, at.admin_url, f"DROP DATABASE {name}")
+    async def make(self) -> None:
+        """Make it."""
+        await self._run(f"CREATE DATABASE {self.name} COLLATE utf8mb4_unicode_ci")
+        await migrate("tests.shared.tiny", f"{self._at.admin_url.rstrip('/')}/{self.name}", seed=False)
 
+    async def drop(self) -> None:
+        """Drop it with its copies."""
+        for name in (self.name, *self.spare):
+            await self._run(f"DROP DATABASE {name}")
 
-def _run(url: str, statement: str) -> None:
-    with connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
+    async def _run(self, statement: str) -> None:
+        def run() -> None:
+            with connect(self._at.admin_url) as connection, connection.cursor() as cursor:
+                cursor.execute(statement)
 
-
-__all__ = ["Lab", "Process", "Settings", "drop", "event", "events_of", "prepare_template", "unique"]
+        await asyncio.to_thread(run)
