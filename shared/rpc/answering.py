@@ -115,7 +115,8 @@ class _ListDesk(_Desk):
     async def answer(self, request: wire.Request) -> Any:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((self.decode(request), _cause(request), result))
-        if not self._busy:
+        # A worker that has ended stays in the set until the next turn; it takes nothing any more.
+        if all(task.done() for task in self._busy):
             worker = asyncio.create_task(self._work(), name=f"answers {request.call}")
             self._busy.add(worker)
             worker.add_done_callback(self._busy.discard)
@@ -136,8 +137,10 @@ class _ListDesk(_Desk):
                 for (_, _, result), reply in zip(taken, replies, strict=True):
                     _set(result, reply)
             except Exception as error:  # one of them is at fault: alone, each fails only for itself
-                if len(taken) > 1:
-                    log.info("call.list_apart", calls=len(taken), error=type(error).__name__)
+                if len(taken) == 1:
+                    _set(taken[0][2], error)
+                    continue
+                log.info("call.list_apart", calls=len(taken), error=type(error).__name__)
                 for call, cause, result in taken:
                     try:
                         with _working_on([cause]):
