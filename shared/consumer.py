@@ -5,6 +5,7 @@ the database is away, what is held stays unacknowledged and no attempt is used u
 """
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,9 @@ PROBE_SECONDS = 1.0
 CONFIRM_SECONDS = 10.0
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
+SUSPECT_DELIVERIES = 2
+SUSPECT_SECONDS = 0.2
+"""How long suspects gather on a fresh link before one is drawn, or it would always be the queue's first."""
 SHORT_BYTES = 255
 """How long a text may be among a message's AMQP properties."""
 
@@ -55,6 +59,8 @@ class Delivery:
         self.message = message
         self.attempt = _number(message.headers.get("x-attempt"))
         self.delivery_count = _number(message.headers.get("x-delivery-count"))
+        self.is_suspect = self.delivery_count >= SUSPECT_DELIVERIES or bool(message.headers.get("x-alone"))
+        """Whether something in it may have killed the process that had it before."""
         self.events: list[Received] = []
         self.unreadable: list[tuple[bytes, str]] = []
         try:
@@ -105,6 +111,9 @@ class Consumer:
         self._patience_s = database_patience_s
         self._decoder = msgspec.json.Decoder(CloudEvent[hearing.view])
         self._waiting: deque[Delivery] = deque()
+        self._suspects: list[Delivery] = []
+        self._suspect_next = False
+        self._suspects_gathered = False
         self._arrived = asyncio.Event()
         self._stopping = False
         self._channel: AbstractChannel | None = None
@@ -128,6 +137,8 @@ class Consumer:
             for delay in self._retry_delays
         }
         self._waiting.clear()
+        self._suspects.clear()
+        self._suspects_gathered = False
         self._stopping = False
         self._worker = asyncio.create_task(self._work(), name=f"consumer {self.queue_name}")
         self._tag = await self._queue.consume(self._take, consumer_tag=f"{self._process} {self.event}")
@@ -136,6 +147,7 @@ class Consumer:
         """The channel is gone, and with it what was not acknowledged: it will come again."""
         self._channel = None
         self._waiting.clear()
+        self._suspects.clear()
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.wait({self._worker})
@@ -158,7 +170,8 @@ class Consumer:
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         """Only put it aside: what runs in the library's callback is torn apart when the channel closes."""
-        self._waiting.append(Delivery(message, self._decoder, self.event))
+        delivery = Delivery(message, self._decoder, self.event)
+        (self._suspects if delivery.is_suspect else self._waiting).append(delivery)
         self._arrived.set()
 
     async def _work(self) -> None:
@@ -174,10 +187,21 @@ class Consumer:
                 return
 
     async def _collect(self) -> list[Delivery]:
-        """What has arrived, up to a full list. Lingers only when the last list showed load."""
-        if not self._waiting:
+        """What has arrived, up to a full list. Lingers only when the last list showed load.
+
+        A suspect goes alone, in turns with the lists, and drawn at random: whatever was held beside a killer
+        looks as suspect as it, and must not die of always coming after it.
+        """
+        if not self._waiting and not self._suspects:
             self._arrived.clear()
             await self._arrived.wait()
+        if self._suspects and (self._suspect_next or not self._waiting):
+            self._suspect_next = False
+            if not self._suspects_gathered:
+                self._suspects_gathered = True
+                await asyncio.sleep(SUSPECT_SECONDS)
+            return [self._suspects.pop(random.randrange(len(self._suspects)))]  # noqa: S311  no secret
+        self._suspect_next = True
         if self._last_list >= self._hearing.batch // LOAD_SHARE > 0 and self._held() < self._hearing.batch:
             await asyncio.sleep(self._linger_s)
         taken: list[Delivery] = []
@@ -199,7 +223,7 @@ class Consumer:
         whole: list[Delivery] = []
         for delivery in deliveries:
             # Something in it killed the process twice: taken apart, each event can only harm itself.
-            if delivery.delivery_count >= 2 and len(delivery.events) > 1:
+            if delivery.is_suspect and len(delivery.events) > 1:
                 await self._take_apart(delivery)
             else:
                 whole.append(delivery)
@@ -340,7 +364,7 @@ class Consumer:
         for raw, why in delivery.unreadable:
             await self._bury(delivery, raw, "Unreadable", why)
         for one in delivery.events:
-            headers = {"x-attempt": delivery.attempt}
+            headers = {"x-attempt": delivery.attempt, "x-alone": 1}
             await self._to_queue(self.queue_name, self._copy(delivery, one.raw, one, headers))
         await delivery.message.ack()
 
