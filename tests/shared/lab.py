@@ -190,6 +190,11 @@ class Process:
         """Where it answers over HTTP."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process is None or self._process.returncode is not None
+
     async def start(self) -> None:
         """Start it (again)."""
         self._process = await asyncio.create_subprocess_exec(
@@ -222,7 +227,7 @@ class Process:
             return await self._process.wait()
 
     async def terminate(self) -> int:
-        """End it as a deploy does; returns its exit code."""
+        """End it as a deploy does; returns its exit code, after a stop in good order -SIGTERM."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return await self.end()

@@ -35,6 +35,7 @@ class Proxy:
             self._server.close()
             self._server = None
         self.break_connections()
+        self._flowing.set()  # what a stall has held back goes down with its connection
         if self._pumps:
             await asyncio.wait(self._pumps)
 
@@ -117,5 +118,4 @@ async def proxy_to(url: str) -> AsyncIterator[Proxy]:
     try:
         yield proxy
     finally:
-        proxy._flowing.set()
         await proxy.cut()
