@@ -7,7 +7,6 @@ the database is away, what is held stays unacknowledged and no attempt is used u
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,13 +20,12 @@ from shared.cloudevents import CloudEvent
 from shared.context import working_on
 from shared.database import Cause, Database, DatabaseUnavailable, Transaction
 from shared.errors import describe
+from shared.gathering import Gathering
 from shared.inbox import Inbox
 from shared.logs import log
 from shared.registry import Hearing
 
 PREFETCH_LISTS = 4
-LOAD_SHARE = 8
-"""A list shows load when it was at least this part of a full one."""
 PROBE_SECONDS = 1.0
 CONFIRM_SECONDS = 10.0
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
@@ -47,6 +45,7 @@ class Received(msgspec.Struct, frozen=True):
 
     @property
     def cause(self) -> Cause:
+        """This event as what the work in hand was started by."""
         return Cause(self.event.id, self.event.correlationid, self.event.traceparent)
 
 
@@ -107,10 +106,9 @@ class Consumer:
         self._in_unit = in_unit
         self._inbox = Inbox(self.queue_name) if hearing.once else None
         self._retry_delays = retry_delays
-        self._linger_s = linger_s
         self._patience_s = database_patience_s
         self._decoder = msgspec.json.Decoder(CloudEvent[hearing.view])
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: Gathering[Delivery] = Gathering(hearing.batch, linger_s)
         self._suspects: list[Delivery] = []
         self._suspect_next = False
         self._suspects_gathered = False
@@ -122,7 +120,6 @@ class Consumer:
         self._retries: dict[float, Any] = {}
         self._worker: asyncio.Task[None] | None = None
         self._busy = False
-        self._last_list = 0
 
     # On the link -----------------------------------------------------------------------------------------
 
@@ -171,7 +168,10 @@ class Consumer:
     async def _take(self, message: AbstractIncomingMessage) -> None:
         """Only put it aside: what runs in the library's callback is torn apart when the channel closes."""
         delivery = Delivery(message, self._decoder, self.event)
-        (self._suspects if delivery.is_suspect else self._waiting).append(delivery)
+        if delivery.is_suspect:
+            self._suspects.append(delivery)
+        else:
+            self._waiting.put(delivery, len(delivery.events))
         self._arrived.set()
 
     async def _work(self) -> None:
@@ -202,19 +202,7 @@ class Consumer:
                 await asyncio.sleep(SUSPECT_SECONDS)
             return [self._suspects.pop(random.randrange(len(self._suspects)))]  # noqa: S311  no secret
         self._suspect_next = True
-        if self._last_list >= self._hearing.batch // LOAD_SHARE > 0 and self._held() < self._hearing.batch:
-            await asyncio.sleep(self._linger_s)
-        taken: list[Delivery] = []
-        events = 0
-        while self._waiting and (not taken or events + len(self._waiting[0].events) <= self._hearing.batch):
-            delivery = self._waiting.popleft()
-            taken.append(delivery)
-            events += len(delivery.events)
-        self._last_list = events
-        return taken
-
-    def _held(self) -> int:
-        return sum(len(delivery.events) for delivery in self._waiting)
+        return await self._waiting.take()
 
     # Handling --------------------------------------------------------------------------------------------
 
