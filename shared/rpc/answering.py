@@ -5,7 +5,6 @@ transaction; if a list fails, each call of it is answered alone.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,12 +16,10 @@ from shared.clock import utc_now
 from shared.context import working_on
 from shared.database import Cause, CommitUnknown, Database, DatabaseUnavailable, Reader, Transaction
 from shared.errors import Malformed, NotFound, OutcomeUnknown, Problem, Unavailable
+from shared.gathering import Gathering
 from shared.logs import log
 from shared.registry import Answer, Wiring
 from shared.rpc import wire
-
-LOAD_SHARE = 8
-"""A list shows load when it was at least this part of a full one; only then does the next one wait."""
 
 
 class Answering:
@@ -107,14 +104,11 @@ class _ListDesk(_Desk):
 
     def __init__(self, answer: Answer, run: Callable[..., Awaitable[Any]], linger_s: float) -> None:
         super().__init__(answer, run)
-        self._batch = answer.batch
-        self._linger_s = linger_s
-        self._last_list = 0
-        self._waiting: deque[tuple[Any, Cause, asyncio.Future[Any]]] = deque()
+        self._waiting: Gathering[tuple[Any, Cause, asyncio.Future[Any]]] = Gathering(answer.batch, linger_s)
 
     async def answer(self, request: wire.Request) -> Any:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self.decode(request), _cause(request), result))
+        self._waiting.put((self.decode(request), _cause(request), result))
         # A worker that has ended stays in the set until the next turn; it takes nothing any more.
         if all(task.done() for task in self._busy):
             worker = asyncio.create_task(self._work(), name=f"answers {request.call}")
@@ -126,10 +120,7 @@ class _ListDesk(_Desk):
         # One turn of the loop first: whatever arrived together is to be answered together.
         await asyncio.sleep(0)
         while self._waiting:
-            if self._last_list >= self._batch // LOAD_SHARE and len(self._waiting) < self._batch:
-                await asyncio.sleep(self._linger_s)
-            self._last_list = min(self._batch, len(self._waiting))
-            taken = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+            taken = await self._waiting.take()
             calls = [call for call, _, _ in taken]
             try:
                 with _working_on([cause for _, cause, _ in taken]):
