@@ -289,6 +289,12 @@ async def test_times_are_utc_on_both_sides_and_ids_are_text(db: Database, lab: L
     assert await db.transaction(unit) == (str(key), stored)
 
 
+async def test_a_single_statement_is_a_transaction_by_itself(db: Database, lab: Lab):
+    await db.transaction(lambda tx: tx.execute_many(MARK, [["a"], ["b"], ["c"]]))
+    assert await db.execute("DELETE FROM marks WHERE `key` IN %s", [["a", "b"]]) == 2
+    assert await lab.marks(db.url) == ["c"]
+
+
 async def test_a_reader_needs_no_transaction_and_knows_one_time(db: Database, lab: Lab):
     async def look(reader: Reader) -> tuple[int, datetime, datetime]:
         before, first = await reader.rows("SELECT 1 FROM marks"), reader.now
