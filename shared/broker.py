@@ -35,6 +35,13 @@ class _Connection(aio_pika.Connection):
         self.opened.append(channel)
         return channel
 
+    def __del__(self) -> None:
+        """Nothing: the link closes what it opened.
+
+        The library would start to close a connection that never came up, from wherever the garbage collector
+        happens to run, with or without an event loop.
+        """
+
 
 class Link:
     """One connection, kept up for as long as the process runs.
