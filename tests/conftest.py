@@ -4,7 +4,6 @@
 """
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +11,14 @@ import pytest
 
 from deploy.local import fleet
 from deploy.local.layout import Layout
+from tests.support.ports import reserve_base
 
 KEPT = os.environ.get("SHOP_TEST_PORT_BASE")
-PORTS_LOOKED_AT = (0, 1, 10, 20, 30, 40, 50, 60, 70, 71, 72, 73, 74, 77, 78)
 
 
 def pytest_configure() -> None:
     """Forget the settings of the terminal: the suite decides where and how its shop runs."""
-    base = KEPT or str(_free_base())
+    base = KEPT or str(reserve_base(20000, 32000))
     for name in [name for name in os.environ if name.startswith("SHOP_")]:
         del os.environ[name]
     os.environ["SHOP_PORT_BASE"] = base
@@ -33,20 +32,3 @@ def servers() -> Iterator[Layout]:
     yield at
     if not KEPT:
         fleet.reset()
-
-
-def _free_base() -> int:
-    for base in range(20000, 32000, 100):
-        if all(_is_free(base + offset) for offset in PORTS_LOOKED_AT):
-            return base
-    raise pytest.UsageError("no free block of ports between 20000 and 32000")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
