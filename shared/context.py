@@ -21,7 +21,7 @@ def traceparent() -> str:
 
 def new_traceparent() -> str:
     """A fresh, sampled trace context (W3C Trace Context, version 00)."""
-    return f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-01"  # noqa: S311  ids, no secrets
+    return f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-01"
 
 
 @contextmanager
@@ -38,4 +38,4 @@ def working_on(correlation: str | None, trace: str | None = None) -> Iterator[No
 
 def child_of(trace: str) -> str:
     """The same trace, one span further on."""
-    return f"{trace[:36]}{getrandbits(64):016x}-01"  # noqa: S311  an id, no secret
+    return f"{trace[:36]}{getrandbits(64):016x}-01"
