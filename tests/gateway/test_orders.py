@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gateway import events
-from gateway.waiting import Settlements, settlements, wait_seconds
+from gateway.waiting import Watches, settlements, wait_seconds
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,
@@ -196,7 +196,7 @@ async def test_a_failure_with_things_to_give_back_wakes_nobody(orders: Orders) -
 
 
 def test_many_may_wait_for_one_order_and_leave_nothing_behind() -> None:
-    waiting = Settlements()
+    waiting: Watches[UUID] = Watches()
     order_id = new_id()
     with waiting.watch(order_id) as one:
         with waiting.watch(order_id) as other:
