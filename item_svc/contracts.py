@@ -64,9 +64,10 @@ class StockHistoryPage(Struct, frozen=True, kw_only=True):
 
 
 class StockReserved(Event, name="item.stock_reserved", subject="order_id"):
-    """The order's whole stock was taken for it."""
+    """The order's whole stock was taken for it; `names` are those of its items at that time, by item id."""
 
     order_id: UUID
+    names: dict[int, str]
 
 
 class StockRejected(Event, name="item.stock_rejected", subject="order_id"):

@@ -29,10 +29,11 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class OnShelf(NamedTuple):
-    """An item that is on sale: today's price, and how many pieces are left."""
+    """An item that is on sale: today's price, how many pieces are left, and what it is called."""
 
     price: int
     stock: int
+    name: str
 
 
 class Movement(NamedTuple):

@@ -1,11 +1,12 @@
 """What item hears: orders to take stock for, and orders to give it back from. Lists, one transaction each."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from item_svc import contracts
 from item_svc.claims import add_claims, lock_claims, mark_released
 from item_svc.domain import Claim, Line, Movement, Rejection, move, put_back, reserve
-from item_svc.shelf import held_by, lock_shelf, lock_stock, save_movements
+from item_svc.shelf import held_by, lock_shelf, lock_stock, names_of, save_movements
 from shared.database import Transaction
 from shared.messages import Event, View
 
@@ -45,9 +46,13 @@ async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
             move(shelf, outcome)
     await save_movements(tx, "order", taken)
     await add_claims(tx, made)
+    # An answer that is repeated names the items as they are called now; to the order the first one counts.
+    repeated = [order for order in asked if order.order_id in claims]
+    names = {item_id: on.name for item_id, on in shelf.items()}
+    names |= await names_of(tx, {line.item_id for order in repeated for line in order.lines} - names.keys())
     claims |= made
     for order in asked:
-        tx.emit(_answer(order.order_id, claims[order.order_id]))
+        tx.emit(_answer(order, claims[order.order_id], names))
 
 
 async def release_stock(releases: list[ReleaseStock], tx: Transaction) -> None:
@@ -70,9 +75,10 @@ async def release_stock(releases: list[ReleaseStock], tx: Transaction) -> None:
         tx.emit(contracts.StockReleased(order_id=release.order_id))
 
 
-def _answer(order_id: UUID, claim: Claim) -> Event:
+def _answer(order: OrderPlaced, claim: Claim, names: Mapping[int, str]) -> Event:
     if claim.state == "HELD":
-        return contracts.StockReserved(order_id=order_id)
+        called = {line.item_id: names[line.item_id] for line in order.lines}
+        return contracts.StockReserved(order_id=order.order_id, names=called)
     return contracts.StockRejected(
-        order_id=order_id, reason=claim.reason or "released", details=claim.details or {}
+        order_id=order.order_id, reason=claim.reason or "released", details=claim.details or {}
     )

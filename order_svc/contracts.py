@@ -82,13 +82,17 @@ class OrderConfirmed(Event, name="order.confirmed", subject="order_id"):
 
 
 class OrderFailed(Event, name="order.failed", subject="order_id"):
-    """The order will not be fulfilled; what was taken is being given back."""
+    """The order will not be fulfilled; what was taken is being given back.
+
+    `was_completed` tells a completed order that was called off from one that never came so far.
+    """
 
     order_id: UUID
     buyer_id: int
     reason: str
     reason_details: dict[str, Any] | None
     settled: bool
+    was_completed: bool
 
 
 class OrderCancelled(Event, name="order.cancelled", subject="order_id"):

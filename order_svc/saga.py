@@ -98,6 +98,8 @@ class Saga(msgspec.Struct, kw_only=True):
     releases: list[str] = []
     """Participants that are to be asked to give back."""
     told: list[Told] = []
+    was_completed: bool = False
+    """Whether it had been completed when it failed in this unit of work."""
 
     def awaits(self) -> bool:
         """Whether somebody has not answered yet."""
@@ -170,6 +172,7 @@ def was_cancelled(saga: Saga) -> bool:
 
 
 def _fail(saga: Saga, reason: str, details: dict[str, Any] | None) -> None:
+    saga.was_completed = saga.status is Status.COMPLETED
     saga.status = Status.FAIL
     saga.settled = False
     saga.reason, saga.reason_details = reason, details

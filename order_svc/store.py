@@ -225,6 +225,7 @@ def _event(order: StoredOrder, told: Told) -> Event:
                 reason=reason,
                 reason_details=order.saga.reason_details,
                 settled=order.saga.settled,
+                was_completed=order.saga.was_completed,
             )
         case Told.CANCELLED:
             return OrderCancelled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
