@@ -33,10 +33,15 @@ class PaymentDeclined(Event, name="payment.declined", subject="order_id"):
 
 
 class PaymentRefunded(Event, name="payment.refunded", subject="order_id"):
-    """Whatever this payment took has been given back; sent as well where it had taken nothing."""
+    """Whatever this payment took has been given back; sent as well where it had taken nothing.
+
+    `amount` is what `user_id` has got back, 0 where there was nothing.
+    """
 
     order_id: UUID
     payment_id: UUID
+    user_id: int | None
+    amount: int
 
 
 class Balance(Struct, frozen=True, kw_only=True):

@@ -108,7 +108,10 @@ def verdict(claim: Claim) -> Verdict:
 
 def acknowledgement(claim: Claim) -> PaymentRefunded:
     """What is answered to a release, each time it comes."""
-    return PaymentRefunded(order_id=claim.order_id, payment_id=claim.payment_id)
+    taken = claim.amount or 0 if claim.reason is None else 0
+    return PaymentRefunded(
+        order_id=claim.order_id, payment_id=claim.payment_id, user_id=claim.user_id, amount=taken
+    )
 
 
 def tombstone(order_id: UUID, payment_id: UUID) -> Claim:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,14 @@ def test_a_released_order_is_declined_when_it_comes_after_all() -> None:
     assert isinstance(late, PaymentDeclined)
     assert late.reason == "released"
     assert domain.acknowledgement(stone).payment_id == UUID(int=2)
+
+
+def test_a_refund_says_to_whom_and_how_much_and_nothing_where_nothing_was_taken() -> None:
+    claims, _ = domain.decide([_ask(1, 7, 60), _ask(2, 7, 60)], {7: 100})
+    for claim, amount in zip(claims, (60, 0), strict=True):
+        told = domain.acknowledgement(msgspec.structs.replace(claim, state="RELEASED"))
+        assert (told.user_id, told.amount) == (7, amount)
+    assert domain.acknowledgement(domain.tombstone(UUID(int=1), UUID(int=2))).amount == 0
 
 
 def test_only_what_is_held_goes_back() -> None:
