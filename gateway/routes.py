@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Router
 
-from gateway import coupons, docs, items, orders, points, users
+from gateway import cart, coupons, docs, items, orders, points, users
 from gateway.door import at_the_door
 from gateway.requests import ShopRequest
 
@@ -20,6 +20,7 @@ shop = Router(
     route_handlers=[
         _noun("users", users.routes),
         _noun("items", items.routes),
+        _noun("cart", cart.routes),
         _noun("coupons", coupons.routes),
         _noun("orders", orders.routes),
         _noun("points", points.routes),
