@@ -38,16 +38,18 @@ def event_stream(
     request: Request[Any, Any, Any],
     news: AsyncGenerator[News, None],
     *,
+    since: str | None = None,
     heartbeat_s: float = HEARTBEAT_S,
     longest_s: float = LONGEST_S,
 ) -> Stream:
     """An answer that sends `news` as they come.
 
+    `since` is the id that they come after: a client that is cut off before the first one knows where it was.
     It ends when they end, when the client goes, when this process shuts down, and after `longest_s` seconds.
     """
     closing: asyncio.Event = request.app.state["runtime"].closing
     return Stream(
-        _frames(news, closing, heartbeat_s, longest_s), media_type="text/event-stream", headers=HEADERS
+        _frames(news, since, closing, heartbeat_s, longest_s), media_type="text/event-stream", headers=HEADERS
     )
 
 
@@ -84,14 +86,20 @@ def stream_answer(description: str) -> dict[int, ResponseSpec]:
 
 
 async def _frames(
-    news: AsyncGenerator[News, None], closing: asyncio.Event, heartbeat_s: float, longest_s: float
+    news: AsyncGenerator[News, None],
+    since: str | None,
+    closing: asyncio.Event,
+    heartbeat_s: float,
+    longest_s: float,
 ) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     end = clock() + longest_s
     over = asyncio.ensure_future(closing.wait())
     coming = asyncio.ensure_future(anext(news, None))
     try:
-        yield f"retry: {COME_BACK_MS}\n\n".encode()
+        # A frame without data is no event, but its id counts as the last one seen.
+        place = f"id: {since}\n" if since is not None else ""
+        yield f"{place}retry: {COME_BACK_MS}\n\n".encode()
         while (left := end - clock()) > 0:
             await asyncio.wait(
                 (coming, over), timeout=min(heartbeat_s, left), return_when=asyncio.FIRST_COMPLETED
