@@ -1,9 +1,9 @@
 """The cheapest way to spread coupons over the lines of an order. Pure, and exact or refused.
 
-Coupons of equal terms are interchangeable, so what is searched is how many of which terms go where. Three facts
-about `price_with` keep it small. What coupons save rises with the price, and so does whether they may be used
-at all: so the dearest lines get them. For the same reason no line goes without while a cheaper one has some.
-And without floor prices a larger discount is never worse than a smaller one of its kind.
+Coupons of equal terms are interchangeable, so what is searched is how many of which terms go where. Three
+facts about `price_with` keep it small. What coupons save rises with the price, and so does whether they may
+be used at all: so the dearest lines get them. For the same reason no line goes without while a cheaper one
+has some. And without floor prices a larger discount is never worse than a smaller one of its kind.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,10 +26,10 @@ class _Choice(NamedTuple):
 
 
 def cheapest(prices: Sequence[int], coupons: Iterable[Coupon]) -> list[list[int]]:
-    """Which coupons to use on each of some lines of quantity 1, by price, so that they cost the least in all.
+    """Which coupons to use on each of some lines of quantity 1, by price, so that all cost the least.
 
-    `coupons` are those that may be used now. Raises `RuleBroken` where they are too many and too different for
-    an exact answer.
+    `coupons` are those that may be used now. Raises `RuleBroken` where they are too many and too different
+    for an exact answer.
     """
     stacks = _stacks(list(coupons), MAX_PER_LINE * len(prices))
     dearest = sorted(range(len(prices)), key=lambda line: (-prices[line], line))[: sum(map(len, stacks))]
