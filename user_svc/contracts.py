@@ -28,7 +28,7 @@ class UserRegistrationFailed(Event, name="user.registration_failed", subject="us
     user_id: int
 
 
-class UserNotified(Event, name="user.notified", subject="user_id"):
+class UserNotified(Event, name="user.notified", subject="order_id"):
     """A user has a new notification."""
 
     user_id: int

@@ -37,7 +37,7 @@ class Journal:
 
 
 def _frames(
-    process: _Process, news: AsyncGenerator[News, None], **options: float
+    process: _Process, news: AsyncGenerator[News, None], **options: Any
 ) -> AsyncGenerator[bytes, None]:
     return cast(Any, event_stream(cast(Any, process), news, **options).iterator)
 
