@@ -37,6 +37,8 @@ class Watches(Generic[K]):
 # One each per process: its requests and its taps run on the same event loop.
 settlements: Watches[UUID] = Watches()
 """Of orders, by id: told when one settles."""
+changes: Watches[UUID] = Watches()
+"""Of orders, by id: told when something has happened to one that it tells the world."""
 notifications: Watches[int] = Watches()
 """Of users, by id: told when one is notified."""
 

@@ -14,7 +14,7 @@ from deploy.local import fleet
 from deploy.local.layout import Layout
 
 KEPT = os.environ.get("SHOP_TEST_PORT_BASE")
-PORTS_LOOKED_AT = (0, 1, 10, 20, 30, 40, 50, 60, 70, 71, 72, 73, 74, 77, 78)
+PORTS_LOOKED_AT = (0, 1, 10, 20, 30, 40, 50, 60, 70, 71, 72, 73, 74, 75, 77, 78)
 
 
 def pytest_configure() -> None:
