@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import httpx
 import msgspec
 from litestar import Litestar, Request, Response, get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from pg_sim.book import Book, Charge, Refusal
@@ -47,12 +47,12 @@ class CardNumber(Struct, frozen=True):
 class Simulator:
     """One PG: its book, its manners, and the webhooks that are on their way."""
 
-    def __init__(self, settings: SimulatorSettings) -> None:
+    def __init__(self, settings: SimulatorSettings, transport: httpx.AsyncBaseTransport | None) -> None:
         self.settings = settings
         self.book = Book(Path(settings.pg_journal) if settings.pg_journal else None)
         self._busy: set[str] = set()
         self._errands: set[asyncio.Task[None]] = set()
-        self._http = httpx.AsyncClient(trust_env=False, timeout=5.0)
+        self._http = httpx.AsyncClient(trust_env=False, timeout=5.0, transport=transport)
 
     async def close(self) -> None:
         """Forget the webhooks that are on their way."""
@@ -135,9 +135,9 @@ class Simulator:
             await asyncio.sleep(2.0**number)
 
 
-def create_app(settings: SimulatorSettings) -> Litestar:
-    """The simulator as an app."""
-    simulator = Simulator(settings)
+def create_app(settings: SimulatorSettings, transport: httpx.AsyncBaseTransport | None = None) -> Litestar:
+    """The simulator as an app; `transport` carries its webhooks elsewhere than over the network."""
+    simulator = Simulator(settings, transport)
     credentials = base64.b64encode(f"{settings.pg_secret}:".encode()).decode()
 
     @asynccontextmanager
@@ -152,12 +152,12 @@ def create_app(settings: SimulatorSettings) -> Litestar:
         return None
 
     @post("/v1/payments/confirm", status_code=200)
-    async def confirm(data: Confirm) -> Response[Any]:
+    async def confirm(data: JSONBody[Confirm]) -> Response[Any]:
         """Charge."""
         return await simulator.confirm(data)
 
     @post("/v1/payments/{payment_key:str}/cancel", status_code=200)
-    async def cancel(payment_key: FromPath[str], data: Cancel) -> Response[Any]:
+    async def cancel(payment_key: FromPath[str], data: JSONBody[Cancel]) -> Response[Any]:
         """Give back."""
         return simulator.cancel(payment_key, data)
 
@@ -168,7 +168,7 @@ def create_app(settings: SimulatorSettings) -> Litestar:
         return Response(charge) if charge else _refuse(404, Refusal("NOT_FOUND_PAYMENT", "There is none."))
 
     @post("/simulator/keys", status_code=201)
-    async def hand_out_key(data: CardNumber) -> dict[str, str]:
+    async def hand_out_key(data: JSONBody[CardNumber]) -> dict[str, str]:
         """What the PG's widget does: a payment key for a card number."""
         return {"payment_key": new_key(data.card_number)}
 
