@@ -217,6 +217,74 @@ COUPONS_OF_ORDERS = Check(
     """,
 )
 
+COUPONS_COUNTED = Check(
+    "no more coupons are out than there are",
+    ("policy_id",),
+    "coupon policy {policy_id}: {held} are out of {quantity}, but {issued} were counted",
+    """
+    SELECT p.id AS policy_id, p.issued, COUNT(u.id) AS held, COALESCE(p.quantity, 'any number') AS quantity
+      FROM coupon_svc.coupon_policies p
+      LEFT JOIN coupon_svc.user_coupons u ON u.policy_id = p.id
+     GROUP BY p.id, p.issued, p.quantity
+    HAVING p.issued <> COUNT(u.id) OR COUNT(u.id) > COALESCE(p.quantity, COUNT(u.id))
+    """,
+)
+
+COUPONS_PER_USER = Check(
+    "nobody has more of a coupon than allowed",
+    ("policy_id", "user_id"),
+    "coupon policy {policy_id}: user {user_id} has {held}, but {allowed} is the limit",
+    """
+    SELECT p.id AS policy_id, u.user_id, COUNT(*) AS held, p.per_user_limit AS allowed
+      FROM coupon_svc.coupon_policies p
+      JOIN coupon_svc.user_coupons u ON u.policy_id = p.id
+     WHERE p.per_user_limit IS NOT NULL
+     GROUP BY p.id, u.user_id, p.per_user_limit HAVING COUNT(*) > p.per_user_limit
+    """,
+)
+
+PRICES_COPIED = Check(
+    "the coupons' copy of prices is true",
+    ("item_id",),
+    "item {item_id}: costs {price}, but coupon takes it for {copied}",
+    """
+    SELECT c.item_id, IF(c.deleted, 'deleted', c.price) AS copied,
+           CASE WHEN i.id IS NULL THEN 'unknown' WHEN i.retired <> 0 THEN 'deleted' ELSE i.price END AS price
+      FROM coupon_svc.item_prices c
+      LEFT JOIN item_svc.items i ON i.id = c.item_id
+     WHERE i.id IS NULL OR c.deleted <> (i.retired <> 0) OR (i.retired = 0 AND c.price <> i.price)
+    """,
+)
+
+CARTS_FOLLOW_ORDERS = Check(
+    "carts lost and got back what their orders took",
+    ("order_id",),
+    "order {order_id}: is {status} (completed before: {completed}), but what it took from a cart is {state}",
+    """
+    SELECT t.order_id, t.state, COALESCE(t.status, 'unknown') AS status,
+           IF(t.completed, 'yes', 'no') AS completed
+      FROM (SELECT k.order_id, k.state, o.status, EXISTS (
+                     SELECT 1 FROM order_svc.order_history h
+                      WHERE h.order_id = k.order_id AND h.what = 'ORDER_COMPLETED') AS completed
+              FROM item_svc.cart_takings k LEFT JOIN order_svc.orders o ON o.id = k.order_id) t
+     WHERE NOT CASE WHEN t.status IS NULL THEN FALSE
+                    WHEN t.status IN ('PENDING', 'COMPLETED') OR t.completed THEN t.state = 'TAKEN'
+                    ELSE t.state = 'RETURNED' END
+    """,
+)
+
+CARTS_WITHOUT_GHOSTS = Check(
+    "carts hold pieces of items",
+    ("user_id", "item_id"),
+    "cart of user {user_id}: has {quantity} of item {item_id}, which is {item}",
+    """
+    SELECT c.user_id, c.item_id, c.quantity, IF(i.id IS NULL, 'unknown', 'known') AS item
+      FROM item_svc.cart_lines c
+      LEFT JOIN item_svc.items i ON i.id = c.item_id
+     WHERE i.id IS NULL OR c.quantity < 1
+    """,
+)
+
 POINTS_ADD_UP = Check(
     "point balances equal their ledgers",
     ("user_id",),
@@ -333,6 +401,11 @@ CHECKS = (
     COUPON_USED_BY_STANDING,
     COUPON_USES_MARKED,
     COUPONS_OF_ORDERS,
+    COUPONS_COUNTED,
+    COUPONS_PER_USER,
+    PRICES_COPIED,
+    CARTS_FOLLOW_ORDERS,
+    CARTS_WITHOUT_GHOSTS,
     POINTS_ADD_UP,
     POINTS_HAVE_ACCOUNTS,
     POINTS_NOT_NEGATIVE,

@@ -52,6 +52,15 @@ INSERT INTO item_svc.stock_history (item_id, order_id, delta, balance, cause, at
 INSERT INTO item_svc.item_claims (order_id, state, reason, created_at, changed_at) VALUES
   ('{DONE}', 'HELD', NULL, {T}, {T}), ('{CANCELLED}', 'RELEASED', NULL, {T}, {T}),
   ('{FAILED}', 'REJECTED', 'out_of_stock', {T}, {T}), ('{OPEN}', 'HELD', NULL, {T}, {T});
+INSERT INTO item_svc.cart_lines (user_id, item_id, quantity, changed_at) VALUES (2, 1, 1, {T});
+INSERT INTO item_svc.cart_takings (order_id, state, user_id, pieces, changed_at) VALUES
+  ('{DONE}', 'TAKEN', 2, '{{"2":3}}', {T}), ('{CANCELLED}', 'RETURNED', 2, '{{"1":1}}', {T}),
+  ('{FAILED}', 'RETURNED', NULL, NULL, {T}), ('{OPEN}', 'TAKEN', 3, '{{"1":1}}', {T});
+INSERT INTO coupon_svc.item_prices (item_id, price, version, deleted) VALUES (1, 49800, 1, 0);
+INSERT INTO coupon_svc.coupon_policies (id, name, kind, value, valid_from, valid_until, quantity,
+                                        per_user_limit, floor_price, issued, created_at) VALUES
+  (1, 'Off', 'fixed', 3000, {T}, {T}, 2, 1, 0, 2, {T}),
+  (2, 'Off', 'percentage', 15, {T}, {T}, NULL, NULL, 0, 1, {T});
 INSERT INTO coupon_svc.user_coupons (id, user_id, policy_id, used_by, used_at, issued_at) VALUES
   (1, 2, 1, '{DONE}', {T}, {T}), (2, 2, 2, '{DONE}', {T}, {T}), (3, 3, 1, NULL, NULL, {T});
 INSERT INTO coupon_svc.coupon_uses (order_id, user_coupon_id, used_at, released_at) VALUES

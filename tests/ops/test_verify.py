@@ -116,6 +116,61 @@ DAMAGE = [
         [f"UPDATE order_svc.orders SET total = 40079 WHERE id = '{DONE}'"],
     ),
     (
+        "no more coupons are out than there are",
+        "coupon policy 1: 1 are out of 2, but 2 were counted",
+        ["DELETE FROM coupon_svc.user_coupons WHERE id = 3"],
+    ),
+    (
+        "no more coupons are out than there are",
+        "coupon policy 1: 2 are out of 1, but 1 were counted",
+        ["UPDATE coupon_svc.coupon_policies SET quantity = 1, issued = 1 WHERE id = 1"],
+    ),
+    (
+        "nobody has more of a coupon than allowed",
+        "coupon policy 1: user 2 has 2, but 1 is the limit",
+        ["UPDATE coupon_svc.user_coupons SET user_id = 2 WHERE id = 3"],
+    ),
+    (
+        "the coupons' copy of prices is true",
+        "item 1: costs 49900, but coupon takes it for 49800",
+        ["UPDATE item_svc.items SET price = 49900 WHERE id = 1"],
+    ),
+    (
+        "the coupons' copy of prices is true",
+        "item 1: costs deleted, but coupon takes it for 49800",
+        ["UPDATE item_svc.items SET retired = 1 WHERE id = 1"],
+    ),
+    (
+        "the coupons' copy of prices is true",
+        "item 9: costs unknown, but coupon takes it for deleted",
+        ["INSERT INTO coupon_svc.item_prices (item_id, price, version, deleted) VALUES (9, 0, 2, 1)"],
+    ),
+    *(
+        (
+            "carts lost and got back what their orders took",
+            f"order {order}: is {status} (completed before: no), but what it took from a cart is {state}",
+            [f"UPDATE item_svc.cart_takings SET state = '{state}' WHERE order_id = '{order}'"],
+        )
+        for order, status, state in (
+            (DONE, "COMPLETED", "RETURNED"),
+            (OPEN, "PENDING", "RETURNED"),
+            (CANCELLED, "CANCEL", "TAKEN"),
+        )
+    ),
+    (
+        "carts lost and got back what their orders took",
+        f"order {CANCELLED}: is CANCEL (completed before: yes), but what it took from a cart is RETURNED",
+        [
+            "INSERT INTO order_svc.order_history (order_id, at, what, status)"
+            f" VALUES ('{CANCELLED}', '2026-01-05', 'ORDER_COMPLETED', 'COMPLETED')"
+        ],
+    ),
+    (
+        "carts hold pieces of items",
+        "cart of user 2: has 1 of item 77, which is unknown",
+        ["UPDATE item_svc.cart_lines SET item_id = 77"],
+    ),
+    (
         "a coupon is used at most once",
         f"coupon 1: used by 2 orders at once: {DONE}, {FAILED}",
         [
