@@ -92,7 +92,7 @@ async def _replay(arguments: argparse.Namespace, file: RetailFile, at: Layout, c
             tally = await replay.run(invoices, arguments.clients)
     document: dict[str, Any] = summary.document(file, tally)
     summary.show(console, document)
-    books = await balance(at.verify_url, console)
+    books = await balance(at, console)
     write_json(arguments.json, {**document, "file": arguments.file.name, "books": books.document()})
     return 0 if books.balanced and not tally.unfinished else 1
 

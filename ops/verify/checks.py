@@ -11,7 +11,16 @@ SERVICES = ("user", "item", "coupon", "order", "payment")
 CLAIM_TABLES = {
     "item": "item_svc.item_claims",
     "coupon": "coupon_svc.coupon_claims",
-    "payment": "payment_svc.claims",
+    "payment": "payment_svc.payments",
+}
+# An order may have had several payments, one after another; its participant is one of them.
+_OWN = {
+    "payment": "AND (c.payment_id = p.payment_id OR (p.payment_id IS NULL AND c.attempt = 0))",
+}
+# Those that were paid later, and took nothing or gave it back, are nobody's.
+_CONCERNED = {
+    "payment": """AND (c.attempt = 0 OR c.state = 'HELD'
+                OR NOT EXISTS (SELECT 1 FROM order_svc.orders o WHERE o.id = c.order_id))""",
 }
 
 # What has been under way for longer than this was not merely seen in passing.
@@ -103,7 +112,7 @@ def claims_agree(service: str) -> Check:
         SELECT p.order_id, o.status, p.stand, COALESCE(c.state, 'missing') AS claim
           FROM order_svc.participants p
           JOIN order_svc.orders o ON o.id = p.order_id
-          LEFT JOIN {CLAIM_TABLES[service]} c ON c.order_id = p.order_id
+          LEFT JOIN {CLAIM_TABLES[service]} c ON c.order_id = p.order_id {_OWN.get(service, "")}
          WHERE p.name = '{service}'
            AND NOT CASE p.stand
                    WHEN 'AWAITING' THEN COALESCE(c.state, '') <> 'RELEASED'
@@ -125,7 +134,8 @@ def claims_have_orders(service: str) -> Check:
         SELECT c.order_id, c.state
           FROM {CLAIM_TABLES[service]} c
           LEFT JOIN order_svc.participants p ON p.order_id = c.order_id AND p.name = '{service}'
-         WHERE p.order_id IS NULL
+               {_OWN.get(service, "")}
+         WHERE p.order_id IS NULL {_CONCERNED.get(service, "")}
         """,  # noqa: S608 - names of our own tables
     )
 
@@ -322,13 +332,15 @@ PAYMENTS_ADD_UP = Check(
     "order {order_id}: its payment is {state} with {amount}, but its ledger entries come to {net}",
     """
     SELECT d.order_id, COALESCE(c.state, 'missing') AS state, COALESCE(c.amount, 0) AS amount,
-           d.points - IF(c.state <=> 'HELD', c.amount, 0) AS net
+           d.points - IF(c.state <=> 'HELD' AND c.method <=> 'points', c.amount, 0) AS net
       FROM (SELECT order_id, SUM(points) AS points FROM (
               SELECT order_id, delta AS points FROM payment_svc.ledger WHERE order_id IS NOT NULL
               UNION ALL
-              SELECT order_id, amount FROM payment_svc.claims WHERE state = 'HELD') entries
+              SELECT order_id, amount FROM payment_svc.payments
+               WHERE state = 'HELD' AND method = 'points') entries
              GROUP BY order_id HAVING SUM(points) <> 0) d
-      LEFT JOIN payment_svc.claims c ON c.order_id = d.order_id
+      LEFT JOIN payment_svc.payments c ON c.order_id = d.order_id
+           AND c.attempt = (SELECT MAX(l.attempt) FROM payment_svc.payments l WHERE l.order_id = d.order_id)
     """,
 )
 
@@ -340,9 +352,22 @@ ORDERS_PAID = Check(
     SELECT o.id AS order_id, o.status, o.total, IF(o.paid, 'yes', 'no') AS paid,
            COALESCE(c.state, 'missing') AS claim, COALESCE(c.amount, 0) AS amount
       FROM order_svc.orders o
-      LEFT JOIN payment_svc.claims c ON c.order_id = o.id
+      LEFT JOIN order_svc.participants p ON p.order_id = o.id AND p.name = 'payment'
+      LEFT JOIN payment_svc.payments c ON c.order_id = o.id
+           AND (c.payment_id = p.payment_id OR (p.payment_id IS NULL AND c.attempt = 0))
      WHERE o.status = 'COMPLETED'
        AND IF(o.paid, COALESCE(c.state, '') <> 'HELD' OR c.amount <> o.total, o.pay_with IS NOT NULL)
+    """,
+)
+
+PAYMENTS_KNOWN = Check(
+    "the outcome of every payment is found out",
+    ("payment_id",),
+    "payment {payment_id} of order {order_id}: {state} since {since} UTC, asked about {asks} times",
+    """
+    SELECT payment_id, order_id, state, changed_at AS since, asks FROM payment_svc.payments
+     WHERE state IN ('ASKING', 'RELEASING') AND ask_due_at IS NOT NULL
+       AND changed_at < UTC_TIMESTAMP(6) - INTERVAL 5 MINUTE
     """,
 )
 
@@ -411,6 +436,7 @@ CHECKS = (
     POINTS_NOT_NEGATIVE,
     PAYMENTS_ADD_UP,
     ORDERS_PAID,
+    PAYMENTS_KNOWN,
     NOTHING_OVERDUE,
     NOTHING_STUCK,
     OUTBOXES_DRAINED,
@@ -419,6 +445,7 @@ CHECKS = (
 # What a shop that rests has none of, as far as it was there at a given moment (the one argument of each).
 UNDER_WAY = (
     "SELECT 1 FROM order_svc.orders WHERE NOT settled AND created_at <= %s LIMIT 1",
+    "SELECT 1 FROM payment_svc.payments WHERE ask_due_at IS NOT NULL AND created_at <= %s LIMIT 1",
     *(
         f"SELECT 1 FROM {service}_svc.outbox WHERE created_at <= %s LIMIT 1"  # noqa: S608
         for service in SERVICES

@@ -74,10 +74,10 @@ INSERT INTO payment_svc.ledger (user_id, delta, balance, kind, order_id, payment
   (2, -40080, 959920, 'capture', '{DONE}', 'p1', {T}),
   (2, -39780, 920140, 'capture', '{CANCELLED}', 'p2', {T}),
   (2, 39780, 959920, 'refund', '{CANCELLED}', 'p2', {T});
-INSERT INTO payment_svc.claims (order_id, payment_id, state, user_id, method, amount, details, decided_at,
-                                released_at) VALUES
-  ('{DONE}', 'p1', 'HELD', 2, 'points', 40080, '{{}}', {T}, NULL),
-  ('{CANCELLED}', 'p2', 'RELEASED', 2, 'points', 39780, '{{}}', {T}, {T})
+INSERT INTO payment_svc.payments (order_id, payment_id, attempt, state, user_id, method, amount, details,
+                                  asks, created_at, changed_at) VALUES
+  ('{DONE}', 'p1', 0, 'HELD', 2, 'points', 40080, '{{}}', 0, {T}, {T}),
+  ('{CANCELLED}', 'p2', 0, 'RELEASED', 2, 'points', 39780, '{{}}', 0, {T}, {T})
 """
 
 
