@@ -119,6 +119,16 @@ class Quote(Struct, frozen=True):
     total: int
 
 
+class Payment(Struct, frozen=True):
+    """A payment as the shop shows it: ASKING, CAPTURED, DECLINED, REFUNDING or REFUNDED."""
+
+    id: str
+    order_id: str
+    status: str
+    amount: int
+    reason: str | None = None
+
+
 class Tokens(Struct, frozen=True):
     """What a sign-in gives."""
 
@@ -309,6 +319,7 @@ class Session:
         lines: Sequence[Line],
         *,
         pay_with: str | None = None,
+        card_key: str | None = None,
         key: str | None = None,
         wait_s: int | None = None,
     ) -> Order:
@@ -319,6 +330,8 @@ class Session:
         body: dict[str, object] = {"lines": list(lines)}
         if pay_with is not None:
             body["pay_with"] = pay_with
+        if card_key is not None:
+            body["payment_key"] = card_key
         headers: dict[str, str] = {}
         if key is not None:
             headers["Idempotency-Key"] = key
@@ -357,6 +370,20 @@ class Session:
     async def until_settled(self, order_id: str, *, timeout_s: float = 45.0) -> Order:
         """The order once it rests: COMPLETED, CANCEL, or a FAIL with nothing to give back."""
         return await self.until(order_id, lambda order: order.settled, timeout_s=timeout_s)
+
+    # Paying
+
+    async def pay(
+        self, order_id: str, method: str, *, card_key: str | None = None, key: str | None = None
+    ) -> Payment:
+        """Pay for a completed order, with points or a card; without `card_key` with a test card."""
+        body = {"order_id": order_id, "method": method, "payment_key": card_key}
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return _decode(await self.send("POST", "/payments", body=body, headers=headers), Payment)
+
+    async def payment(self, payment_id: str) -> Payment:
+        """One payment as it is now."""
+        return _decode(await self.send("GET", f"/payments/{payment_id}"), Payment)
 
     # Points and coupons
 
@@ -400,6 +427,10 @@ class Session:
         return _decode(await self.send("POST", "/quotes", body=body), Quote)
 
     # For an admin
+
+    async def refund(self, payment_id: str) -> Payment:
+        """Give a payment back, by cancelling its order."""
+        return _decode(await self.send("POST", f"/payments/{payment_id}/refund"), Payment)
 
     async def create_item(self, name: str, size: str, price: int, stock: int) -> int:
         """Put an item on sale and return its id; Refused 409 if name and size are taken."""

@@ -16,6 +16,7 @@ from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
+from ops.demo.payments import PAYMENTS
 from ops.demo.scenario import Outcome, play
 from ops.demo.stage import Stage
 from ops.demo.table import table
@@ -49,10 +50,10 @@ def main(argv: list[str] | None = None) -> int:
 async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[str, object]]:
     async with Shop(at.gateway_url) as shop:
         admin = await persist(lambda: shop.sign_in(ADMIN_EMAIL, admin_password()), timeout_s=15.0)
-        stage = Stage(shop, admin)
+        stage = Stage(shop, admin, at.outside_url("pg"))
         outcomes: list[Outcome] = []
         with console.status("") as status:
-            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *FAULTS):
+            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FAULTS):
                 status.update(scenario.tried)
                 outcome = await play(scenario, stage)
                 outcomes.append(outcome)
