@@ -295,6 +295,22 @@ CARTS_WITHOUT_GHOSTS = Check(
     """,
 )
 
+USERS_HAVE_ACCOUNTS = Check(
+    "users and point accounts stand or fall together",
+    ("user_id",),
+    "user {user_id}: the user is {user_state}, the point account is {account_state}",
+    # A sign-up is undone before payment hears of it, so an account that is new may be about to close.
+    """
+    SELECT u.id AS user_id, u.state AS user_state, COALESCE(a.state, 'missing') AS account_state
+      FROM user_svc.users u LEFT JOIN payment_svc.accounts a ON a.user_id = u.id
+     WHERE u.state = 'ACTIVE' AND (a.state IS NULL OR a.state <> 'OPEN')
+    UNION ALL
+    SELECT a.user_id, 'missing', a.state
+      FROM payment_svc.accounts a LEFT JOIN user_svc.users u ON u.id = a.user_id
+     WHERE u.id IS NULL AND a.state = 'OPEN' AND a.opened_at < UTC_TIMESTAMP() - INTERVAL 5 MINUTE
+    """,
+)
+
 POINTS_ADD_UP = Check(
     "point balances equal their ledgers",
     ("user_id",),
@@ -431,6 +447,7 @@ CHECKS = (
     PRICES_COPIED,
     CARTS_FOLLOW_ORDERS,
     CARTS_WITHOUT_GHOSTS,
+    USERS_HAVE_ACCOUNTS,
     POINTS_ADD_UP,
     POINTS_HAVE_ACCOUNTS,
     POINTS_NOT_NEGATIVE,

@@ -40,6 +40,10 @@ INSERT INTO order_svc.participants (order_id, name, stand, changed_at, releases)
   ('{CANCELLED}', 'payment', 'RELEASED', {T}, 1),
   ('{FAILED}', 'item', 'NO', {T}, 0),
   ('{OPEN}', 'item', 'AWAITING', {T}, 0);
+INSERT INTO user_svc.users (id, email, email_key, name, address, password_hash, role, state,
+                            created_at) VALUES
+  (2, 'kim@mail.example', 'kim@mail.example', 'Kim', 'Seoul', '-', 'customer', 'ACTIVE', {T}),
+  (3, 'lee@mail.example', 'lee@mail.example', 'Lee', 'Seoul', '-', 'customer', 'ACTIVE', {T});
 INSERT INTO item_svc.items (id, name, size, price, stock, initial_stock, version, retired, created_at,
                             changed_at) VALUES
   (1, 'Shirt', 'M', 49800, 13, 10, 1, 0, {T}, {T}),

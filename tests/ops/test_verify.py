@@ -210,6 +210,16 @@ DAMAGE = [
         ["DELETE FROM payment_svc.ledger WHERE kind = 'opening'"],
     ),
     (
+        "users and point accounts stand or fall together",
+        "user 2: the user is ACTIVE, the point account is CLOSED",
+        ["UPDATE payment_svc.accounts SET state = 'CLOSED' WHERE user_id = 2"],
+    ),
+    (
+        "users and point accounts stand or fall together",
+        "user 3: the user is missing, the point account is OPEN",
+        ["DELETE FROM user_svc.users WHERE id = 3"],
+    ),
+    (
         "ledgers belong to accounts",
         "user 2: has 4 ledger entries, but no account",
         ["DELETE FROM payment_svc.accounts WHERE user_id = 2"],
