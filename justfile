@@ -46,6 +46,12 @@ verify *args: _run
 trace *args: _run
     @{{ ops }} ops.trace "$@"
 
+[doc("Measure the shop that runs: orders/s, time to the end, memory")]
+[group("see it work")]
+[no-cd]
+bench *args: _run
+    @{{ ops }} bench "$@"
+
 # --- run it
 
 [doc("Start the shop in the background; return when all of it is ready")]

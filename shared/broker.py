@@ -7,9 +7,10 @@ anew as one unit, so that no half-restored consumer can be left behind (docs/adr
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from shared.errors import describe
 from shared.logs import log
@@ -20,6 +21,26 @@ BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 SetUp = Callable[[AbstractConnection], Awaitable[None]]
 TearDown = Callable[[], Awaitable[None]]
+
+
+class _Connection(aio_pika.Connection):
+    """A connection that remembers its channels, for a channel may break alone."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.opened: list[AbstractChannel] = []
+
+    def channel(self, *args: Any, **options: Any) -> AbstractChannel:
+        channel = super().channel(*args, **options)
+        self.opened.append(channel)
+        return channel
+
+    def __del__(self) -> None:
+        """Nothing: the link closes what it opened.
+
+        The library would start to close a connection that never came up, from wherever the garbage collector
+        happens to run, with or without an event loop.
+        """
 
 
 class Link:
@@ -90,21 +111,24 @@ class Link:
     async def _once(self) -> None:
         """Connect, set up, and stay until the connection breaks."""
         async with asyncio.timeout(CONNECT_SECONDS * 2):
-            self._connection = await aio_pika.connect(
+            connection = self._connection = await aio_pika.connect(
                 self._url,
                 timeout=CONNECT_SECONDS,
                 heartbeat=HEARTBEAT_SECONDS,
                 client_properties={"connection_name": self.name},
+                connection_class=_Connection,
             )
-        self._broken = asyncio.Event()
-        self._connection.close_callbacks.add(lambda *_: self._broken.set())
+        broken = self._broken = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: broken.set())
         try:
             async with asyncio.timeout(CONNECT_SECONDS * 6):
                 for set_up, _ in self._set_up:
-                    await set_up(self._connection)
+                    await set_up(connection)
+                for channel in connection.opened:
+                    await _watch(channel, broken)
             log.info("broker.link_up", link=self.name)
             self._up.set()
-            await self._broken.wait()
+            await broken.wait()
             log.warning("broker.link_lost", link=self.name)
         finally:
             await self._let_go()
@@ -123,3 +147,16 @@ class Link:
                     await connection.close()
             except Exception as error:  # a broken connection cannot say goodbye
                 log.debug("broker.close_failed", link=self.name, **describe(error))
+
+
+async def _watch(channel: AbstractChannel, broken: asyncio.Event) -> None:
+    """Count the link as broken when the broker closes this channel, or cancels a consumer on it.
+
+    Both happen while the connection lives on (a queue was deleted, its leader moved, an acknowledgement was
+    late), and would leave a process that looks well and hears nothing.
+    """
+    if channel.is_closed:  # given up while it was being set up, in favour of another
+        return
+    channel.close_callbacks.add(lambda *_: broken.set())
+    underlay = await channel.get_underlay_channel()
+    underlay.on_consumer_cancel_callbacks.add(lambda *_: broken.set())

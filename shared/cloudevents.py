@@ -1,7 +1,7 @@
 """The body of an event message: a CloudEvents 1.0 JSON batch, an array of events of one type."""
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -18,7 +18,7 @@ class CloudEvent(msgspec.Struct, Generic[Data], frozen=True, kw_only=True, omit_
     source: str
     type: str
     subject: str
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     correlationid: str | None = None
     causationid: str | None = None
     sequence: int | None = None

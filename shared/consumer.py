@@ -5,8 +5,8 @@ the database is away, what is held stays unacknowledged and no attempt is used u
 """
 
 import asyncio
+import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,15 +20,21 @@ from shared.cloudevents import CloudEvent
 from shared.context import working_on
 from shared.database import Cause, Database, DatabaseUnavailable, Transaction
 from shared.errors import describe
+from shared.gathering import Gathering
 from shared.inbox import Inbox
 from shared.logs import log
 from shared.registry import Hearing
 
 PREFETCH_LISTS = 4
-LOAD_SHARE = 8
-"""A list shows load when it was at least this part of a full one."""
 PROBE_SECONDS = 1.0
 CONFIRM_SECONDS = 10.0
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
+SUSPECT_DELIVERIES = 2
+SUSPECT_SECONDS = 0.2
+"""How long suspects gather on a fresh link before one is drawn, or it would always be the queue's first."""
+SHORT_BYTES = 255
+"""How long a text may be among a message's AMQP properties."""
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -39,6 +45,7 @@ class Received(msgspec.Struct, frozen=True):
 
     @property
     def cause(self) -> Cause:
+        """This event as what the work in hand was started by."""
         return Cause(self.event.id, self.event.correlationid, self.event.traceparent)
 
 
@@ -49,13 +56,15 @@ class Delivery:
         self, message: AbstractIncomingMessage, decoder: msgspec.json.Decoder[Any], event: str
     ) -> None:
         self.message = message
-        self.attempt = int(_number(message.headers.get("x-attempt")))
-        self.delivery_count = int(_number(message.headers.get("x-delivery-count")))
+        self.attempt = _number(message.headers.get("x-attempt"))
+        self.delivery_count = _number(message.headers.get("x-delivery-count"))
+        self.is_suspect = self.delivery_count >= SUSPECT_DELIVERIES or bool(message.headers.get("x-alone"))
+        """Whether something in it may have killed the process that had it before."""
         self.events: list[Received] = []
         self.unreadable: list[tuple[bytes, str]] = []
         try:
             raws = cloudevents.split(message.body)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self.unreadable.append((message.body, f"not a CloudEvents batch: {error}"))
             return
         for raw in raws:
@@ -64,7 +73,7 @@ class Delivery:
                 if decoded.type != event:
                     raise msgspec.ValidationError(f"type is {decoded.type!r}, this queue takes {event!r}")
                 self.events.append(Received(decoded, raw))
-            except (msgspec.DecodeError, ValueError) as error:
+            except UNREADABLE as error:
                 self.unreadable.append((raw, str(error)))
 
 
@@ -79,6 +88,7 @@ class Consumer:
         handle: Callable[..., Awaitable[Any]],
         database: Database,
         *,
+        in_unit: bool,
         retry_delays: tuple[float, ...],
         linger_s: float,
         database_patience_s: float,
@@ -93,12 +103,15 @@ class Consumer:
         self._hearing = hearing
         self._handle = handle
         self._database = database
+        self._in_unit = in_unit
         self._inbox = Inbox(self.queue_name) if hearing.once else None
         self._retry_delays = retry_delays
-        self._linger_s = linger_s
         self._patience_s = database_patience_s
         self._decoder = msgspec.json.Decoder(CloudEvent[hearing.view])
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: Gathering[Delivery] = Gathering(hearing.batch, linger_s)
+        self._suspects: list[Delivery] = []
+        self._suspect_next = False
+        self._suspects_gathered = False
         self._arrived = asyncio.Event()
         self._stopping = False
         self._channel: AbstractChannel | None = None
@@ -107,7 +120,6 @@ class Consumer:
         self._retries: dict[float, Any] = {}
         self._worker: asyncio.Task[None] | None = None
         self._busy = False
-        self._last_list = 0
 
     # On the link -----------------------------------------------------------------------------------------
 
@@ -122,6 +134,8 @@ class Consumer:
             for delay in self._retry_delays
         }
         self._waiting.clear()
+        self._suspects.clear()
+        self._suspects_gathered = False
         self._stopping = False
         self._worker = asyncio.create_task(self._work(), name=f"consumer {self.queue_name}")
         self._tag = await self._queue.consume(self._take, consumer_tag=f"{self._process} {self.event}")
@@ -130,6 +144,7 @@ class Consumer:
         """The channel is gone, and with it what was not acknowledged: it will come again."""
         self._channel = None
         self._waiting.clear()
+        self._suspects.clear()
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.wait({self._worker})
@@ -152,7 +167,11 @@ class Consumer:
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         """Only put it aside: what runs in the library's callback is torn apart when the channel closes."""
-        self._waiting.append(Delivery(message, self._decoder, self.event))
+        delivery = Delivery(message, self._decoder, self.event)
+        if delivery.is_suspect:
+            self._suspects.append(delivery)
+        else:
+            self._waiting.put(delivery, len(delivery.events))
         self._arrived.set()
 
     async def _work(self) -> None:
@@ -168,23 +187,22 @@ class Consumer:
                 return
 
     async def _collect(self) -> list[Delivery]:
-        """What has arrived, up to a full list. Lingers only when the last list showed load."""
-        if not self._waiting:
+        """What has arrived, up to a full list. Lingers only when the last list showed load.
+
+        A suspect goes alone, in turns with the lists, and drawn at random: whatever was held beside a killer
+        looks as suspect as it, and must not die of always coming after it.
+        """
+        if not self._waiting and not self._suspects:
             self._arrived.clear()
             await self._arrived.wait()
-        if self._last_list >= self._hearing.batch // LOAD_SHARE > 0 and self._held() < self._hearing.batch:
-            await asyncio.sleep(self._linger_s)
-        taken: list[Delivery] = []
-        events = 0
-        while self._waiting and (not taken or events + len(self._waiting[0].events) <= self._hearing.batch):
-            delivery = self._waiting.popleft()
-            taken.append(delivery)
-            events += len(delivery.events)
-        self._last_list = events
-        return taken
-
-    def _held(self) -> int:
-        return sum(len(delivery.events) for delivery in self._waiting)
+        if self._suspects and (self._suspect_next or not self._waiting):
+            self._suspect_next = False
+            if not self._suspects_gathered:
+                self._suspects_gathered = True
+                await asyncio.sleep(SUSPECT_SECONDS)
+            return [self._suspects.pop(random.randrange(len(self._suspects)))]  # noqa: S311  no secret
+        self._suspect_next = True
+        return await self._waiting.take()
 
     # Handling --------------------------------------------------------------------------------------------
 
@@ -193,7 +211,7 @@ class Consumer:
         whole: list[Delivery] = []
         for delivery in deliveries:
             # Something in it killed the process twice: taken apart, each event can only harm itself.
-            if delivery.delivery_count >= 2 and len(delivery.events) > 1:
+            if delivery.is_suspect and len(delivery.events) > 1:
                 await self._take_apart(delivery)
             else:
                 whole.append(delivery)
@@ -216,6 +234,8 @@ class Consumer:
                 await self._patiently([one for _, one in received])
                 self._count(received)
                 return
+            except _GivenBack:
+                raise
             except Exception as error:  # one of them is at fault: alone, each harms only itself
                 log.info(
                     "consumer.list_apart", queue=self.queue_name, events=len(received), **describe(error)
@@ -255,15 +275,22 @@ class Consumer:
                 log.info("consumer.resumed", queue=self.queue_name)
 
     async def _run(self, received: list[Received]) -> None:
-        async def unit(tx: Transaction) -> None:
-            fresh = await self._inbox.take_in(tx, [one.event.id for one in received]) if self._inbox else None
-            data = [one.event.data for one in received if fresh is None or one.event.id in fresh]
+        async def unit(tx: Transaction | None) -> None:
+            data = [one.event.data for one in received]
+            if self._inbox is not None and tx is not None:
+                fresh = await self._inbox.take_in(tx, [one.event.id for one in received])
+                # By id, because a list may hold the same event twice: published again, and both in hand.
+                by_id = {one.event.id: one.event.data for one in received if one.event.id in fresh}
+                data = list(by_id.values())
             if data:
                 await self._handle(data if self._hearing.batch > 1 else data[0], unit=tx)
 
         alone = received[0].event if len(received) == 1 else None
         with working_on(alone.correlationid if alone else None, alone.traceparent if alone else None):
-            await self._database.transaction(unit, causes=[one.cause for one in received])
+            if self._in_unit:
+                await self._database.transaction(unit, causes=[one.cause for one in received])
+            else:
+                await unit(None)
 
     def _count(self, received: list[tuple[Delivery, Received]]) -> None:
         metrics.EVENTS_HANDLED.labels(self.event, "handled").inc(len(received))
@@ -313,7 +340,7 @@ class Consumer:
         headers = {
             "x-attempt": delivery.attempt,
             "x-exception": exception,
-            "x-exception-message": why[:1000],
+            "x-exception-message": why[:1000].encode(errors="replace").decode(),
             "x-failed-at": utc_now().isoformat(),
             "x-service": self._process,
             "x-queue": self.queue_name,
@@ -325,7 +352,7 @@ class Consumer:
         for raw, why in delivery.unreadable:
             await self._bury(delivery, raw, "Unreadable", why)
         for one in delivery.events:
-            headers = {"x-attempt": delivery.attempt}
+            headers = {"x-attempt": delivery.attempt, "x-alone": 1}
             await self._to_queue(self.queue_name, self._copy(delivery, one.raw, one, headers))
         await delivery.message.ack()
 
@@ -342,10 +369,10 @@ class Consumer:
         original = delivery.message
         return aio_pika.Message(
             cloudevents.batch([raw]) if one else raw,
-            message_id=one.event.id if one else original.message_id,
+            message_id=_short(one.event.id) if one else original.message_id,
             type=original.type or self.event,
             app_id=original.app_id,
-            correlation_id=one.event.correlationid if one else original.correlation_id,
+            correlation_id=_short(one.event.correlationid) if one else original.correlation_id,
             timestamp=original.timestamp or utc_now(),
             content_type=original.content_type or cloudevents.CONTENT_TYPE,
             delivery_mode=DeliveryMode.PERSISTENT,
@@ -357,5 +384,10 @@ class _GivenBack(Exception):
     """The list cannot be handled now and goes back to the queue, with no attempt used up."""
 
 
-def _number(header: Any) -> float:
-    return header if isinstance(header, int | float) else 0
+def _number(header: Any) -> int:
+    return header if isinstance(header, int) else 0
+
+
+def _short(text: str | None) -> str | None:
+    """At most as much of a foreign id as a property can hold: whoever made it too long must not stop us."""
+    return text and text.encode(errors="replace")[:SHORT_BYTES].decode(errors="ignore")

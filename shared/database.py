@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
+from weakref import WeakSet
 
 import pymysql.err
 from tortoise import Tortoise
@@ -32,10 +33,15 @@ AWAY = frozenset({1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 20
 UNIT_ATTEMPTS = 5
 UNIT_SECONDS = 60.0
 CONNECT_SECONDS = 5
+PING_SECONDS = 2.0
 
 
 class DatabaseUnavailable(Exception):
     """The database cannot be reached, or went away in the middle; the unit may be run again later."""
+
+
+class CommitUnknown(DatabaseUnavailable):
+    """The database went away during the commit: the unit may have been done, or not."""
 
 
 class DuplicateKey(Exception):
@@ -136,6 +142,7 @@ class Database:
         self._slots = asyncio.Semaphore(pool)
         self._staging: Staging | None = None
         self._running: set[asyncio.Task[Any]] = set()
+        self._prepared: WeakSet[Any] = WeakSet()
         self._client: MySQLClient | None = None
 
     async def open(self, models: Sequence[str]) -> None:
@@ -161,8 +168,16 @@ class Database:
         self._staging = staging
 
     async def ping(self) -> None:
-        """Raises `DatabaseUnavailable` unless the database answers."""
-        await self.read(lambda reader: reader.row("SELECT 1"))
+        """Raises `DatabaseUnavailable` unless the database answers within two seconds.
+
+        A server that hangs must not make its health check hang for as long as a unit of work may take.
+        """
+
+        async def look() -> None:
+            async with self._connection() as connection:
+                await Reader(connection).row("SELECT 1")
+
+        await self._undisturbed(look(), PING_SECONDS)
 
     async def transaction(
         self, unit: Callable[[Transaction], Awaitable[T]], *, causes: Sequence[Cause] = ()
@@ -172,7 +187,8 @@ class Database:
         A deadlock or lock timeout rolls back, and the whole unit runs again with jitter; so does a
         duplicate key that the unit did not catch, since then a twin was faster and its row is now to be seen.
         If the caller is cancelled, the unit ends first: nothing is left half done or locked.
-        Raises `DatabaseUnavailable`, or what the unit raised, after a rollback.
+        Raises `DatabaseUnavailable`, or what the unit raised, after a rollback; `CommitUnknown` if the
+        connection broke during the commit.
         """
         return await self._undisturbed(self._transact(unit, causes))
 
@@ -214,11 +230,17 @@ class Database:
         try:
             result = await unit(tx)
             stored = await self._staging.store(tx) if self._staging and tx.emitted else None
-            await connection.commit()
-        except BaseException:
+        except Exception:
             if not connection.closed:
                 await connection.rollback()
             raise
+        try:
+            await connection.commit()
+        except Exception as error:
+            if not _is_away(error):
+                raise
+            connection.close()
+            raise CommitUnknown(str(error)) from error
         if self._staging and stored is not None:
             self._staging.after_commit(stored)
         return result
@@ -233,13 +255,19 @@ class Database:
                 if self._client._pool is None:
                     await self._client.create_connection(with_db=True)
                 pool: Any = self._client._pool
-                connection = await pool.acquire()
+                # The driver's own time limit ends before the server's greeting; a slot means that there is
+                # a connection to take or to make, so this never waits for others.
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    connection = await pool.acquire()
+            except TimeoutError as error:
+                raise DatabaseUnavailable(f"no connection within {CONNECT_SECONDS} s") from error
             except Exception as error:
                 raise DatabaseUnavailable(str(error)) from error
             wrapper = TransactionWrapper(self._client)
             wrapper._connection = connection
             token = get_connections().set("default", wrapper)
             try:
+                await self._prepare(connection)
                 yield connection
             except Exception as error:
                 if _is_away(error):
@@ -253,9 +281,16 @@ class Database:
                 get_connections().reset(token)
                 await pool.release(connection)
 
-    async def _undisturbed(self, work: Any) -> Any:
+    async def _prepare(self, connection: Any) -> None:
+        """What a fresh connection is to be told besides its isolation: how long to wait for a lock."""
+        if connection not in self._prepared:
+            async with connection.cursor() as cursor:
+                await cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {self._lock_wait_s:d}")
+            self._prepared.add(connection)
+
+    async def _undisturbed(self, work: Any, seconds: float | None = None) -> Any:
         """Run `work` in a task of its own, which a cancelled caller waits for instead of tearing it apart."""
-        task = asyncio.create_task(_within(UNIT_SECONDS, work))
+        task = asyncio.create_task(_within(seconds or UNIT_SECONDS, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:

@@ -61,7 +61,7 @@ class Outbox:
         self.connected_since: datetime | None = None
         """Since when this process can publish; None while the broker is away."""
         self._window = asyncio.Semaphore(WINDOW)
-        self._publishing: set[asyncio.Task[None]] = set()
+        self._publishing: set[asyncio.Task[list[str]]] = set()
         self._confirmed: list[str] = []
         self._deletable = asyncio.Event()
         self._wake = asyncio.Event()
@@ -140,8 +140,9 @@ class Outbox:
         rows = await reader.rows("SELECT subjects FROM outbox WHERE type = %s", [event.wire_name])
         return {subject for row in rows for subject in row[0].split()}
 
-    async def _publish_and_forget(self, messages: Sequence[OutgoingMessage]) -> None:
-        """Publish in one pipeline; confirmed rows are deleted, the others stay for the scheduler."""
+    async def _publish_and_forget(self, messages: Sequence[OutgoingMessage]) -> list[str]:
+        """Publish in one pipeline; confirmed rows are deleted, the others, returned by id, stay."""
+        failed: list[str] = []
         results = await asyncio.gather(*(self._publish(m) for m in messages), return_exceptions=True)
         crash.here("outbox.after_publish")
         for message, result in zip(messages, results, strict=True):
@@ -149,11 +150,13 @@ class Outbox:
                 log.info(
                     "outbox.publish_failed", type=message.type, message_id=message.id, **describe(result)
                 )
+                failed.append(message.id)
             else:
                 metrics.EVENTS_PUBLISHED.labels(message.type).inc(message.count)
                 self._confirmed.append(message.id)
         if self._confirmed:
             self._deletable.set()
+        return failed
 
     async def _publish(self, message: OutgoingMessage) -> None:
         async with self._window:
@@ -226,9 +229,14 @@ class Outbox:
         if not messages:
             return False
         log.info("outbox.republishes", messages=len(messages))
-        await self._publish_and_forget(messages)
+        failed = await self._publish_and_forget(messages)
         await self._delete_confirmed()
-        return len(messages) == CLAIM
+        if failed:
+            # Given back, so that they go out as soon as the broker is back and not when the lease is over.
+            await self._database.execute(
+                "UPDATE outbox SET available_at = UTC_TIMESTAMP(6) WHERE id IN %s", [sorted(failed)]
+            )
+        return len(messages) == CLAIM and not failed
 
     async def _claim(self, tx: Transaction, *, early: bool) -> list[OutgoingMessage]:
         # The database's clock decides, so that replicas on hosts that disagree about the time do not collide.

@@ -60,12 +60,16 @@ def answer(call: type[Call[Any]], handler: Handler, *, batch: int = 1) -> Answer
 
 
 def hear(view: type[View], handler: Handler, *, batch: int = 1, once: bool = False) -> Hearing:
-    """Handle the event that `view` is a view of, in one transaction that commits before the acknowledgement.
+    """Handle the event that `view` is a view of; its transaction commits before the acknowledgement.
 
     With `batch`, the handler takes a list. `once` keeps the ids of events taken in (the inbox), for handlers
-    that have no business key which makes a second arrival harmless.
+    that have no business key which makes a second arrival harmless. A handler that asks for no `Transaction`
+    runs in none, and so may make calls; since nothing can make it and an inbox commit together, it cannot be
+    `once`.
     """
     _check(handler)
+    if once and Transaction not in _wishes(handler, messages=1).values():
+        raise TypeError(f"{handler.__name__} must ask for the Transaction in which it is done once")
     return Hearing(view, handler, batch, once)
 
 
@@ -89,6 +93,10 @@ class Wiring:
     def wants(self, handler: Handler, kind: type) -> bool:
         """Whether a parameter of `handler` is annotated with `kind`."""
         return kind in _wishes(handler, messages=1).values() or kind in _wishes(handler, messages=0).values()
+
+    def wants_unit(self, handler: Handler) -> bool:
+        """Whether `handler` is to run inside a unit of work, rather than make its own or none."""
+        return self.wants(handler, Transaction) or self.wants(handler, Reader)
 
     def bind(self, handler: Handler, *, messages: int = 1) -> Callable[..., Awaitable[Any]]:
         """`handler` with all given but its messages and its unit of work, which is the keyword `unit`."""

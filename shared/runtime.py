@@ -112,10 +112,9 @@ class Runtime:
         found = {"draining": "shutting down" if self.draining else "ok"}
         if self.database is not None:
             try:
-                async with asyncio.timeout(2):
-                    await self.database.ping()
+                await self.database.ping()
                 found["database"] = "ok"
-            except (DatabaseUnavailable, TimeoutError) as error:
+            except DatabaseUnavailable as error:
                 found["database"] = f"away: {error}"
         down = [link.name for link in self.links if not link.is_up]
         found["broker"] = f"not connected: {', '.join(down)}" if down else "ok"
@@ -136,6 +135,7 @@ class Runtime:
                 hearing,
                 self._wiring.bind(hearing.handler),
                 self.database,
+                in_unit=self._wiring.wants_unit(hearing.handler) or hearing.once,
                 retry_delays=self.settings.retry_delays,
                 linger_s=self.settings.linger_ms / 1000,
                 database_patience_s=self.settings.database_patience_s,

@@ -1,11 +1,15 @@
 """Settings from `SHOP_*` environment variables: typed, with defaults that are safe for a local run only."""
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+from shared.crash import POINTS
+from shared.rpc.http import parse_peers
 
 Positive = Annotated[float, Meta(gt=0)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -22,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bind_host: str = "127.0.0.1"
     service_port: Port = 8009
     """The process's own port: health, metrics, calls over HTTP."""
-    public_port: int | None = None
+    public_port: Port | None = None
     """A port shared by all replicas, for a service that the outside world talks to."""
     amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
     database_url: str | None = None
@@ -36,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a committed message may take to be published before the scheduler takes it over."""
     outbox_poll_s: Positive = 1.0
     outbox_lease_s: Positive = 30.0
-    linger_ms: Annotated[float, Meta(ge=0, le=100)] = 2.0
+    linger_ms: Annotated[float, Meta(ge=0, le=100)] = 5.0
     """How long a busy consumer waits for its list to fill up."""
     database_patience_s: Positive = 600.0
     """How long messages are held unacknowledged while the database is down."""
@@ -79,16 +83,25 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
         if variable not in environment:
             continue
         try:
-            values[field.name] = msgspec.convert(environment[variable], field.type, strict=False)
-        except msgspec.ValidationError as error:
+            value = msgspec.convert(environment[variable], field.type, strict=False)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError("Expected a finite number")
+            values[field.name] = value
+        except (msgspec.ValidationError, ValueError) as error:
             wrong.append(f"  {variable}={environment[variable]!r}: {error}")
     try:
         for delay in values.get("retry_delays_s", "1").split(","):
-            if float(delay) <= 0:
+            if not 0 < float(delay) < math.inf:
                 raise ValueError
     except ValueError:
         text = environment["SHOP_RETRY_DELAYS_S"]
         wrong.append(f"  SHOP_RETRY_DELAYS_S={text!r}: Expected positive seconds, such as 5,30,300")
+    try:
+        parse_peers(values.get("peers", ""))
+    except ValueError as error:
+        wrong.append(f"  SHOP_PEERS={values['peers']!r}: {error}")
+    if values.get("crash_at", "") not in ("", *POINTS):
+        wrong.append(f"  SHOP_CRASH_AT={values['crash_at']!r}: Expected one of {', '.join(POINTS)}")
     if values.get("log_format", "auto") not in ("json", "pretty", "auto"):
         wrong.append(f"  SHOP_LOG_FORMAT={values['log_format']!r}: Expected `json`, `pretty` or `auto`")
     if values.get("log_level", "INFO").upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):

@@ -5,8 +5,8 @@ transaction; if a list fails, each call of it is answered alone.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -14,14 +14,12 @@ import msgspec
 from shared import metrics
 from shared.clock import utc_now
 from shared.context import working_on
-from shared.database import Cause, Database, DatabaseUnavailable, Reader, Transaction
-from shared.errors import Malformed, NotFound, Problem, Unavailable
+from shared.database import Cause, CommitUnknown, Database, DatabaseUnavailable, Reader, Transaction
+from shared.errors import Malformed, NotFound, OutcomeUnknown, Problem, Unavailable
+from shared.gathering import Gathering
 from shared.logs import log
 from shared.registry import Answer, Wiring
 from shared.rpc import wire
-
-LOAD_SHARE = 8
-"""A list shows load when it was at least this part of a full one; only then does the next one wait."""
 
 
 class Answering:
@@ -57,6 +55,10 @@ class Answering:
             except Problem as problem:
                 metrics.CALLS_ANSWERED.labels(request.call, str(problem.status)).inc()
                 return wire.Outcome(id=request.id, problem=problem.details())
+            except CommitUnknown:
+                metrics.CALLS_ANSWERED.labels(request.call, "503").inc()
+                problem = OutcomeUnknown(f"The database behind {request.call} went away during the commit.")
+                return wire.Outcome(id=request.id, problem=problem.details())
             except DatabaseUnavailable:
                 metrics.CALLS_ANSWERED.labels(request.call, "503").inc()
                 problem = Unavailable(f"The database behind {request.call} is away.")
@@ -90,7 +92,7 @@ class _Desk:
     def decode(self, request: wire.Request) -> Any:
         try:
             return self._decoder.decode(request.data)
-        except msgspec.DecodeError as error:
+        except wire.UNREADABLE as error:
             raise Malformed(f"{request.call}: {error}") from error
 
     async def answer(self, request: wire.Request) -> Any:
@@ -102,15 +104,13 @@ class _ListDesk(_Desk):
 
     def __init__(self, answer: Answer, run: Callable[..., Awaitable[Any]], linger_s: float) -> None:
         super().__init__(answer, run)
-        self._batch = answer.batch
-        self._linger_s = linger_s
-        self._last_list = 0
-        self._waiting: deque[tuple[Any, Cause, asyncio.Future[Any]]] = deque()
+        self._waiting: Gathering[tuple[Any, Cause, asyncio.Future[Any]]] = Gathering(answer.batch, linger_s)
 
     async def answer(self, request: wire.Request) -> Any:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self.decode(request), _cause(request), result))
-        if not self._busy:
+        self._waiting.put((self.decode(request), _cause(request), result))
+        # A worker that has ended stays in the set until the next turn; it takes nothing any more.
+        if all(task.done() for task in self._busy):
             worker = asyncio.create_task(self._work(), name=f"answers {request.call}")
             self._busy.add(worker)
             worker.add_done_callback(self._busy.discard)
@@ -120,21 +120,22 @@ class _ListDesk(_Desk):
         # One turn of the loop first: whatever arrived together is to be answered together.
         await asyncio.sleep(0)
         while self._waiting:
-            if self._last_list >= self._batch // LOAD_SHARE and len(self._waiting) < self._batch:
-                await asyncio.sleep(self._linger_s)
-            self._last_list = min(self._batch, len(self._waiting))
-            taken = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+            taken = await self._waiting.take()
             calls = [call for call, _, _ in taken]
             try:
-                replies = await self._run(calls, causes=[cause for _, cause, _ in taken])
+                with _working_on([cause for _, cause, _ in taken]):
+                    replies = await self._run(calls, causes=[cause for _, cause, _ in taken])
                 for (_, _, result), reply in zip(taken, replies, strict=True):
                     _set(result, reply)
             except Exception as error:  # one of them is at fault: alone, each fails only for itself
-                if len(taken) > 1:
-                    log.info("call.list_apart", calls=len(taken), error=type(error).__name__)
+                if len(taken) == 1:
+                    _set(taken[0][2], error)
+                    continue
+                log.info("call.list_apart", calls=len(taken), error=type(error).__name__)
                 for call, cause, result in taken:
                     try:
-                        _set(result, (await self._run([call], causes=[cause]))[0])
+                        with _working_on([cause]):
+                            _set(result, (await self._run([call], causes=[cause]))[0])
                     except Exception as alone:  # handed to the one who asked
                         _set(result, alone)
 
@@ -163,6 +164,15 @@ def _needed(database: Database | None) -> Database:
     if database is None:
         raise TypeError("this service has handlers that need a database, but it has none")
     return database
+
+
+def _working_on(causes: list[Cause]) -> AbstractContextManager[None]:
+    """What a list is done for: one call's correlation and trace, or none in common.
+
+    Said for every list, since its worker was started by one call and must not do others in that one's name.
+    """
+    alone = causes[0] if len(causes) == 1 else None
+    return working_on(alone.correlation_id if alone else None, alone.traceparent if alone else None)
 
 
 def _cause(request: wire.Request) -> Cause:

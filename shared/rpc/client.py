@@ -7,6 +7,8 @@ did not run goes over HTTP instead; one whose outcome is unknown is sent again o
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from aio_pika.abc import AbstractConnection, AbstractExchange, AbstractIncomingM
 from aio_pika.exceptions import DeliveryError, PublishError
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
+from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
 
 from shared import metrics, topology
 from shared.clock import utc_now
@@ -115,9 +118,8 @@ class Rpc:
         )
         breaker = await self._breakers.get_breaker(service)
         try:
-            async with asyncio.timeout(seconds):
-                async with breaker:
-                    outcome = await self._ask(service, request, again=kind.is_idempotent)
+            async with _judged(breaker), asyncio.timeout(seconds):
+                outcome = await self._ask(service, request, again=kind.is_idempotent)
         except OpenedState as error:
             raise Unavailable(
                 f"The {service} service has not answered of late.",
@@ -134,18 +136,22 @@ class Rpc:
 
     async def _ask(self, service: str, request: wire.Request, *, again: bool) -> wire.Outcome:
         """Over the broker if it is there, else over HTTP; a second time only if that can do no harm."""
+        unknown: OutcomeUnknown | None = None
         try:
             return await self._over_broker(service, request)
         except _NotDelivered:
             pass
-        except OutcomeUnknown:
+        except OutcomeUnknown as error:
             if not again:
                 raise
+            unknown = error
             log.info("rpc.again", call=request.call)
         metrics.CALLS_OVER_HTTP.labels(request.call).inc()
         try:
             return await self._http.call(service, request)
         except NobodyThere as error:
+            if unknown is not None:  # the first try may have been done all the same
+                raise unknown from error
             raise Unavailable(f"The {service} service is away.") from error
 
     async def _over_broker(self, service: str, request: wire.Request) -> wire.Outcome:
@@ -217,7 +223,7 @@ class Rpc:
     async def _take(self, message: AbstractIncomingMessage) -> None:
         try:
             outcomes = wire.decode_outcomes(message.body)
-        except msgspec.DecodeError as error:
+        except wire.UNREADABLE as error:
             log.warning("rpc.unreadable_answer", **describe(error))
             return
         for outcome in outcomes:
@@ -230,6 +236,21 @@ class Rpc:
         if decoder is None:
             decoder = self._decoders[kind] = msgspec.json.Decoder(reply_type(kind))
         return decoder
+
+
+@asynccontextmanager
+async def _judged(breaker: AsyncCircuitBreaker) -> AsyncIterator[None]:
+    """Let the breaker judge the service by how the block ends.
+
+    A cancelled block is not judged: that the asker went away says nothing about the one who was asked.
+    """
+    await breaker.__aenter__()
+    try:
+        yield
+    except Exception as error:
+        await breaker.__aexit__(type(error), error, error.__traceback__)
+        raise
+    await breaker.__aexit__(None, None, None)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -51,6 +51,8 @@ class HttpCalls:
                 continue
             except httpx.TransportError as error:
                 raise OutcomeUnknown(f"The connection to the {service} service broke.") from error
+            except wire.UNREADABLE as error:
+                raise OutcomeUnknown(f"Something that is not the {service} service answered.") from error
             urls.remove(url)
             urls.insert(0, url)
             return outcome

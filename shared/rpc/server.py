@@ -5,7 +5,6 @@ from collections import defaultdict
 from typing import Any
 
 import aio_pika
-import msgspec
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
@@ -62,13 +61,15 @@ class RpcServer:
                     await self._queue.cancel(self._tag)
             except Exception as error:  # a broken channel has no consumer left to cancel
                 log.debug("rpc.cancel_failed", **describe(error))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        deadline = asyncio.get_running_loop().time() + seconds
+        # What ends here may have begun something else: an answer that is now to be sent.
+        while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         try:
             requests = wire.decode_requests(message.body)
-        except msgspec.DecodeError as error:
+        except wire.UNREADABLE as error:
             log.warning("rpc.unreadable_request", app=message.app_id, **describe(error))
             return
         for request in requests:

@@ -1,6 +1,7 @@
 """The bodies of call messages: arrays of requests, arrays of answers, as JSON that a person can read."""
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -15,12 +16,16 @@ CORRELATION_HEADER = "x-correlation-id"
 TRACE_HEADER = "traceparent"
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What bytes that are no message of ours make a decoder raise: bad JSON, bad UTF-8, JSON too deep."""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call. Whoever reads it after its deadline need not answer: nobody waits any more."""
 
     id: str
     call: str
-    deadline: datetime
+    deadline: Annotated[datetime, msgspec.Meta(tz=True)]
     correlationid: str | None = None
     traceparent: str | None = None
     data: msgspec.Raw

@@ -17,6 +17,7 @@ from deploy.local import fleet
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from ops.demo.stage import Stage, shirts
+from ops.shop import persist
 from shared import crash
 from shared.clock import utc_now
 from shared.cloudevents import CONTENT_TYPE, CloudEvent, batch, encode
@@ -74,8 +75,9 @@ async def test_every_service_killed_at(point: str, stage: Stage, tmp_path: Path)
     _some_completed(buying)
 
 
-@pytest.mark.parametrize("how", ["restart", "kill"])
-@pytest.mark.parametrize("server", ["broker", "database"])
+@pytest.mark.parametrize(
+    ("server", "how"), [("broker", "kill"), ("database", "kill"), ("database", "restart")]
+)
 async def test_a_server_goes_and_comes_back(server: str, how: str, stage: Stage) -> None:
     async with crowd(stage, seed=2) as buying:
         await buying.more(30)
@@ -89,23 +91,29 @@ async def test_a_server_goes_and_comes_back(server: str, how: str, stage: Stage)
 
 
 async def test_orders_are_accepted_while_the_broker_is_away(stage: Stage) -> None:
+    """The broker stops in good order under load; orders still come in, and are done once it is back."""
     buyer, item = await stage.buyer(), await stage.shirt(10)
-    await asyncio.to_thread(fleet.stop, "broker")
-    try:
-        placed = [await buyer.place([shirts(item)]) for _ in range(3)]
-        assert {(await buyer.order(order.id)).status for order in placed} == {"PENDING"}
-    finally:
-        await asyncio.to_thread(fleet.start, "broker")
-    ends = [await buyer.until_settled(order.id) for order in placed]
+    async with crowd(stage, seed=6) as buying:
+        await buying.more(20)
+        await asyncio.to_thread(fleet.stop, "broker")
+        try:
+            keys = [stage.new_key() for _ in range(3)]
+            placed = [await persist(lambda key=key: buyer.place([shirts(item)], key=key)) for key in keys]
+            await buying.more(10)
+            assert {(await buyer.order(order.id)).status for order in placed} == {"PENDING"}
+        finally:
+            await asyncio.to_thread(fleet.start, "broker")
+        ends = [await buyer.until_settled(order.id) for order in placed]
     assert [end.status for end in ends] == ["COMPLETED"] * 3
     assert await stage.stock(item) == 7
+    _some_completed(buying)
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", [11])
 async def test_services_killed_in_random_order(seed: int, stage: Stage) -> None:
     chance = random.Random(seed)  # noqa: S311  to be repeated, not to be secret
     async with crowd(stage, seed=seed) as buying:
-        for _ in range(8):
+        for _ in range(12):
             name = chance.choice(ALL)
             with suppress(FleetError):  # it has only just died, and is not back yet
                 await asyncio.to_thread(fleet.kill, name)
@@ -147,40 +155,34 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
 async def test_poison_goes_to_the_dead_letters_and_orders_go_on(shop: Layout, stage: Stage) -> None:
     whole = {
         "order_id": str(uuid4()),
-        "buyer_id": 1,
-        "lines": [],
-        "participants": ["payment"],
-        "pay_with": "points",
-        # More than its column can hold: read without complaint, but never to be handled.
-        "total": 10**30,
-        "placed_at": utc_now(),
+        # More pieces than a column can hold: read without complaint, but never to be handled.
+        "lines": [{"item_id": 1, "quantity": -(10**19), "unit_price": 49_800}],
+        "participants": ["item"],
     }
-    poison = {
-        "item.order.placed": [
-            b"\xff\x00 not JSON",
-            b'{"not": "an array"}',
-            batch([_event("order.placed", {"order_id": str(uuid4())})]),
-            batch([_event("order.of.another.kind", whole)]),
-        ],
-        "payment.order.placed": [batch([_event("order.placed", whole)])],
-    }
+    unreadable = [
+        b"\xff\x00 not JSON",
+        b'{"not": "an array"}',
+        batch([_event("order.placed", {"order_id": str(uuid4())})]),
+        batch([_event("order.of.another.kind", whole)]),
+    ]
+    queue = "item.order.placed"
     async with crowd(stage, seed=5) as buying:
         await buying.more(10)
         connection = await aio_pika.connect(shop.amqp_url)
         async with connection, connection.channel() as channel:
-            for queue, bodies in poison.items():
-                for body in bodies:
-                    message = aio_pika.Message(
-                        body, content_type=CONTENT_TYPE, type="order.placed", message_id=str(uuid4())
-                    )
-                    await channel.default_exchange.publish(message, routing_key=queue)
-        expected = {f"{queue}.dead": len(bodies) for queue, bodies in poison.items()}
+            for body in (*unreadable, batch([_event("order.placed", whole)])):
+                message = aio_pika.Message(
+                    body, content_type=CONTENT_TYPE, type="order.placed", message_id=str(uuid4())
+                )
+                await channel.default_exchange.publish(message, routing_key=queue)
+        expected = {f"{queue}.dead": len(unreadable) + 1}
         await eventually(lambda: dead_letters(shop), holds=lambda dead: dead == expected, within_s=20)
         await buying.more(20)
     _some_completed(buying)
-    unreadable = await take_dead_letters(shop, "item.order.placed")
-    assert [message.headers["x-exception"] for message in unreadable] == ["Unreadable"] * 4
-    [failed] = await take_dead_letters(shop, "payment.order.placed")
+    *dead, failed = await take_dead_letters(shop, queue)
+    assert [message.headers["x-exception"] for message in dead] == ["Unreadable"] * len(unreadable)
+
+    # It was tried as often as there are pauses between tries, and once before them.
     assert failed.headers["x-attempt"] == 3
-    assert failed.headers["x-service"] == "payment-svc#1"
-    assert msgspec.json.decode(failed.body)[0]["data"]["order_id"] == whole["order_id"]
+    assert failed.headers["x-service"] == "item-svc#1"
+    assert msgspec.json.decode(failed.body)[0]["data"] == whole

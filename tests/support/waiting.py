@@ -13,7 +13,7 @@ PAUSE_S = 0.02
 async def eventually(
     look: Callable[[], Awaitable[T]], *, holds: Callable[[T], bool] = bool, within_s: float = 15.0
 ) -> T:
-    """What `look` sees once it `holds`. Raises `AssertionError` with the last sight after `within_s` seconds."""
+    """What `look` sees once it `holds`. Raises `AssertionError` with the last sight after `within_s`."""
     deadline = time.monotonic() + within_s
     while True:
         seen = await look()

@@ -1,0 +1,1 @@
+"""How fast a running shop is: `python -m bench`."""

@@ -1,0 +1,62 @@
+"""Lists that grow by themselves under load: at rest nothing waits for company."""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+LOAD_SHARE = 8
+"""A list shows load when it was at least this part of a full one; only then does the next one wait."""
+
+
+class Gathering(Generic[T]):
+    """What waits for a worker, handed out as lists of at most `full` (by weight).
+
+    While the worker is busy with one list, the next one gathers. If the last list showed load, the next waits
+    up to `linger_s` seconds to fill up: a fuller list costs hardly more than a short one.
+    """
+
+    def __init__(self, full: int, linger_s: float) -> None:
+        self._full = full
+        self._linger_s = linger_s
+        self._waiting: deque[tuple[T, int]] = deque()
+        self._weight = 0
+        self._last_weight = 0
+        self._filled = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, one: T, weight: int = 1) -> None:
+        """Add something; a message weighs as many events as it holds."""
+        self._waiting.append((one, weight))
+        self._weight += weight
+        if self._weight >= self._full:
+            self._filled.set()
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
+        self._weight = 0
+
+    async def take(self) -> list[T]:
+        """The next list, in order of arrival; empty only if nothing waits.
+
+        What weighs more than a full list by itself is a list of its own.
+        """
+        if self._last_weight >= self._full // LOAD_SHARE > 0 and self._weight < self._full:
+            self._filled.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._linger_s):
+                    await self._filled.wait()
+        taken: list[T] = []
+        weight = 0
+        while self._waiting and (not taken or weight + self._waiting[0][1] <= self._full):
+            one, its_weight = self._waiting.popleft()
+            taken.append(one)
+            weight += its_weight
+        self._weight -= weight
+        self._last_weight = weight
+        return taken

@@ -1,0 +1,73 @@
+"""Calls that are answered in lists: grouped, apart when one fails, and never left lying."""
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+
+from shared.clock import utc_now
+from shared.errors import Conflict, Problem
+from shared.messages import Call
+from shared.registry import Wiring, answer
+from shared.rpc import wire
+from shared.rpc.answering import Answering
+
+
+class Double(Call[int], name="sums.double"):
+    """Asks for twice `n`."""
+
+    n: int
+
+
+def _request(n: int) -> wire.Request:
+    return wire.Request(
+        id=str(n),
+        call="sums.double",
+        deadline=utc_now() + timedelta(seconds=30),
+        data=msgspec.Raw(msgspec.json.encode({"n": n})),
+    )
+
+
+def _answering(seen: list[list[int]]) -> Answering:
+    async def double(calls: list[Double]) -> list[int | Problem]:
+        """Thirteen cannot be doubled, and spoils the list that it is in."""
+        seen.append([call.n for call in calls])
+        if any(call.n == 13 for call in calls):
+            raise Conflict("thirteen")
+        return [call.n * 2 for call in calls]
+
+    return Answering((answer(Double, double, batch=8),), Wiring({}), None)
+
+
+async def test_a_call_right_after_another_has_ended_is_answered() -> None:
+    """A worker that has just ended must not be taken for one that still works."""
+    answering = _answering([])
+    async with asyncio.timeout(5):
+        for n in range(5):
+            outcome = await answering.answer(_request(n))
+            assert outcome is not None
+            assert bytes(outcome.data) == str(2 * n).encode()
+
+
+async def test_calls_made_together_share_a_list() -> None:
+    seen: list[list[int]] = []
+    answering = _answering(seen)
+    await asyncio.gather(*(answering.answer(_request(n)) for n in range(8)))
+    assert seen == [list(range(8))]
+
+
+async def test_one_bad_call_fails_alone() -> None:
+    seen: list[list[int]] = []
+    answering = _answering(seen)
+    outcomes = await asyncio.gather(*(answering.answer(_request(n)) for n in (1, 13, 2)))
+    problems = [outcome.problem for outcome in outcomes if outcome is not None]
+    assert [problem and problem.status for problem in problems] == [None, 409, None]
+    assert seen == [[1, 13, 2], [1], [13], [2]]
+
+
+async def test_a_lone_call_that_fails_is_not_run_again() -> None:
+    seen: list[list[int]] = []
+    outcome = await _answering(seen).answer(_request(13))
+    assert outcome is not None
+    assert outcome.problem is not None
+    assert seen == [[13]]

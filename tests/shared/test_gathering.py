@@ -1,0 +1,54 @@
+"""Lists that grow under load."""
+
+import asyncio
+
+from shared.gathering import Gathering
+
+
+async def test_at_rest_one_is_a_list_at_once() -> None:
+    gathering: Gathering[str] = Gathering(16, linger_s=60)
+    gathering.put("a")
+    async with asyncio.timeout(1):
+        assert await gathering.take() == ["a"]
+        gathering.put("b")
+        assert await gathering.take() == ["b"]
+
+
+async def test_after_a_list_that_showed_load_the_next_waits_until_it_is_full() -> None:
+    gathering: Gathering[int] = Gathering(16, linger_s=60)
+    for number in range(4):
+        gathering.put(number)
+    assert await gathering.take() == [0, 1, 2, 3]
+    gathering.put(0)
+    taking = asyncio.ensure_future(gathering.take())
+    await asyncio.sleep(0)
+    assert not taking.done()
+    for number in range(1, 16):
+        gathering.put(number)
+    async with asyncio.timeout(1):
+        assert await taking == list(range(16))
+
+
+async def test_waiting_ends_when_nothing_more_comes() -> None:
+    gathering: Gathering[int] = Gathering(16, linger_s=0.01)
+    for number in range(8):
+        gathering.put(number)
+    await gathering.take()
+    gathering.put(1)
+    async with asyncio.timeout(1):
+        assert await gathering.take() == [1]
+
+
+async def test_weights_bound_a_list_and_what_is_too_heavy_goes_alone() -> None:
+    gathering: Gathering[str] = Gathering(10, linger_s=0)
+    for name, weight in (("a", 6), ("b", 4), ("c", 1), ("heavy", 50), ("d", 1)):
+        gathering.put(name, weight)
+    assert [await gathering.take() for _ in range(4)] == [["a", "b"], ["c"], ["heavy"], ["d"]]
+    assert not gathering
+
+
+async def test_what_is_cleared_is_gone() -> None:
+    gathering: Gathering[int] = Gathering(10, linger_s=0)
+    gathering.put(1)
+    gathering.clear()
+    assert await gathering.take() == []

@@ -1,0 +1,425 @@
+"""The outbox: what was committed is told, what was not is not, whoever dies or is cut off in between."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from shared import outbox as outbox_module
+from shared.clock import utc_now
+from shared.context import working_on
+from shared.database import Cause, Database, Emitted, Transaction
+from shared.errors import OutcomeUnknown
+from shared.outbox import Outbox, pack
+from shared.rpc import Rpc
+from shared.runtime import Runtime
+from tests.shared.lab import Lab, events_of, is_up, unique
+from tests.shared.tiny.contracts import contracts
+from tests.shared.tiny.service import tiny
+from tests.support.proxy import proxy_to
+from tests.support.waiting import eventually
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Refused(Exception):
+    """What a unit raises to undo itself."""
+
+
+async def emit(runtime: Runtime, *keys: str) -> None:
+    """Commit a mark for each key, told in one transaction."""
+    said = contracts(runtime.service.name)
+
+    async def unit(tx: Transaction) -> None:
+        for key in keys:
+            await tx.execute("INSERT INTO marks (`key`, text) VALUES (%s, '')", [key])
+            tx.emit(said.marked(key=key))
+
+    assert runtime.database is not None
+    await runtime.database.transaction(unit)
+
+
+async def leave_over(lab: Lab, url: str, service: str, count: int) -> list[str]:
+    """Rows that a process has left behind in the outbox; returns their message ids."""
+    said = contracts(service)
+    moment = utc_now().replace(tzinfo=None) - timedelta(seconds=1)
+    messages = [pack(service, [Emitted(said.marked(key=str(n)), None)], [])[0] for n in range(count)]
+    rows = [(m.id, m.type, m.subjects, m.body.decode(), moment, moment) for m in messages]
+    await lab.sql(
+        url,
+        "INSERT INTO outbox (id, type, count, subjects, body, created_at, available_at, attempts) VALUES "
+        + ",".join(["(%s, %s, 1, %s, %s, %s, %s, 0)"] * count),
+        [value for row in rows for value in row],
+    )
+    return [message.id for message in messages]
+
+
+# On the wire ------------------------------------------------------------------------------------------------
+
+
+async def test_an_event_is_published_after_the_commit_and_then_forgotten(lab: Lab, url: str):
+    name = unique("pub")
+    async with lab.running(tiny(name), database_url=url) as runtime, lab.wiretap(f"{name}.events") as seen:
+        await emit(runtime, "a")
+        await eventually(lambda: _count(seen, 1))
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: rows == [])
+    (message,) = seen
+    assert message.routing_key == message.type == f"{name}.marked"
+    assert message.app_id == f"{name}-svc"
+    assert message.correlation_id == "a"
+    assert message.content_type == "application/cloudevents-batch+json"
+    assert message.delivery_mode == 2
+    assert message.headers == {"x-count": 1}
+    assert message.message_id
+    assert message.timestamp
+    assert abs(message.timestamp - utc_now()) < timedelta(seconds=10)
+    (event,) = msgspec.json.decode(message.body)
+    assert event["specversion"] == "1.0"
+    assert event["source"] == f"/{name}-svc"
+    assert event["type"] == f"{name}.marked"
+    assert event["subject"] == event["correlationid"] == "a"
+    assert event["data"] == {"key": "a", "text": ""}
+    assert event["id"] != message.message_id
+    assert event["traceparent"].startswith("00-")
+
+
+async def test_events_of_one_commit_and_type_are_one_message(lab: Lab, url: str):
+    name = unique("pub")
+    said = contracts(name)
+    keys = [f"k{number:03}" for number in range(150)]
+
+    async def unit(tx: Transaction) -> None:
+        for key in keys:
+            tx.emit(said.marked(key=key))
+            tx.emit(said.noted(key=key))
+
+    async with lab.running(tiny(name), database_url=url) as runtime, lab.wiretap(f"{name}.events") as seen:
+        assert runtime.database is not None
+        await runtime.database.transaction(unit)
+        await eventually(lambda: _count(seen, 6))
+    for kind in ("marked", "noted"):
+        messages = [message for message in seen if message.type == f"{name}.{kind}"]
+        assert sorted(int(str(message.headers["x-count"])) for message in messages) == [22, 64, 64]
+        assert [len(events_of(message)) for message in messages] == [m.headers["x-count"] for m in messages]
+        assert [one.subject for message in messages for one in events_of(message)] == keys
+    assert all(message.correlation_id is None for message in seen)
+
+
+async def test_nothing_is_told_of_what_was_rolled_back(lab: Lab, url: str):
+    name = unique("pub")
+    said = contracts(name)
+
+    async def unit(tx: Transaction) -> None:
+        tx.emit(said.marked(key="never"))
+        raise Refused
+
+    async with lab.running(tiny(name), database_url=url) as runtime, lab.wiretap(f"{name}.events") as seen:
+        assert runtime.database is not None
+        with pytest.raises(Refused):
+            await runtime.database.transaction(unit)
+        await emit(runtime, "after")
+        await eventually(lambda: _count(seen, 1))
+    assert [one.subject for message in seen for one in events_of(message)] == ["after"]
+
+
+async def test_a_unit_that_ran_twice_tells_its_story_once(lab: Lab, url: str):
+    name = unique("pub")
+    said = contracts(name)
+    tries = 0
+
+    async def unit(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        tx.emit(said.marked(key=f"try {tries}"))
+        if tries == 1:
+            await lab.sql(url, "INSERT INTO marks (`key`, text, unique_key) VALUES ('twin', '', 'x')")
+            await tx.execute("INSERT INTO marks (`key`, text, unique_key) VALUES ('me', '', 'x')")
+
+    async with lab.running(tiny(name), database_url=url) as runtime, lab.wiretap(f"{name}.events") as seen:
+        assert runtime.database is not None
+        await runtime.database.transaction(unit)
+        await eventually(lambda: _count(seen, 1))
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: rows == [])
+    assert [one.subject for message in seen for one in events_of(message)] == ["try 2"]
+
+
+async def test_a_large_message_survives_the_table(lab: Lab, url: str):
+    name = unique("pub")
+    said = contracts(name)
+    text = "쇼핑🛒" * 9000  # far above what a small text column holds
+
+    async with lab.running(tiny(name), database_url=url) as runtime, lab.wiretap(f"{name}.events") as seen:
+        assert runtime.outbox is not None
+        assert runtime.database is not None
+        runtime.outbox._exchange, exchange = None, runtime.outbox._exchange  # published from the table alone
+        await runtime.database.transaction(lambda tx: _emit(tx, said.marked(key="big", text=text)))
+        runtime.outbox._exchange = exchange
+        runtime.outbox._wake.set()
+        await eventually(lambda: _count(seen, 1))
+    assert events_of(seen[0])[0].data["text"] == text
+
+
+# Packing (pure) ---------------------------------------------------------------------------------------------
+
+
+def test_messages_hold_at_most_64_events():
+    said = contracts("pure")
+    messages = pack("pure", [Emitted(said.marked(key=str(n)), n) for n in range(130)], [])
+    assert [message.count for message in messages] == [64, 64, 2]
+    assert messages[1].subjects.split()[0] == "64"
+    bodies = [msgspec.json.decode(message.body) for message in messages]
+    assert [one["sequence"] for body in bodies for one in body] == list(range(130))
+    assert len({one["id"] for body in bodies for one in body}) == 130
+    assert len({message.id for message in messages}) == 3
+
+
+def test_messages_hold_at_most_256_kib_but_for_an_event_that_is_larger():
+    said = contracts("pure")
+    events = [Emitted(said.marked(key=str(n), text="x" * 100_000), None) for n in range(5)]
+    huge = Emitted(said.marked(key="huge", text="x" * 400_000), None)
+    messages = pack("pure", [*events, huge, *events], [])
+    assert [message.count for message in messages] == [2, 2, 1, 1, 2, 2, 1]
+    assert all(len(message.body) <= 256 * 1024 + 100 for message in messages if message.subjects != "huge")
+
+
+def test_order_is_kept_within_a_type():
+    said = contracts("pure")
+    emitted = [Emitted((said.marked if n % 2 else said.noted)(key=str(n)), None) for n in range(10)]
+    messages = {message.type: message for message in pack("pure", emitted, [])}
+    assert messages["pure.marked"].subjects == "1 3 5 7 9"
+    assert messages["pure.noted"].subjects == "0 2 4 6 8"
+
+
+def test_an_event_is_traced_to_the_cause_that_is_about_the_same():
+    said = contracts("pure")
+    causes = [Cause("cause-a", "a", TRACE), Cause("cause-b", "b", None)]
+    with working_on("somebody else", TRACE):
+        (message,) = pack("pure", [Emitted(said.marked(key=key), None) for key in ("b", "a")], causes)
+    b, a = msgspec.json.decode(message.body)
+    assert (a["causationid"], a["correlationid"]) == ("cause-a", "a")
+    assert (b["causationid"], b["correlationid"]) == ("cause-b", "b")
+    assert a["traceparent"][:36] == TRACE[:36]  # the same trace
+    assert a["traceparent"] != TRACE  # another span
+    assert b["traceparent"][3:35] != TRACE[3:35]
+    assert message.correlation_id is None  # it is about two
+
+
+def test_a_lone_cause_is_the_cause_of_everything():
+    said = contracts("pure")
+    (message,) = pack("pure", [Emitted(said.marked(key="x"), None)], [Cause("c", "order-1", TRACE)])
+    (one,) = msgspec.json.decode(message.body)
+    assert (one["causationid"], one["correlationid"], one["subject"]) == ("c", "order-1", "x")
+    assert message.correlation_id == "order-1"
+
+
+# When the broker is away ------------------------------------------------------------------------------------
+
+
+async def test_rows_wait_while_the_broker_is_away_and_leave_promptly_when_it_is_back(lab: Lab, url: str):
+    name = unique("pub")
+    async with (
+        proxy_to(lab.amqp_url) as proxy,
+        lab.running(tiny(name), database_url=url, amqp_url=proxy.via(lab.amqp_url)) as runtime,
+        lab.wiretap(f"{name}.events") as seen,
+    ):
+        await proxy.cut()
+        await eventually(lambda: _all_down(runtime))
+        for number in range(20):
+            await emit(runtime, str(number))
+        assert len(await lab.outbox(url)) == 20
+        assert seen == []
+        assert await _checks(runtime, "broker") != "ok"
+        await proxy.heal()
+        # Well before their grace time of 5 s would be over, once it is connected again.
+        await is_up(runtime)
+        async with asyncio.timeout(3):
+            await eventually(lambda: _count(seen, 20))
+            await eventually(lambda: lab.outbox(url), holds=lambda rows: rows == [])
+    assert sorted(one.subject for message in seen for one in events_of(message)) == sorted(
+        map(str, range(20))
+    )
+
+
+async def test_what_a_scheduler_could_not_publish_goes_out_without_waiting_for_its_lease(lab: Lab, url: str):
+    name = unique("pub")
+    ids = await leave_over(lab, url, name, 30)
+    async with proxy_to(lab.amqp_url) as proxy, lab.wiretap(f"{name}.events") as seen:
+        stalled = asyncio.Event()
+
+        async def stall_once(self: Outbox, message: outbox_module.OutgoingMessage) -> None:
+            if not stalled.is_set():
+                proxy.stall()
+                stalled.set()
+            await publish(self, message)
+
+        publish = Outbox._publish
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Outbox, "_publish", stall_once)
+            service = tiny(name)
+            async with lab.running(
+                service, up=False, database_url=url, amqp_url=proxy.via(lab.amqp_url), outbox_lease_s=60
+            ):
+                await stalled.wait()
+                # Claimed, in the air, unconfirmed: and now the connection breaks.
+                await proxy.cut()
+                await proxy.heal()
+                async with asyncio.timeout(15):
+                    await eventually(lambda: lab.outbox(url), holds=lambda rows: rows == [])
+    assert {message.message_id for message in seen} == set(ids)
+
+
+async def test_two_schedulers_publish_what_was_left_over_exactly_once(lab: Lab, url: str):
+    name = unique("pub")
+    ids = await leave_over(lab, url, name, 500)
+    async with lab.wiretap(f"{name}.events") as seen:
+        first = await lab.process(name, url, ready=False, instance=1)
+        second = await lab.process(name, url, ready=False, instance=2)
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: rows == [], within_s=40)
+        await eventually(lambda: _count(seen, 500))
+        await first.terminate()
+        await second.terminate()
+    counts = Counter(message.message_id for message in seen)
+    assert set(counts) == set(ids)
+    assert set(counts.values()) == {1}
+
+
+async def test_two_schedulers_at_the_very_same_time_share_the_work(
+    lab: Lab, db: Database, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outbox_module, "CLAIM", 20)
+    name = unique("pub")
+    await leave_over(lab, url, name, 200)
+    claims: list[str] = []
+    both = asyncio.Barrier(2)
+    outboxes = [Outbox(name, db), Outbox(name, db)]
+
+    async def claim_all(outbox: Outbox) -> int:
+        mine = 0
+        for _ in range(10):
+            await both.wait()  # at the same time, again and again
+            messages = await db.transaction(lambda tx: outbox._claim(tx, early=False))
+            claims.extend(message.id for message in messages)
+            mine += len(messages)
+        return mine
+
+    shares = await asyncio.gather(*map(claim_all, outboxes))
+    assert sum(shares) == len(set(claims)) == 200
+    assert min(shares) > 0
+
+
+async def test_rows_that_are_not_due_are_left_alone(lab: Lab, db: Database, url: str):
+    name = unique("pub")
+    outbox = Outbox(name, db)
+    db.publish_through(outbox)
+    said = contracts(name)
+    await db.transaction(lambda tx: _emit(tx, said.marked(key="fresh")))
+    # Its own process is about to publish it: others wait for the grace time to pass.
+    assert await db.transaction(lambda tx: outbox._claim(tx, early=False)) == []
+    assert await db.read(lambda reader: outbox.waiting_subjects(reader, said.marked)) == {"fresh"}
+    assert (await outbox.backlog())[0] == 1
+    # After the broker was away nobody is, so nobody waits; but a row that another has claimed is his.
+    assert len(await db.transaction(lambda tx: outbox._claim(tx, early=True))) == 1
+    assert await db.transaction(lambda tx: outbox._claim(tx, early=True)) == []
+
+
+async def test_a_lease_that_has_run_out_is_taken_over(lab: Lab, url: str):
+    name = unique("pub")
+    (left,) = await leave_over(lab, url, name, 1)
+    async with lab.wiretap(f"{name}.events") as seen:
+        # Claimed by one who died before he published: leased for a second.
+        await lab.sql(
+            url, "UPDATE outbox SET attempts = 1, available_at = UTC_TIMESTAMP(6) + INTERVAL 1 SECOND"
+        )
+        async with lab.running(tiny(name), database_url=url):
+            assert seen == []
+            await eventually(lambda: _count(seen, 1), within_s=5)
+    assert [message.message_id for message in seen] == [left]
+
+
+# When the process dies --------------------------------------------------------------------------------------
+
+
+async def test_killed_between_commit_and_publish_it_publishes_at_the_next_start(
+    lab: Lab, url: str, tmp_path_factory: pytest.TempPathFactory
+):
+    name = unique("pub")
+    process = await lab.process(
+        name, url, crash_at="outbox.after_commit", crash_marker=_marker(tmp_path_factory)
+    )
+    async with lab.wiretap(f"{name}.events") as seen:
+        await _put_and_die(lab, name, process.url)
+        assert await process.end() == -9
+        assert await lab.marks(url) == ["a-0", "a-1", "a-2"]
+        (left,) = await lab.outbox(url)
+        assert seen == []
+        await process.start()
+        await process.is_ready()
+        await eventually(lambda: _count(seen, 1))
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: rows == [])
+    assert [message.message_id for message in seen] == [left]
+    assert [one.subject for one in events_of(seen[0])] == ["a-0", "a-1", "a-2"]
+
+
+async def test_killed_between_publish_and_delete_it_publishes_the_same_ids_again(
+    lab: Lab, url: str, tmp_path_factory: pytest.TempPathFactory
+):
+    name = unique("pub")
+    process = await lab.process(
+        name, url, crash_at="outbox.after_publish", crash_marker=_marker(tmp_path_factory)
+    )
+    async with lab.wiretap(f"{name}.events") as seen:
+        await _put_and_die(lab, name, process.url)
+        assert await process.end() == -9
+        await eventually(lambda: _count(seen, 1))
+        assert len(await lab.outbox(url)) == 1
+        await process.start()
+        await eventually(lambda: _count(seen, 2))
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: rows == [])
+    first, second = seen
+    assert first.message_id == second.message_id
+    assert first.body == second.body
+
+
+async def test_a_stop_flushes_what_was_just_committed(lab: Lab, url: str):
+    name = unique("pub")
+    async with lab.wiretap(f"{name}.events") as seen:
+        async with lab.running(tiny(name), database_url=url) as runtime:
+            await asyncio.gather(*(emit(runtime, str(number)) for number in range(30)))
+        assert await lab.outbox(url) == []
+        await eventually(lambda: _events(seen, 30))
+
+
+async def _put_and_die(lab: Lab, name: str, peer: str) -> None:
+    """Ask for three marks of a process that will die of it."""
+    rpc = Rpc("tests", peers=f"{name}={peer}", timeout_s=5)
+    with suppress(OutcomeUnknown):  # the answer may be faster than death
+        await rpc.call(contracts(name).put(key="a", count=3))
+    await rpc.close()
+
+
+async def _emit(tx: Transaction, event: object) -> None:
+    tx.emit(event)  # pyright: ignore[reportArgumentType]
+
+
+async def _count(seen: Sequence[object], count: int) -> bool:
+    return len(seen) >= count
+
+
+async def _events(seen: list, count: int) -> bool:
+    return sum(len(events_of(message)) for message in seen) == count
+
+
+async def _all_down(runtime: Runtime) -> bool:
+    return not any(link.is_up for link in runtime.links)
+
+
+async def _checks(runtime: Runtime, name: str) -> str:
+    return (await runtime.checks())[name]
+
+
+def _marker(folders: pytest.TempPathFactory) -> str:
+    return str(folders.mktemp("crash") / "crashed")

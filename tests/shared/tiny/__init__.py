@@ -1,0 +1,1 @@
+"""A tiny service: as little business as it takes to see the platform work."""
