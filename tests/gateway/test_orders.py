@@ -14,7 +14,7 @@ from gateway.waiting import Watches, settlements, wait_seconds
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,
-    Line,
+    LineView,
     ListOrders,
     OrderPage,
     OrderView,
@@ -42,7 +42,7 @@ def view(order_id: UUID, **changes: Any) -> OrderView:
         paid=False,
         pay_with=None,
         total=200,
-        lines=[Line(item_id=1, quantity=2, unit_price=100, discounted_price=100)],
+        lines=[LineView(item_id=1, quantity=2, unit_price=100, discounted_price=100)],
         participants=[],
         history=[],
         version=1,
