@@ -33,9 +33,7 @@ Signature = Annotated[
 ]
 TransmittedAt = Annotated[
     str,
-    HeaderParameter(
-        name="Tosspayments-Webhook-Transmission-Time", description="When it was sent."
-    ),
+    HeaderParameter(name="Tosspayments-Webhook-Transmission-Time", description="When it was sent."),
 ]
 
 
@@ -58,9 +56,7 @@ class Webhook(Struct, frozen=True, rename="camel"):
     operation_id="pay",
     summary="Pay for an order",
     opt=SIGNED_IN,
-    responses=also(
-        202, PaymentView, "Not known yet whether the card was charged; it will be found out."
-    )
+    responses=also(202, PaymentView, "Not known yet whether the card was charged; it will be found out.")
     | problems(*BODY, 401, 404, 409),
 )
 async def pay(
