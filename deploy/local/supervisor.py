@@ -87,11 +87,11 @@ class Supervisor:
         """Each program's state, `active`, `stopped`, `starting` or `stopping`; empty without a supervisor."""
         if self.process() is None:
             return {}
-        return dict(self._ask("status").get("statuses", {}))
+        return dict(self._look("status").get("statuses", {}))
 
     def pids(self, name: str) -> list[int]:
         """Pids of one program (one or none)."""
-        return [int(pid) for pid in self._ask("list", name=name).get("pids", [])]
+        return [int(pid) for pid in self._look("list", name=name).get("pids", [])]
 
     def add(self, program: Program, environment: Mapping[str, str]) -> None:
         """Start a program with this environment and its own additions; its output goes to its log."""
@@ -135,6 +135,16 @@ class Supervisor:
     def quit(self) -> None:
         """Stop every program, then the supervisor; returns at once."""
         self._ask("quit")
+
+    def _look(self, command: str, **properties: Any) -> dict[str, Any]:
+        """Ask a question, again if no answer came: the supervisor may have been busy."""
+        for _ in range(3):
+            try:
+                return self._ask(command, **properties)
+            except FleetError as error:
+                if not isinstance(error.__cause__, CallError):
+                    raise
+        return self._ask(command, **properties)
 
     def _ask(self, command: str, *, timeout_s: float = 10.0, **properties: Any) -> dict[str, Any]:
         """Send one command. The supervisor does one thing at a time and refuses meanwhile: then ask again."""
