@@ -215,7 +215,7 @@ class Database:
             try:
                 async with self._connection() as connection:
                     return await self._attempt(connection, unit, causes)
-            except Exception as error:
+            except Exception as error:  # only deadlocks and their like are tried again; the rest goes on
                 if attempt == UNIT_ATTEMPTS or _code_of(error) not in (DEADLOCK, LOCK_TIMEOUT, DUPLICATE):
                     raise
                 log.info("transaction.again", attempt=attempt, code=_code_of(error))
@@ -230,7 +230,7 @@ class Database:
         try:
             result = await unit(tx)
             stored = await self._staging.store(tx) if self._staging and tx.emitted else None
-        except Exception:
+        except Exception:  # whatever the unit met, nothing of it may stay; raised again
             if not connection.closed:
                 await connection.rollback()
             raise

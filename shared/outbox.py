@@ -198,7 +198,7 @@ class Outbox:
 
         try:
             await self._database.execute("DELETE FROM outbox WHERE id IN %s", [sorted(ids)])
-        except Exception:
+        except Exception:  # whatever it was: the ids are kept for the next try; raised again
             self._confirmed += ids
             self._deletable.set()
             raise

@@ -98,6 +98,6 @@ async def play(scenario: Scenario, stage: Stage) -> Outcome:
     record = Record()
     try:
         await scenario.run(stage, record)
-    except Exception as error:
+    except Exception as error:  # told in the table as a miss, and the exit code follows
         record.misses.append(f"{type(error).__name__}: {error}")
     return Outcome(scenario, record)

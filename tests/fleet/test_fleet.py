@@ -75,7 +75,7 @@ def test_the_dead_return_and_the_stopped_stay_away(fakes: Environ) -> None:
     fleet.await_ready("order", fakes)
     assert _pids(fakes)["order-1"] != killed
     fleet.stop("order", fakes)
-    time.sleep(2)
+    time.sleep(2)  # nothing must happen: twice the time in which the supervisor would have restarted it
     states = {process.name: process.state for process in fleet.ps(fakes)}
     assert states == {"order-1": "stopped", "gateway-1": "ready"}
     assert not fleet.is_up(fakes)
