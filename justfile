@@ -99,6 +99,11 @@ scale service replicas: _run
 open *args: _run
     @{{ local }} open "$@"
 
+[doc("Sign access tokens with a new key; nobody is signed out")]
+[group("run it")]
+rotate-keys: _run
+    @{{ ops }} ops.rotate_keys
+
 [doc("Stop everything and delete all data and logs")]
 [group("run it")]
 reset: _run

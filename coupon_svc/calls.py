@@ -1,25 +1,29 @@
 """The calls that coupon answers: policies, handing coupons out, and what they take off."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from coupon_svc import contracts, models
+from msgspec.structs import asdict, replace
+
+from coupon_svc import contracts, models, prices
+from coupon_svc.assignment import cheapest
 from coupon_svc.domain import (
     Coupon,
+    PricedLine,
     Refusal,
     Stock,
     check_begun,
     check_issue,
     check_terms,
     explain,
-    price_with,
+    price_of_line,
     refusal_of_shape,
-    refusal_of_use,
     tidy,
 )
-from coupon_svc.wallet import read_coupons
+from coupon_svc.wallet import read_coupons, usable_by
 from item_svc.contracts import GetItem
 from shared.clock import aware
 from shared.database import Database, Reader, Transaction
@@ -93,21 +97,127 @@ async def list_held(call: contracts.ListHeld, _db: Reader) -> contracts.HeldPage
     )
 
 
+async def list_uses(call: contracts.ListUses, db: Reader) -> contracts.CouponUsePage:
+    """A page of who used a policy's coupons for what, and whether it was given back."""
+    before = call.after if call.after is not None else 2**63 - 1
+    rows = await db.rows(
+        "SELECT s.id, s.user_coupon_id, u.user_id, s.order_id, s.used_at, s.released_at"
+        " FROM coupon_uses s JOIN user_coupons u ON u.id = s.user_coupon_id"
+        " WHERE u.policy_id = %s AND s.id < %s ORDER BY s.id DESC LIMIT %s",
+        [call.policy_id, before, call.limit + 1],
+    )
+    if not rows and not await models.CouponPolicy.exists(id=call.policy_id):
+        raise _no_policy(call.policy_id)
+    uses = [
+        contracts.CouponUse(
+            id=use_id,
+            user_coupon_id=user_coupon_id,
+            user_id=user_id,
+            order_id=UUID(order_id),
+            used_at=aware(used_at),
+            released_at=aware(released_at) if released_at else None,
+        )
+        for use_id, user_coupon_id, user_id, order_id, used_at, released_at in rows[: call.limit]
+    ]
+    return contracts.CouponUsePage(items=uses, next=uses[-1].id if len(rows) > call.limit else None)
+
+
 async def applied_amount(
     call: contracts.GetAppliedAmount, database: Database, rpc: Rpc
 ) -> contracts.AppliedAmount:
-    """Today's price of an item, asked of the item service, after a buyer's coupons."""
+    """Today's price of an item after a buyer's coupons."""
     if refusal := refusal_of_shape(call.user_coupon_ids):
         raise _problem(refusal)
-    item = await rpc.call(GetItem(id=call.item_id))
+    price = await _price(call.item_id, database, rpc)
     coupons, now = await database.read(lambda db: _with_time(db, call.user_coupon_ids))
-    for user_coupon_id in call.user_coupon_ids:
-        if refusal := refusal_of_use(user_coupon_id, coupons, call.buyer_id, now):
-            raise _problem(refusal)
-    price = price_with(item.price, [coupons[user_coupon_id] for user_coupon_id in call.user_coupon_ids])
-    if isinstance(price, Refusal):
-        raise _problem(price)
-    return contracts.AppliedAmount(item_id=item.id, price=item.price, discounted_price=price)
+    line = PricedLine(
+        item_id=call.item_id, quantity=1, unit_price=price, user_coupon_ids=call.user_coupon_ids
+    )
+    discounted = price_of_line(line, frozenset(), call.buyer_id, now, coupons)
+    if isinstance(discounted, Refusal):
+        raise _problem(discounted)
+    return contracts.AppliedAmount(item_id=call.item_id, price=price, discounted_price=discounted)
+
+
+async def quote(call: contracts.GetQuote, database: Database) -> contracts.Quoted:
+    """Lines with their prices after coupons, or the items that must be priced by whoever asks."""
+    known, coupons, now = await database.read(lambda db: _for_quote(db, call))
+    unknown = {
+        line.item_id
+        for line in call.lines
+        if line.unit_price is None and (line.item_id not in known or known[line.item_id].deleted)
+    }
+    if unknown:
+        return contracts.Quoted(unknown=sorted(unknown))
+    lines = [
+        PricedLine(
+            item_id=line.item_id,
+            quantity=line.quantity,
+            unit_price=known[line.item_id].price if line.unit_price is None else line.unit_price,
+            user_coupon_ids=line.user_coupon_ids,
+        )
+        for line in call.lines
+    ]
+    if call.best_coupons:
+        lines = await _with_best_coupons(lines, coupons)
+    return contracts.Quoted(lines=_quoted(lines, call.buyer_id, now, coupons))
+
+
+async def _for_quote(
+    db: Reader, call: contracts.GetQuote
+) -> tuple[dict[int, prices.Price], dict[int, Coupon], datetime]:
+    """The prices, coupons and time that a quote is reckoned with."""
+    known = await prices.known(db, {line.item_id for line in call.lines if line.unit_price is None})
+    if call.best_coupons:
+        return known, await usable_by(db, call.buyer_id), db.now
+    return known, await read_coupons(db, {one for line in call.lines for one in line.user_coupon_ids}), db.now
+
+
+async def reread_prices(
+    _call: contracts.RereadPrices, database: Database, rpc: Rpc
+) -> contracts.PricesReread:
+    """Mend the copy of item prices now."""
+    return await prices.reread(database, rpc)
+
+
+async def _with_best_coupons(lines: list[PricedLine], coupons: dict[int, Coupon]) -> list[PricedLine]:
+    if any(line.user_coupon_ids for line in lines):
+        raise RuleBroken(
+            "Either name coupons, or let the best be chosen.",
+            errors=[FieldError("best_coupons", "must be false where lines name coupons")],
+        )
+    single = [number for number, line in enumerate(lines) if line.quantity == 1]
+    costs = [lines[number].unit_price for number in single]
+    # Beside the event loop: a search may take a moment, and others are waiting for their answers.
+    chosen = await asyncio.to_thread(cheapest, costs, list(coupons.values()))
+    by_line = dict(zip(single, chosen, strict=True))
+    return [replace(line, user_coupon_ids=by_line.get(number, [])) for number, line in enumerate(lines)]
+
+
+def _quoted(
+    lines: list[PricedLine], buyer_id: int, at: datetime, coupons: dict[int, Coupon]
+) -> list[contracts.QuotedLine]:
+    used: set[int] = set()
+    quoted: list[contracts.QuotedLine] = []
+    for number, line in enumerate(lines):
+        price = price_of_line(line, used, buyer_id, at, coupons)
+        if isinstance(price, Refusal):
+            raise _problem(price, f"lines[{number}].user_coupon_ids")
+        used.update(line.user_coupon_ids)
+        quoted.append(contracts.QuotedLine(**asdict(line), discounted_price=price))
+    return quoted
+
+
+async def _price(item_id: int, database: Database, rpc: Rpc) -> int:
+    """An item's price: the one kept here or, for an item that nothing was heard of yet, the catalogue's."""
+    known = await database.read(lambda db: prices.known(db, [item_id]))
+    if item_id not in known:
+        item = await rpc.call(GetItem(id=item_id))
+        await database.transaction(lambda tx: prices.learn(tx, prices.read_from([item])))
+        return item.price
+    if known[item_id].deleted:
+        raise NotFound(f"There is no item {item_id}.")
+    return known[item_id].price
 
 
 async def _with_time(db: Reader, user_coupon_ids: Sequence[int]) -> tuple[dict[int, Coupon], datetime]:
@@ -118,7 +228,7 @@ async def _lock(policy_id: int) -> models.CouponPolicy:
     """A policy, locked: all who want one stand in line here, so that no more go out than there are."""
     policy = await models.CouponPolicy.filter(id=policy_id).select_for_update().get_or_none()
     if policy is None:
-        raise NotFound(f"There is no coupon {policy_id}.")
+        raise _no_policy(policy_id)
     return policy
 
 
@@ -154,11 +264,14 @@ async def _handed_out(tx: Transaction, request_id: UUID, user_ids: Sequence[int]
     return [(ids[user_id], user_id) for user_id in user_ids if user_id in ids]
 
 
-def _problem(refusal: Refusal) -> Problem:
+def _no_policy(policy_id: int) -> NotFound:
+    return NotFound(f"There is no coupon {policy_id}.")
+
+
+def _problem(refusal: Refusal, field: str = "user_coupon_ids") -> Problem:
     text = explain(refusal)
-    if refusal.why == "unknown":
-        return NotFound(text)
-    return RuleBroken(text, errors=[FieldError("user_coupon_ids", text)])
+    kind = NotFound if refusal.why == "unknown" else RuleBroken
+    return kind(text, errors=[FieldError(field, text)])
 
 
 def _stock(policy: models.CouponPolicy) -> Stock:
@@ -200,4 +313,6 @@ def _held(coupon: models.UserCoupon, policy: models.CouponPolicy) -> contracts.H
         discount_percent=None if fixed else policy.value,
         valid_until=aware(policy.valid_until),
         used=coupon.used_by is not None,
+        order_id=UUID(coupon.used_by) if coupon.used_by else None,
+        used_at=aware(coupon.used_at) if coupon.used_at else None,
     )

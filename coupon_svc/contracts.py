@@ -52,7 +52,7 @@ class PolicyCreated(Struct, frozen=True, kw_only=True):
 
 
 class HeldCoupon(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A coupon in a user's hands; `coupon_id` is its policy."""
+    """A coupon in a user's hands; `coupon_id` is its policy, and `order_id` what it was used for."""
 
     id: int
     coupon_id: int
@@ -62,6 +62,8 @@ class HeldCoupon(Struct, frozen=True, kw_only=True, omit_defaults=True):
     used: bool
     discount_amount: int | None = None
     discount_percent: int | None = None
+    order_id: UUID | None = None
+    used_at: datetime | None = None
 
 
 class HeldPage(Struct, frozen=True, kw_only=True):
@@ -83,6 +85,57 @@ class Granted(Struct, frozen=True, kw_only=True):
 
     coupon_id: int
     granted: list[GrantedCoupon]
+
+
+class CouponUse(Struct, frozen=True, kw_only=True):
+    """A coupon's use by an order; `released_at` says when the order gave it back, if it did."""
+
+    id: int
+    user_coupon_id: int
+    user_id: int
+    order_id: UUID
+    used_at: datetime
+    released_at: datetime | None
+
+
+class CouponUsePage(Struct, frozen=True, kw_only=True):
+    """A page of uses, newest first; `next` continues after its last one."""
+
+    items: list[CouponUse]
+    next: int | None = None
+
+
+class QuoteLine(Struct, frozen=True, kw_only=True):
+    """A line to be priced; without `unit_price` at the price that coupon knows."""
+
+    item_id: Number
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
+    user_coupon_ids: Annotated[list[Number], Meta(max_length=100)] = []
+    unit_price: Annotated[int, Meta(ge=0, le=10**12)] | None = None
+
+
+class QuotedLine(Struct, frozen=True, kw_only=True):
+    """A line with its prices, as an order takes it."""
+
+    item_id: int
+    quantity: int
+    unit_price: int
+    discounted_price: int
+    user_coupon_ids: list[int]
+
+
+class Quoted(Struct, frozen=True, kw_only=True):
+    """The lines asked for, in their order; or none, and the items whose price coupon does not know."""
+
+    lines: list[QuotedLine] = []
+    unknown: list[int] = []
+
+
+class PricesReread(Struct, frozen=True, kw_only=True):
+    """What a full reading of the catalogue found: items on sale, and how many of the known ones are gone."""
+
+    items: int
+    gone: int
 
 
 class AppliedAmount(Struct, frozen=True, kw_only=True):
@@ -169,13 +222,37 @@ class ListHeld(Call[HeldPage], name="coupon.held", idempotent=True):
     after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
+class ListUses(Call[CouponUsePage], name="coupon.uses", idempotent=True):
+    """A page of all uses of a policy's coupons; `NotFound` for a policy that is not."""
+
+    policy_id: Number
+    limit: Limit = 50
+    after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+
+
 class GetAppliedAmount(Call[AppliedAmount], name="coupon.applied_amount", idempotent=True):
     """Today's price of one piece with a buyer's coupons, exactly as an order would have it judged.
 
     `NotFound` for an unknown item, or a coupon that is not the buyer's; `RuleBroken` for coupons that cannot
-    be used, or not together; `Unavailable` while the item service is away.
+    be used, or not together. An item that coupon has not heard of yet is asked of the item service.
     """
 
     item_id: Number
     user_coupon_ids: Annotated[list[Number], Meta(max_length=100)]
     buyer_id: Number
+
+
+class GetQuote(Call[Quoted], name="coupon.quote", idempotent=True):
+    """What lines cost a buyer with the coupons named in them or, with `best_coupons`, with the best at hand.
+
+    `NotFound` for a coupon that is not the buyer's; `RuleBroken` for coupons that cannot be used, or not so,
+    or that are too many and too different to find the best. `errors` name the line.
+    """
+
+    buyer_id: Number
+    lines: Annotated[list[QuoteLine], Meta(min_length=1, max_length=2000)]
+    best_coupons: bool = False
+
+
+class RereadPrices(Call[PricesReread], name="coupon.reread_prices", idempotent=True):
+    """Compare the copy of all item prices with the catalogue, and mend it."""

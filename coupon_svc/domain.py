@@ -3,7 +3,7 @@
 Money is in whole won. Two coupons at most go on one piece: fixed amounts before percentages.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -35,14 +35,19 @@ class Claim(NamedTuple):
     details: dict[str, Any] | None = None
 
 
-class Line(Struct, frozen=True, kw_only=True):
-    """A line of an order; with coupons, `discounted_price` is what the buyer expects to pay for the piece."""
+class PricedLine(Struct, frozen=True, kw_only=True):
+    """So many of an item at today's price, and the coupons to be used on it."""
 
     item_id: int
     quantity: int
     unit_price: int
-    discounted_price: int
     user_coupon_ids: list[int] = []
+
+
+class Line(PricedLine, frozen=True, kw_only=True):
+    """A line of an order; with coupons, `discounted_price` is what the buyer expects to pay for the piece."""
+
+    discounted_price: int
 
 
 class Coupon(NamedTuple):
@@ -131,24 +136,29 @@ def judge(
     `known` holds at least those of the order's coupons that exist. The base of each price is the line's own
     `unit_price`: whether that is today's price is for item to say.
     """
-    used: list[int] = []
+    used: set[int] = set()
     for line in lines:
-        refusal = _refusal_of_line(line, used)
-        for user_coupon_id in line.user_coupon_ids:
-            refusal = refusal or refusal_of_use(user_coupon_id, known, buyer_id, at)
-        if refusal:
-            return _rejected(refusal)
-        expected = price_with(line.unit_price, [known[one] for one in line.user_coupon_ids])
+        expected = price_of_line(line, used, buyer_id, at, known)
         if isinstance(expected, Refusal):
             return _rejected(expected)
         if line.discounted_price != expected:
             details = {"item_id": line.item_id, "asked": line.discounted_price, "expected": expected}
             return Rejection("discount_mismatch", details)
-        used.extend(line.user_coupon_ids)
-    return used
+        used.update(line.user_coupon_ids)
+    return [one for line in lines for one in line.user_coupon_ids]
 
 
-def _refusal_of_line(line: Line, used_before: Sequence[int]) -> Refusal | None:
+def price_of_line(
+    line: PricedLine, used_before: Set[int], buyer_id: int, at: datetime, known: Mapping[int, Coupon]
+) -> int | Refusal:
+    """What one piece of a line costs with its coupons, some others being used by the lines before it."""
+    refusal = _refusal_of_line(line, used_before)
+    for user_coupon_id in line.user_coupon_ids:
+        refusal = refusal or refusal_of_use(user_coupon_id, known, buyer_id, at)
+    return refusal or price_with(line.unit_price, [known[one] for one in line.user_coupon_ids])
+
+
+def _refusal_of_line(line: PricedLine, used_before: Set[int]) -> Refusal | None:
     if not line.user_coupon_ids:
         return None
     if refusal := refusal_of_shape(line.user_coupon_ids):

@@ -1,4 +1,4 @@
-"""What coupon hears: orders with coupons, and orders to give them back from. Lists, one transaction each."""
+"""What coupon hears: orders that use coupons or give them back, and items and their prices. In lists."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,6 +6,7 @@ from uuid import UUID
 from coupon_svc import contracts
 from coupon_svc.claims import add_claims, lock_claims, mark_released
 from coupon_svc.domain import Claim, Line, Rejection, judge
+from coupon_svc.prices import Price, learn
 from coupon_svc.wallet import give_back, lock_coupons, use_coupons
 from shared.database import Transaction
 from shared.messages import Event, View
@@ -25,6 +26,29 @@ class ReleaseCoupons(View, of="order.release.coupon"):
     """An order gives back the coupons that it uses."""
 
     order_id: UUID
+
+
+class ItemCreated(View, of="item.created"):
+    """An item came into the catalogue."""
+
+    item_id: int
+    price: int
+    version: int
+
+
+class ItemChanged(View, of="item.changed"):
+    """An item is not what it was; perhaps its price."""
+
+    item_id: int
+    price: int
+    version: int
+
+
+class ItemDeleted(View, of="item.deleted"):
+    """An item is not sold any more."""
+
+    item_id: int
+    version: int
 
 
 async def apply_coupons(orders: list[OrderPlaced], tx: Transaction) -> None:
@@ -67,6 +91,16 @@ async def release_coupons(releases: list[ReleaseCoupons], tx: Transaction) -> No
     await add_claims(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})
     for release in releases:
         tx.emit(contracts.CouponsReleased(order_id=release.order_id))
+
+
+async def learn_prices(told: list[ItemCreated | ItemChanged], tx: Transaction) -> None:
+    """Keep the prices that are told."""
+    await learn(tx, [Price(item.item_id, item.price, item.version) for item in told])
+
+
+async def forget_items(told: list[ItemDeleted], tx: Transaction) -> None:
+    """Keep that these items are gone, also where they were never heard of."""
+    await learn(tx, [Price(item.item_id, 0, item.version, deleted=True) for item in told])
 
 
 def _answer(order_id: UUID, claim: Claim) -> Event:

@@ -77,3 +77,27 @@ class CouponClaim(Model):
 
     class Meta:
         table = "coupon_claims"
+
+
+class ItemPrice(Model):
+    """What coupon knows of an item: its price at some version. A deleted one stays, and stays deleted."""
+
+    item_id = fields.BigIntField(primary_key=True, generated=False)
+    price = fields.BigIntField()
+    version = fields.IntField()
+    deleted = fields.BooleanField(default=False)
+
+    class Meta:
+        table = "item_prices"
+
+
+class PriceReading(Model):
+    """A full reading of the catalogue's prices that came to its end."""
+
+    id = fields.BigIntField(primary_key=True)
+    read_at = fields.DatetimeField()
+    items = fields.BigIntField(description="How many were on sale")
+    gone = fields.BigIntField(description="How many were known here and are not on sale any more")
+
+    class Meta:
+        table = "price_readings"

@@ -1,10 +1,12 @@
 """What the coupon service is made of."""
 
-from coupon_svc import calls, contracts, events
-from shared.service import Service, answer, hear
+from coupon_svc import calls, contracts, events, prices
+from coupon_svc.settings import CouponSettings
+from shared.service import Service, answer, every, hear
 
 service = Service(
     "coupon",
+    settings=CouponSettings,
     models=("coupon_svc.models",),
     publishes=(contracts.CouponsApplied, contracts.CouponsRejected, contracts.CouponsReleased),
     answers=(
@@ -13,10 +15,17 @@ service = Service(
         answer(contracts.IssueCoupon, calls.issue_coupon),
         answer(contracts.GrantCoupons, calls.grant_coupons),
         answer(contracts.ListHeld, calls.list_held),
+        answer(contracts.ListUses, calls.list_uses),
         answer(contracts.GetAppliedAmount, calls.applied_amount),
+        answer(contracts.GetQuote, calls.quote),
+        answer(contracts.RereadPrices, calls.reread_prices),
     ),
     hears=(
         hear(events.OrderPlaced, events.apply_coupons, batch=64),
         hear(events.ReleaseCoupons, events.release_coupons, batch=64),
+        hear(events.ItemCreated, events.learn_prices, batch=64),
+        hear(events.ItemChanged, events.learn_prices, batch=64),
+        hear(events.ItemDeleted, events.forget_items, batch=64),
     ),
+    jobs=(every(1.0, prices.keep_true),),
 )

@@ -21,6 +21,17 @@ async def lock_coupons(tx: Transaction, user_coupon_ids: Collection[int]) -> dic
     return await _coupons(tx, user_coupon_ids, "FOR UPDATE")
 
 
+async def usable_by(db: Reader, user_id: int) -> dict[int, Coupon]:
+    """The coupons that a user could use now."""
+    rows = await db.rows(
+        "SELECT u.id, u.user_id, p.kind, p.value, p.floor_price, p.valid_from, p.valid_until"
+        " FROM user_coupons u JOIN coupon_policies p ON p.id = u.policy_id"
+        " WHERE u.user_id = %s AND u.used_by IS NULL AND p.valid_from <= %s AND p.valid_until > %s",
+        [user_id, db.now, db.now],
+    )
+    return {row[0]: Coupon(*row[:5], valid_from=aware(row[5]), valid_until=aware(row[6])) for row in rows}
+
+
 async def use_coupons(tx: Transaction, by_order: Mapping[UUID, Sequence[int]]) -> None:
     """Mark locked, unused coupons as used by their orders, and keep the history of it."""
     uses = sorted((one, order_id) for order_id, ids in by_order.items() for one in ids)

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_REPLICAS = 9
 """Nine: with ten ports a service, the tenth stays free and a block never touches the next one."""
 
-_KNOWN = {"name", "module", "ports", "database", "public", "replicas"}
+_KNOWN = {"name", "module", "ports", "database", "public", "replicas", "outside"}
+_OUTSIDE = 75
+"""The port of what is outside, beside those of broker and database."""
 
 
 class DeclarationError(ValueError):
@@ -31,6 +33,12 @@ class Service:
     database: str | None
     public: bool
     replicas: int
+    outside: bool = False
+
+    @property
+    def most(self) -> int:
+        """How many replicas it may have."""
+        return 1 if self.outside else MAX_REPLICAS
 
     def port(self, base: int, replica: int) -> int:
         """The own port of one replica (counted from 1)."""
@@ -68,7 +76,10 @@ def _service(path: Path, row: dict[str, Any]) -> Service:
         raise DeclarationError(f"{path}: service {name}: replicas must be 1 to {MAX_REPLICAS}")
     module = str(row.get("module", f"{name}_svc"))
     database = module if row.get("database", False) else None
-    return Service(name, module, ports, database, bool(row.get("public", False)), replicas)
+    outside = bool(row.get("outside", False))
+    if outside and (database or replicas > 1):
+        raise DeclarationError(f"{path}: service {name} is outside: one process, without a database")
+    return Service(name, module, ports, database, bool(row.get("public", False)), replicas, outside)
 
 
 def _check_apart(path: Path, services: list[Service]) -> None:
@@ -79,8 +90,8 @@ def _check_apart(path: Path, services: list[Service]) -> None:
         if service.name in names:
             raise DeclarationError(f"{path}: two services are called {service.name}")
         names.add(service.name)
-        for offset in range(service.ports, service.ports + MAX_REPLICAS):
-            if not 1 <= offset < 70:
+        for offset in range(service.ports, service.ports + service.most):
+            if not (1 <= offset < 70 or (service.outside and offset == _OUTSIDE)):
                 raise DeclarationError(f"{path}: service {service.name}: ports must lie within 1..69")
             if offset in owner:
                 raise DeclarationError(f"{path}: {service.name} and {owner[offset]} share port base+{offset}")

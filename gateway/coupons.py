@@ -11,6 +11,7 @@ from coupon_svc.contracts import (
     Amount,
     AppliedAmount,
     CouponKind,
+    CouponUsePage,
     CreatePolicy,
     FloorPrice,
     GetAppliedAmount,
@@ -21,6 +22,7 @@ from coupon_svc.contracts import (
     IssueCoupon,
     ListHeld,
     ListPolicies,
+    ListUses,
     Moment,
     Name,
     Number,
@@ -115,6 +117,20 @@ async def grant_coupons(request: ShopRequest, coupon_id: Id, data: JSONBody[Gran
 
 
 @get(
+    "/coupons/{coupon_id:str}/uses",
+    operation_id="list_coupon_uses",
+    summary="What a policy's coupons were used for",
+    opt=ADMIN,
+    responses=problems(400, 401, 403, 404),
+)
+async def list_coupon_uses(
+    request: ShopRequest, coupon_id: Id, limit: LongPageSize = 50, after: After = None
+) -> CouponUsePage:
+    """Every use by an order, newest first, given back or not."""
+    return await request.rpc.call(ListUses(policy_id=coupon_id, limit=limit, after=after))
+
+
+@get(
     "/users/me/coupons",
     operation_id="list_my_coupons",
     summary="Your coupons",
@@ -142,4 +158,12 @@ async def get_applied_amount(
     return await request.rpc.call(call)
 
 
-routes = [list_coupons, create_coupon, take_coupon, grant_coupons, list_my_coupons, get_applied_amount]
+routes = [
+    list_coupons,
+    create_coupon,
+    take_coupon,
+    grant_coupons,
+    list_coupon_uses,
+    list_my_coupons,
+    get_applied_amount,
+]

@@ -1,13 +1,19 @@
-"""The order's events as the gateway hears them, and what they do: wake requests that wait for an order."""
+"""Events as the gateway hears them, and what they do: wake the requests that wait for them."""
 
 from uuid import UUID
 
-from gateway.waiting import settlements
+from gateway.waiting import changes, notifications, settlements
 from shared.messages import View
 
 
 class OrderCompleted(View, of="order.completed", frozen=True):
     """It was fulfilled."""
+
+    order_id: UUID
+
+
+class OrderConfirmed(View, of="order.confirmed", frozen=True):
+    """It is paid."""
 
     order_id: UUID
 
@@ -34,9 +40,27 @@ class OrderSettled(View, of="order.settled", frozen=True):
 def order_settled(event: OrderCompleted | OrderCancelled | OrderSettled) -> None:
     """The order came to its end."""
     settlements.tell(event.order_id)
+    changes.tell(event.order_id)
 
 
 def order_failed(event: OrderFailed) -> None:
     """The order failed; with things to give back it is not at its end yet."""
     if event.settled:
         settlements.tell(event.order_id)
+    changes.tell(event.order_id)
+
+
+def order_confirmed(event: OrderConfirmed) -> None:
+    """The order was paid."""
+    changes.tell(event.order_id)
+
+
+class UserNotified(View, of="user.notified", frozen=True):
+    """A user has a new notification."""
+
+    user_id: int
+
+
+def user_notified(event: UserNotified) -> None:
+    """The user's streams have something to send."""
+    notifications.tell(event.user_id)

@@ -20,7 +20,7 @@ from item_svc.contracts import (
     GetItem,
     GetItems,
     Item,
-    ItemCreated,
+    ItemId,
     ItemPage,
     ListItems,
     Name,
@@ -100,7 +100,7 @@ async def get_item(request: ShopRequest, item_id: Id) -> Response[Item]:
     opt=ADMIN,
     responses=problems(*BODY, 401, 403, 409),
 )
-async def create_item(request: ShopRequest, data: JSONBody[NewItem]) -> ItemCreated:
+async def create_item(request: ShopRequest, data: JSONBody[NewItem]) -> ItemId:
     """Put an item into the catalogue."""
     return await request.rpc.call(CreateItem(request_id=new_id(), **msgspec.structs.asdict(data)))
 

@@ -1,37 +1,62 @@
-"""Orders over HTTP: place one (and wait for its end), look, list, cancel."""
+"""Orders over HTTP: place one (and wait for its end), look, list, cancel, follow what happens to one."""
 
 import asyncio
 import hashlib
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
 from litestar.datastructures import ResponseHeader
+from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
+from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from gateway.api import BODY, IdempotencyKey, PageSize, also, problems
 from gateway.door import SIGNED_IN
 from gateway.requests import ShopRequest
-from gateway.waiting import settlements, wait_seconds
+from gateway.sse import News, event_stream, follow, stream_answer
+from gateway.waiting import changes, settlements, wait_seconds
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,
     LineRequest,
     ListOrders,
     OrderPage,
+    OrderStatus,
     OrderView,
+    PaymentKey,
+    PayWith,
     PlaceOrder,
 )
 from shared.context import traceparent, working_on
-from shared.errors import Unavailable
+from shared.errors import FieldError, Malformed, Unavailable
 from shared.ids import new_id
 
 OrderId = Annotated[UUID, PathParameter(description="The order's id.")]
 AfterOrder = Annotated[
     UUID | None, QueryParameter(description="Continue after this order: the `next` of a page.")
+]
+WantedStatus = Annotated[OrderStatus | None, QueryParameter(description="Only orders that stand so.")]
+Since = Annotated[
+    str | None, QueryParameter(name="from", description="Placed at this time or later (ISO 8601).")
+]
+Until = Annotated[str | None, QueryParameter(name="to", description="Placed before this time (ISO 8601).")]
+IfNoneMatch = Annotated[
+    str | None,
+    HeaderParameter(name="If-None-Match", description="The ETag of the order as you know it."),
+]
+LastEventId = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Last-Event-ID",
+        pattern=r"^[0-9]{1,9}$",
+        description="Go on after this number, the last that you have seen; without it: from the beginning.",
+    ),
 ]
 Prefer = Annotated[
     str | None,
@@ -42,10 +67,25 @@ Prefer = Annotated[
 
 
 class OrderRequest(Struct, frozen=True):
-    """What a buyer orders. A line with coupons needs its `discounted_price`; cards are not taken."""
+    """What a buyer orders. A line with coupons needs its `discounted_price`.
+
+    Without `pay_with` it is paid later. `payment_key` is what the payment gateway's widget gave for the card.
+    """
 
     lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=2000)]
-    pay_with: Literal["points"] | None = None
+    pay_with: PayWith | None = None
+    payment_key: PaymentKey | None = None
+
+
+class OrderChange(Struct, frozen=True):
+    """Something that happened to an order, and its status then; nothing follows on a `final` one."""
+
+    at: datetime
+    what: str
+    participant: str | None
+    status: str
+    details: dict[str, Any] | None
+    final: bool
 
 
 @post(
@@ -73,6 +113,7 @@ async def place_order(
         buyer_id=request.user.id,
         lines=data.lines,
         pay_with=data.pay_with,
+        payment_key=data.payment_key,
         idempotency_key=idempotency_key,
         body_hash=_fingerprint(data) if idempotency_key else None,
     )
@@ -123,9 +164,39 @@ async def _when_settled(
     opt=SIGNED_IN,
     responses=problems(400, 401),
 )
-async def list_orders(request: ShopRequest, limit: PageSize = 20, after: AfterOrder = None) -> OrderPage:
+async def list_orders(
+    request: ShopRequest,
+    limit: PageSize = 20,
+    after: AfterOrder = None,
+    status: WantedStatus = None,
+    since: Since = None,
+    until: Until = None,
+) -> OrderPage:
     """Your own orders, newest first; an admin sees everybody's."""
-    return await request.rpc.call(ListOrders(buyer_id=request.user.owner, limit=limit, after=after))
+    call = ListOrders(
+        buyer_id=request.user.owner,
+        status=status,
+        since=_moment("from", since),
+        until=_moment("to", until),
+        limit=limit,
+        after=after,
+    )
+    return await request.rpc.call(call)
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    """A time in a query; a date is its midnight, and a time without a zone is UTC."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if not 1970 <= moment.astimezone(UTC).year <= 9998:
+            raise ValueError
+    except (ValueError, OverflowError):
+        error = FieldError(field=name, message="Expected a time, such as 2026-01-31T12:00:00Z, or a date")
+        raise Malformed("A query parameter cannot be read.", errors=[error]) from None
+    return moment
 
 
 @get(
@@ -133,11 +204,94 @@ async def list_orders(request: ShopRequest, limit: PageSize = 20, after: AfterOr
     operation_id="get_order",
     summary="Look at an order",
     opt=SIGNED_IN,
-    responses=problems(400, 401, 404),
+    responses={304: ResponseSpec(None, generate_examples=False, description="It has not changed.")}
+    | problems(400, 401, 404),
+    response_headers=[
+        ResponseHeader(name="ETag", value="", documentation_only=True, description="Its version, quoted.")
+    ],
 )
-async def get_order(request: ShopRequest, order_id: OrderId) -> OrderView:
-    """An order with its participants and history: your own, or as an admin anybody's."""
-    return await request.rpc.call(GetOrder(order_id=order_id, buyer_id=request.user.owner))
+async def get_order(
+    request: ShopRequest, order_id: OrderId, if_none_match: IfNoneMatch = None
+) -> Response[OrderView]:
+    """An order with its participants and history: your own, or as an admin anybody's.
+
+    Send its `ETag` as `If-None-Match`, and as long as nothing has happened to it the answer is an empty 304.
+    """
+    order = await request.rpc.call(GetOrder(order_id=order_id, buyer_id=request.user.owner))
+    tag = f'"{order.version}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if if_none_match is not None and _names(if_none_match, tag):
+        return Response(cast(OrderView, None), status_code=304, headers=headers)
+    return Response(order, headers=headers)
+
+
+def _names(header: str, tag: str) -> bool:
+    """Whether an `If-None-Match` names this tag; comparison is weak (RFC 9110, 13.1.2)."""
+    offered = [part.strip().removeprefix("W/") for part in header.split(",")]
+    return "*" in offered or tag in offered
+
+
+@get(
+    "/orders/{order_id:str}/events",
+    operation_id="follow_order",
+    summary="An order's changes as they come",
+    opt=SIGNED_IN,
+    responses=stream_answer("Server-sent events: each change under its number, named for what it is.")
+    | {204: ResponseSpec(None, generate_examples=False, description="Nothing more will happen to it.")}
+    | problems(400, 401, 404),
+)
+async def follow_order(
+    request: ShopRequest, order_id: OrderId, last_event_id: LastEventId = None
+) -> Stream | Response[None]:
+    """What happened to the order and what happens from now on, as server-sent events.
+
+    The stream ends with the order; come back with `Last-Event-ID` after a break and you miss nothing.
+    """
+    call = GetOrder(order_id=order_id, buyer_id=request.user.owner)
+    order = await request.rpc.call(call)
+    if _is_final(order) and last_event_id and int(last_event_id) >= len(order.history):
+        return Response(None, status_code=204)
+
+    async def read(after: str | None) -> Sequence[News]:
+        return _changes(await request.rpc.call(call), int(after or 0))
+
+    news = follow(read, changes.watch(order_id), last_event_id, look_again_s=request.settings.settle_poll_s)
+    return event_stream(request, _until_final(news), since=last_event_id)
+
+
+async def _until_final(news: AsyncGenerator[News, None]) -> AsyncGenerator[News, None]:
+    try:
+        async for one in news:
+            yield one
+            if one.data.final:
+                return
+    finally:
+        await news.aclose()
+
+
+def _changes(order: OrderView, after: int) -> list[News]:
+    """The changes after a number: an order's history only grows, so its entries are counted."""
+    return [
+        News(
+            str(number),
+            entry.what,
+            OrderChange(
+                at=entry.at,
+                what=entry.what,
+                participant=entry.participant,
+                status=entry.status,
+                details=entry.details,
+                final=_is_final(order) and number == len(order.history),
+            ),
+        )
+        for number, entry in enumerate(order.history, start=1)
+        if number > after
+    ]
+
+
+def _is_final(order: OrderView) -> bool:
+    """Whether nothing happens any more; a completed order may still be paid or cancelled."""
+    return order.settled and order.status != "COMPLETED"
 
 
 @post(
@@ -156,4 +310,4 @@ async def cancel_order(request: ShopRequest, order_id: OrderId) -> OrderView:
         return await request.rpc.call(CancelOrder(order_id=order_id, by=by, buyer_id=user.owner))
 
 
-routes = [place_order, list_orders, get_order, cancel_order]
+routes = [place_order, list_orders, get_order, follow_order, cancel_order]

@@ -4,7 +4,7 @@ from typing import Any
 
 from litestar import Router
 
-from gateway import coupons, docs, items, orders, points, users
+from gateway import cart, coupons, docs, items, notifications, orders, payments, points, quotes, users
 from gateway.door import at_the_door
 from gateway.requests import ShopRequest
 
@@ -19,9 +19,13 @@ shop = Router(
     "/",
     route_handlers=[
         _noun("users", users.routes),
+        _noun("notifications", notifications.routes),
         _noun("items", items.routes),
+        _noun("cart", cart.routes),
         _noun("coupons", coupons.routes),
+        _noun("quotes", quotes.routes),
         _noun("orders", orders.routes),
+        _noun("payments", payments.routes),
         _noun("points", points.routes),
         *docs.routes,
     ],

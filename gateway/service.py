@@ -13,6 +13,8 @@ service = Service(
         tap(events.OrderCancelled, events.order_settled),
         tap(events.OrderSettled, events.order_settled),
         tap(events.OrderFailed, events.order_failed),
+        tap(events.OrderConfirmed, events.order_confirmed),
+        tap(events.UserNotified, events.user_notified),
     ),
     routes=(shop,),
     openapi=docs.config,

@@ -1,16 +1,19 @@
-"""Accounts over HTTP: sign up, sign in and stay so, sign out, and the keys that tokens are checked with."""
+"""Accounts over HTTP: sign up, sign in and stay so, sign out, one's profile, and the keys of tokens."""
 
-from litestar import Response, get, post
+from litestar import Response, get, patch, post
 from litestar.params import JSONBody
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, structs
 
-from gateway.api import BODY, problems
-from gateway.door import SIGNED_IN
+from gateway.api import BODY, After, LongPageSize, problems
+from gateway.door import ADMIN, SIGNED_IN
 from gateway.requests import ShopRequest
+from shared.errors import RuleBroken
 from shared.ids import new_id
 from user_svc.contracts import (
+    ChangeMe,
     GetKeys,
     GetMe,
+    ListUsers,
     Login,
     Logout,
     Profile,
@@ -19,6 +22,7 @@ from user_svc.contracts import (
     Register,
     Tokens,
     UserId,
+    UserPage,
 )
 
 
@@ -29,6 +33,15 @@ class SignUp(Struct, frozen=True):
     name: str
     address: str
     password: str
+
+
+class ProfileChange(Struct, frozen=True):
+    """What to change of your profile; what is left out stays. A new password needs the current one."""
+
+    name: str | UnsetType = UNSET
+    address: str | UnsetType = UNSET
+    password: str | UnsetType = UNSET
+    current_password: str | UnsetType = UNSET
 
 
 class SignIn(Struct, frozen=True):
@@ -73,8 +86,8 @@ async def sign_up(request: ShopRequest, data: JSONBody[SignUp]) -> UserId:
 )
 async def sign_in(request: ShopRequest, data: JSONBody[SignIn]) -> Tokens:
     """An access token and a refresh token for an address and its password."""
-    client = request.client.host if request.client else ""
-    return await request.rpc.call(Login(email=data.email, password=data.password, client=client))
+    call = Login(email=data.email, password=data.password, client=_client(request))
+    return await request.rpc.call(call)
 
 
 @post(
@@ -103,6 +116,34 @@ async def me(request: ShopRequest) -> Profile:
     return await request.rpc.call(GetMe(user_id=request.user.id))
 
 
+@patch(
+    "/users/me",
+    operation_id="change_me",
+    summary="Change your account",
+    opt=SIGNED_IN,
+    responses=problems(*BODY, 401, 404, 409),
+)
+async def change_me(request: ShopRequest, data: JSONBody[ProfileChange]) -> Profile:
+    """Change your name, address or password. A new password ends all your sign-ins: sign in with it again."""
+    given = {name: value for name, value in structs.asdict(data).items() if value is not UNSET}
+    if not given.keys() - {"current_password"}:
+        raise RuleBroken("Say what to change: `name`, `address` or `password`.")
+    call = ChangeMe(user_id=request.user.id, client=_client(request), **given)
+    return await request.rpc.call(call)
+
+
+@get(
+    "/users",
+    operation_id="list_users",
+    summary="List users",
+    opt=ADMIN,
+    responses=problems(400, 401, 403),
+)
+async def list_users(request: ShopRequest, limit: LongPageSize = 50, after: After = None) -> UserPage:
+    """Everybody who has an account, by rising id."""
+    return await request.rpc.call(ListUsers(limit=limit, after=after))
+
+
 @get(
     "/.well-known/jwks.json",
     operation_id="public_keys",
@@ -115,4 +156,9 @@ async def public_keys(request: ShopRequest) -> Response[PublicKeys]:
     return Response(PublicKeys(answer.keys), headers={"Cache-Control": "public, max-age=300"})
 
 
-routes = [sign_up, sign_in, refresh, sign_out, me, public_keys]
+def _client(request: ShopRequest) -> str:
+    """The network address that failed passwords are counted by."""
+    return request.client.host if request.client else ""
+
+
+routes = [sign_up, sign_in, refresh, sign_out, me, change_me, list_users, public_keys]

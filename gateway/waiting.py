@@ -1,38 +1,46 @@
-"""Who waits for an order to settle: requests with `Prefer: wait=N`, woken by the order's events."""
+"""Who waits for what: requests with `Prefer: wait=N` and event streams, woken by the events they wait for."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 from uuid import UUID
 
+K = TypeVar("K", bound=Hashable)
 
-class Settlements:
-    """The orders that requests of this process wait for."""
+
+class Watches(Generic[K]):
+    """The things that requests of this process wait for, by their keys."""
 
     def __init__(self) -> None:
-        self._waiting: dict[UUID, set[asyncio.Event]] = {}
+        self._waiting: dict[K, set[asyncio.Event]] = {}
 
     @contextmanager
-    def watch(self, order_id: UUID) -> Iterator[asyncio.Event]:
-        """An event that is set once the order settles; watch before placing, so that no news is missed."""
-        settled = asyncio.Event()
-        self._waiting.setdefault(order_id, set()).add(settled)
+    def watch(self, key: K) -> Iterator[asyncio.Event]:
+        """An event that is set at news of `key`; watch before you look, so that no news is missed."""
+        woken = asyncio.Event()
+        self._waiting.setdefault(key, set()).add(woken)
         try:
-            yield settled
+            yield woken
         finally:
-            waiting = self._waiting[order_id]
-            waiting.discard(settled)
+            waiting = self._waiting[key]
+            waiting.discard(woken)
             if not waiting:
-                del self._waiting[order_id]
+                del self._waiting[key]
 
-    def tell(self, order_id: UUID) -> None:
-        """Wake those who wait for this order, if there are any."""
-        for settled in self._waiting.get(order_id, ()):
-            settled.set()
+    def tell(self, key: K) -> None:
+        """Wake those who wait for this, if there are any."""
+        for woken in self._waiting.get(key, ()):
+            woken.set()
 
 
-settlements = Settlements()
-"""One per process: its requests and its taps run on the same event loop."""
+# One each per process: its requests and its taps run on the same event loop.
+settlements: Watches[UUID] = Watches()
+"""Of orders, by id: told when one settles."""
+changes: Watches[UUID] = Watches()
+"""Of orders, by id: told when something has happened to one that it tells the world."""
+notifications: Watches[int] = Watches()
+"""Of users, by id: told when one is notified."""
 
 
 def wait_seconds(prefer: list[str]) -> int:

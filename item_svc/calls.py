@@ -1,22 +1,22 @@
-"""The calls that item answers: the catalogue and its stock, as people see and change them."""
+"""The calls that item answers: the catalogue, its stock and carts, as people see and change them."""
 
 from typing import cast
 from uuid import UUID
 
-from item_svc import contracts, models
-from item_svc.domain import Movement, adjusted, tidy
+from item_svc import cart, contracts, models
+from item_svc.domain import MAX_CART_LINES, Movement, adjusted, tidy
 from item_svc.requests import done_for, mark_done
 from item_svc.shelf import record
 from shared.clock import aware
 from shared.database import DuplicateKey, Reader, Transaction
-from shared.errors import Conflict, FieldError, NotFound, Stale
+from shared.errors import Conflict, FieldError, NotFound, RuleBroken, Stale
 
 
-async def create_item(call: contracts.CreateItem, tx: Transaction) -> contracts.ItemCreated:
+async def create_item(call: contracts.CreateItem, tx: Transaction) -> contracts.ItemId:
     """Put an item into the catalogue, its first stock on the shelf."""
     name, size = tidy(call.name, "name"), tidy(call.size, "size")
     if (item_id := await done_for(tx, call.request_id)) is not None:
-        return contracts.ItemCreated(id=item_id)
+        return contracts.ItemId(id=item_id)
     try:
         item_id = await tx.insert(
             "INSERT INTO items"
@@ -27,11 +27,14 @@ async def create_item(call: contracts.CreateItem, tx: Transaction) -> contracts.
     except DuplicateKey:
         # It may have been this very request, a moment ago on another connection.
         if (item_id := await done_for(tx, call.request_id)) is not None:
-            return contracts.ItemCreated(id=item_id)
+            return contracts.ItemId(id=item_id)
         raise _taken(name, size) from None
     await record(tx, "initial", Movement(item_id, call.stock_quantity, call.stock_quantity))
     await mark_done(tx, call.request_id, item_id)
-    return contracts.ItemCreated(id=item_id)
+    tx.emit(
+        contracts.ItemCreated(item_id=item_id, name=name, size=size, price=call.price, version=1), sequence=1
+    )
+    return contracts.ItemId(id=item_id)
 
 
 async def get_item(call: contracts.GetItem, _db: Reader) -> contracts.Item:
@@ -79,6 +82,7 @@ async def change_item(call: contracts.ChangeItem, tx: Transaction) -> contracts.
     except DuplicateKey:
         raise _taken(item.name, item.size) from None
     await mark_done(tx, call.request_id, item.id)
+    _tell_change(tx, item)
     return _view(item)
 
 
@@ -93,6 +97,8 @@ async def delete_item(call: contracts.DeleteItem, tx: Transaction) -> None:
         [tx.now, item.id],
     )
     await mark_done(tx, call.request_id, item.id)
+    version = item.version + 1
+    tx.emit(contracts.ItemDeleted(item_id=item.id, version=version), sequence=version)
 
 
 async def adjust_stock(call: contracts.AdjustStock, tx: Transaction) -> contracts.Item:
@@ -103,9 +109,14 @@ async def adjust_stock(call: contracts.AdjustStock, tx: Transaction) -> contract
         return _view(item)
     _check_on_sale(item)
     item.stock = adjusted(item.stock, call.delta)
-    await tx.execute("UPDATE items SET stock = %s WHERE id = %s", [item.stock, item.id])
+    item.version += 1
+    await tx.execute(
+        "UPDATE items SET stock = %s, version = %s, changed_at = %s WHERE id = %s",
+        [item.stock, item.version, tx.now, item.id],
+    )
     await record(tx, "adjustment", Movement(item.id, call.delta, item.stock), reason)
     await mark_done(tx, call.request_id, item.id)
+    _tell_change(tx, item)
     return _view(item)
 
 
@@ -132,6 +143,47 @@ async def stock_history(call: contracts.StockHistory, _db: Reader) -> contracts.
     return contracts.StockHistoryPage(items=changes, next=changes[-1].id if len(rows) > call.limit else None)
 
 
+async def get_cart(call: contracts.GetCart, db: Reader) -> contracts.Cart:
+    """A cart, with prices and stock as they are now."""
+    return await _cart(db, call.user_id)
+
+
+async def set_cart_line(call: contracts.SetCartLine, tx: Transaction) -> contracts.Cart:
+    """Put an item into a cart, or change how many of it are there."""
+    if not await models.Item.exists(id=call.item_id, retired=0):
+        raise _missing(call.item_id)
+    if not await cart.has_room(tx, call.user_id, call.item_id, MAX_CART_LINES):
+        raise RuleBroken(f"The cart is full: it holds {MAX_CART_LINES} different items.")
+    await cart.set_line(tx, call.user_id, call.item_id, call.quantity)
+    return await _cart(tx, call.user_id)
+
+
+async def remove_cart_line(call: contracts.RemoveCartLine, tx: Transaction) -> None:
+    """Take an item out of a cart."""
+    await cart.remove_lines(tx, call.user_id, call.item_id)
+
+
+async def clear_cart(call: contracts.ClearCart, tx: Transaction) -> None:
+    """Take everything out of a cart."""
+    await cart.remove_lines(tx, call.user_id)
+
+
+async def _cart(db: Reader, user_id: int) -> contracts.Cart:
+    lines = [
+        contracts.CartLine(
+            item_id=item_id,
+            name=name,
+            size=size,
+            quantity=quantity,
+            price=price,
+            available_quantity=0 if retired else stock,
+            available=not retired and stock >= quantity,
+        )
+        for item_id, quantity, name, size, price, stock, retired in await cart.lines_of(db, user_id)
+    ]
+    return contracts.Cart(items=lines)
+
+
 async def _lock(item_id: int) -> models.Item:
     """An item, on sale or not. Locked before all else, so that a repeated request waits for the first."""
     item = await models.Item.filter(id=item_id).select_for_update().get_or_none()
@@ -149,6 +201,15 @@ def _check_version(item: models.Item, expected: int) -> None:
     _check_on_sale(item)
     if item.version != expected:
         raise Stale(f"Item {item.id} is at version {item.version}, not {expected}.")
+
+
+def _tell_change(tx: Transaction, item: models.Item) -> None:
+    tx.emit(
+        contracts.ItemChanged(
+            item_id=item.id, name=item.name, size=item.size, price=item.price, version=item.version
+        ),
+        sequence=item.version,
+    )
 
 
 def _view(item: models.Item) -> contracts.Item:

@@ -12,6 +12,7 @@ ItemNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Price = Annotated[int, Meta(ge=0, le=10**12)]
 StockQuantity = Annotated[int, Meta(ge=0, le=10**9)]
+CartQuantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 StockDelta = Annotated[int, Meta(ge=-(10**9), le=10**9)]
 Reason = Annotated[str, Meta(min_length=1, max_length=200)]
 StockCause = Literal["initial", "order", "release", "adjustment"]
@@ -20,7 +21,8 @@ StockCause = Literal["initial", "order", "release", "adjustment"]
 class Item(Struct, frozen=True, kw_only=True):
     """An item as the catalogue shows it.
 
-    `version` rises with changes to the item itself (name, size, price), not with the stock that orders move.
+    `version` rises with changes to the item itself (name, size, price, stock adjusted by hand), not with the
+    stock that orders move.
     """
 
     id: int
@@ -38,7 +40,7 @@ class ItemPage(Struct, frozen=True, kw_only=True):
     next: int | None = None
 
 
-class ItemCreated(Struct, frozen=True, kw_only=True):
+class ItemId(Struct, frozen=True, kw_only=True):
     """The id that a new item was given."""
 
     id: int
@@ -63,10 +65,59 @@ class StockHistoryPage(Struct, frozen=True, kw_only=True):
     next: int | None = None
 
 
+class CartLine(Struct, frozen=True, kw_only=True):
+    """An item in a cart, as the catalogue has it now.
+
+    `available`: it is on sale, and there are as many of it as are wanted. Off sale, none are left of it.
+    """
+
+    item_id: int
+    name: str
+    size: str
+    quantity: int
+    price: int
+    available_quantity: int
+    available: bool
+
+
+class Cart(Struct, frozen=True, kw_only=True):
+    """What a user has put aside, in the order of putting."""
+
+    items: list[CartLine]
+
+
+class ItemCreated(Event, name="item.created", subject="item_id"):
+    """An item came into the catalogue. `version` is 1, and one more with each event about the item."""
+
+    item_id: int
+    name: str
+    size: str
+    price: int
+    version: int
+
+
+class ItemChanged(Event, name="item.changed", subject="item_id"):
+    """An item is now as told here; what changed may also be its stock, adjusted by hand."""
+
+    item_id: int
+    name: str
+    size: str
+    price: int
+    version: int
+
+
+class ItemDeleted(Event, name="item.deleted", subject="item_id"):
+    """An item is no longer on sale, and never will be again."""
+
+    item_id: int
+    version: int
+
+
 class StockReserved(Event, name="item.stock_reserved", subject="order_id"):
-    """The order's whole stock was taken for it."""
+    """The order's whole stock was taken for it; `names` are those of its items at that time, by item id."""
 
     order_id: UUID
+    names: dict[int, str]
 
 
 class StockRejected(Event, name="item.stock_rejected", subject="order_id"):
@@ -83,7 +134,7 @@ class StockReleased(Event, name="item.stock_released", subject="order_id"):
     order_id: UUID
 
 
-class CreateItem(Call[ItemCreated], name="item.create", idempotent=True):
+class CreateItem(Call[ItemId], name="item.create", idempotent=True):
     """Put an item into the catalogue. Idempotent by `request_id`.
 
     `Conflict` when the name and size are taken, `RuleBroken` for a name of nothing but spaces.
@@ -159,3 +210,33 @@ class StockHistory(Call[StockHistoryPage], name="item.stock_history", idempotent
     id: ItemNumber
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     after: ItemNumber | None = None
+
+
+class GetCart(Call[Cart], name="item.get_cart", idempotent=True):
+    """A user's cart; one who has put nothing in has an empty one."""
+
+    user_id: ItemNumber
+
+
+class SetCartLine(Call[Cart], name="item.set_cart_line", idempotent=True):
+    """Have so many of an item in the cart, whatever was there before.
+
+    `NotFound` for an item that is not on sale; `RuleBroken` when the cart is full.
+    """
+
+    user_id: ItemNumber
+    item_id: ItemNumber
+    quantity: CartQuantity
+
+
+class RemoveCartLine(Call[None], name="item.remove_cart_line", idempotent=True):
+    """Have none of an item in the cart; also good where there was none."""
+
+    user_id: ItemNumber
+    item_id: ItemNumber
+
+
+class ClearCart(Call[None], name="item.clear_cart", idempotent=True):
+    """Have nothing in the cart."""
+
+    user_id: ItemNumber

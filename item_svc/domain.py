@@ -1,13 +1,16 @@
 """The rules of catalogue and stock: pure functions, no await, no database, no clock."""
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 from msgspec import Struct
 
 from shared.errors import FieldError, RuleBroken
 
 MAX_STOCK = 10**9
+MAX_CART_LINES = 500
 
 ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
 
@@ -29,10 +32,11 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class OnShelf(NamedTuple):
-    """An item that is on sale: today's price, and how many pieces are left."""
+    """An item that is on sale: today's price, how many pieces are left, and what it is called."""
 
     price: int
     stock: int
+    name: str
 
 
 class Movement(NamedTuple):
@@ -83,6 +87,49 @@ def move(shelf: MutableMapping[int, OnShelf], movements: Iterable[Movement]) -> 
     """Let the next order of the list see the shelf as this one leaves it."""
     for movement in movements:
         shelf[movement.item_id] = shelf[movement.item_id]._replace(stock=movement.balance)
+
+
+class Buying(NamedTuple):
+    """An order as a cart sees it: who placed it and when, and which items it is for."""
+
+    order_id: UUID
+    buyer_id: int
+    item_ids: frozenset[int]
+    placed_at: datetime
+
+
+class InCart(NamedTuple):
+    """A line of somebody's cart."""
+
+    id: int
+    user_id: int
+    item_id: int
+    quantity: int
+    changed_at: datetime
+
+
+def leaving(orders: Iterable[Buying], lines: Iterable[InCart]) -> dict[UUID, list[InCart]]:
+    """Which lines of their buyers' carts orders take along; each line goes once, to the first that wants it.
+
+    The line of an ordered item goes as a whole, whatever quantity was ordered. One that was set after the
+    order was placed is not of that order and stays.
+    """
+    carts: dict[int, dict[int, InCart]] = {}
+    for line in lines:
+        carts.setdefault(line.user_id, {})[line.item_id] = line
+    taken: dict[UUID, list[InCart]] = {}
+    for order in orders:
+        cart = carts.get(order.buyer_id, {})
+        going = [
+            cart[item_id]
+            for item_id in sorted(order.item_ids & cart.keys())
+            if cart[item_id].changed_at <= order.placed_at
+        ]
+        for line in going:
+            del cart[line.item_id]
+        if going:
+            taken[order.order_id] = going
+    return taken
 
 
 def adjusted(stock: int, delta: int) -> int:

@@ -1,11 +1,14 @@
-"""What item hears: orders to take stock for, and orders to give it back from. Lists, one transaction each."""
+"""What item hears: orders that want stock, give it back, or came to nothing. Lists, one transaction each."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from item_svc import contracts
+from item_svc.cart import bring_back, take_along
 from item_svc.claims import add_claims, lock_claims, mark_released
-from item_svc.domain import Claim, Line, Movement, Rejection, move, put_back, reserve
-from item_svc.shelf import held_by, lock_shelf, lock_stock, save_movements
+from item_svc.domain import Buying, Claim, Line, Movement, Rejection, move, put_back, reserve
+from item_svc.shelf import held_by, lock_shelf, lock_stock, names_of, save_movements
 from shared.database import Transaction
 from shared.messages import Event, View
 
@@ -14,8 +17,10 @@ class OrderPlaced(View, of="order.placed"):
     """An order asks for stock."""
 
     order_id: UUID
+    buyer_id: int
     lines: list[Line]
     participants: list[str]
+    placed_at: datetime
 
 
 class ReleaseStock(View, of="order.release.item"):
@@ -24,8 +29,17 @@ class ReleaseStock(View, of="order.release.item"):
     order_id: UUID
 
 
+class OrderFailed(View, of="order.failed"):
+    """An order came to nothing."""
+
+    order_id: UUID
+    was_completed: bool
+
+
 async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
     """Take the stock of every order that can be served; tell the others why not.
+
+    What an order is for leaves its buyer's cart together with the stock.
 
     An order that was answered before gets the same answer again, and one that was released gets a no.
     """
@@ -45,9 +59,14 @@ async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
             move(shelf, outcome)
     await save_movements(tx, "order", taken)
     await add_claims(tx, made)
+    await take_along(tx, [_buying(unseen[order_id]) for order_id in taken])
+    # An answer that is repeated names the items as they are called now; to the order the first one counts.
+    repeated = [order for order in asked if order.order_id in claims]
+    names = {item_id: on.name for item_id, on in shelf.items()}
+    names |= await names_of(tx, {line.item_id for order in repeated for line in order.lines} - names.keys())
     claims |= made
     for order in asked:
-        tx.emit(_answer(order.order_id, claims[order.order_id]))
+        tx.emit(_answer(order, claims[order.order_id], names))
 
 
 async def release_stock(releases: list[ReleaseStock], tx: Transaction) -> None:
@@ -70,9 +89,21 @@ async def release_stock(releases: list[ReleaseStock], tx: Transaction) -> None:
         tx.emit(contracts.StockReleased(order_id=release.order_id))
 
 
-def _answer(order_id: UUID, claim: Claim) -> Event:
+async def return_to_carts(failures: list[OrderFailed], tx: Transaction) -> None:
+    """What failed orders took out of carts comes back; what was bought and then called off does not."""
+    await bring_back(tx, {failure.order_id for failure in failures if not failure.was_completed})
+
+
+def _buying(order: OrderPlaced) -> Buying:
+    return Buying(
+        order.order_id, order.buyer_id, frozenset(line.item_id for line in order.lines), order.placed_at
+    )
+
+
+def _answer(order: OrderPlaced, claim: Claim, names: Mapping[int, str]) -> Event:
     if claim.state == "HELD":
-        return contracts.StockReserved(order_id=order_id)
+        called = {line.item_id: names[line.item_id] for line in order.lines}
+        return contracts.StockReserved(order_id=order.order_id, names=called)
     return contracts.StockRejected(
-        order_id=order_id, reason=claim.reason or "released", details=claim.details or {}
+        order_id=order.order_id, reason=claim.reason or "released", details=claim.details or {}
     )

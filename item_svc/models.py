@@ -73,3 +73,33 @@ class ItemRequest(Model):
 
     class Meta:
         table = "item_requests"
+
+
+class CartLine(Model):
+    """An item that a user has put aside. There are no empty lines."""
+
+    id = fields.BigIntField(primary_key=True)
+    user_id = fields.BigIntField()
+    item_id = fields.BigIntField()
+    quantity = fields.BigIntField()
+    changed_at = fields.DatetimeField()
+
+    class Meta:
+        table = "cart_lines"
+        unique_together = (("user_id", "item_id"),)
+
+
+class CartTaking(Model):
+    """What an order took out of its buyer's cart: TAKEN, or RETURNED because the order came to nothing.
+
+    An order that failed before it was seen here gets a RETURNED row as well, so that it takes nothing later.
+    """
+
+    order_id = fields.CharField(max_length=36, primary_key=True)
+    state = fields.CharField(max_length=10, description="TAKEN or RETURNED")
+    user_id = fields.BigIntField(null=True)
+    pieces = fields.TextField(null=True, description="JSON: how many of each item, by its id")
+    changed_at = fields.DatetimeField()
+
+    class Meta:
+        table = "cart_takings"

@@ -1,5 +1,6 @@
 """What a new shop has on its shelf."""
 
+from item_svc.contracts import ItemCreated
 from item_svc.domain import Movement
 from item_svc.shelf import record
 from shared.database import Transaction
@@ -28,3 +29,4 @@ async def seed(tx: Transaction) -> None:
             [item_id, name, size, price, stock, stock, tx.now, tx.now],
         )
         await record(tx, "initial", Movement(item_id, stock, stock))
+        tx.emit(ItemCreated(item_id=item_id, name=name, size=size, price=price, version=1), sequence=1)

@@ -6,7 +6,14 @@ from shared.service import Service, answer, hear
 service = Service(
     "item",
     models=("item_svc.models",),
-    publishes=(contracts.StockReserved, contracts.StockRejected, contracts.StockReleased),
+    publishes=(
+        contracts.ItemCreated,
+        contracts.ItemChanged,
+        contracts.ItemDeleted,
+        contracts.StockReserved,
+        contracts.StockRejected,
+        contracts.StockReleased,
+    ),
     answers=(
         answer(contracts.CreateItem, calls.create_item),
         answer(contracts.GetItem, calls.get_item),
@@ -16,9 +23,14 @@ service = Service(
         answer(contracts.DeleteItem, calls.delete_item),
         answer(contracts.AdjustStock, calls.adjust_stock),
         answer(contracts.StockHistory, calls.stock_history),
+        answer(contracts.GetCart, calls.get_cart),
+        answer(contracts.SetCartLine, calls.set_cart_line),
+        answer(contracts.RemoveCartLine, calls.remove_cart_line),
+        answer(contracts.ClearCart, calls.clear_cart),
     ),
     hears=(
         hear(events.OrderPlaced, events.reserve_stock, batch=64),
         hear(events.ReleaseStock, events.release_stock, batch=64),
+        hear(events.OrderFailed, events.return_to_carts, batch=64),
     ),
 )

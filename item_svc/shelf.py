@@ -14,12 +14,21 @@ CASES_PER_UPDATE = 500
 async def lock_shelf(tx: Transaction, item_ids: Collection[int]) -> dict[int, OnShelf]:
     """Those items that are on sale, locked in the order of their ids against deadlocks."""
     rows = await _lock(tx, item_ids)
-    return {item_id: OnShelf(price, stock) for item_id, price, stock, retired in rows if not retired}
+    return {
+        item_id: OnShelf(price, stock, name) for item_id, price, stock, retired, name in rows if not retired
+    }
 
 
 async def lock_stock(tx: Transaction, item_ids: Collection[int]) -> dict[int, int]:
     """The stock of items, on sale or not, locked likewise: what is given back may be of an item long gone."""
-    return {item_id: stock for item_id, _, stock, _ in await _lock(tx, item_ids)}
+    return {item_id: stock for item_id, _, stock, _, _ in await _lock(tx, item_ids)}
+
+
+async def names_of(tx: Transaction, item_ids: Collection[int]) -> dict[int, str]:
+    """What items are called now, on sale or not."""
+    if not item_ids:
+        return {}
+    return dict(await tx.rows("SELECT id, name FROM items WHERE id IN %s", [sorted(item_ids)]))
 
 
 async def held_by(tx: Transaction, order_ids: Collection[UUID]) -> dict[UUID, dict[int, int]]:
@@ -74,13 +83,16 @@ async def record(tx: Transaction, cause: StockCause, movement: Movement, reason:
     )
 
 
-async def _lock(tx: Transaction, item_ids: Collection[int]) -> list[tuple[int, int, int, int]]:
+async def _lock(tx: Transaction, item_ids: Collection[int]) -> list[tuple[int, int, int, int, str]]:
     if not item_ids:
         return []
     # On a small table the optimizer may walk another index, and then lock in that one's order.
     rows = await tx.rows(
-        "SELECT id, price, stock, retired FROM items FORCE INDEX (PRIMARY)"
+        "SELECT id, price, stock, retired, name FROM items FORCE INDEX (PRIMARY)"
         " WHERE id IN %s ORDER BY id FOR UPDATE",
         [sorted(item_ids)],
     )
-    return [(int(item_id), int(price), int(stock), int(retired)) for item_id, price, stock, retired in rows]
+    return [
+        (int(item_id), int(price), int(stock), int(retired), name)
+        for item_id, price, stock, retired, name in rows
+    ]

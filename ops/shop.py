@@ -74,6 +74,15 @@ class Change(Struct, frozen=True):
     details: dict[str, Any] | None = None
 
 
+class OrderedLine(Struct, frozen=True):
+    """A line of an order; what the item was called is known once its stock is reserved."""
+
+    item_id: int
+    quantity: int
+    unit_price: int
+    name: str | None = None
+
+
 class Order(Struct, frozen=True, kw_only=True):
     """An order as the shop shows it."""
 
@@ -87,6 +96,7 @@ class Order(Struct, frozen=True, kw_only=True):
     pay_with: str | None = None
     total: int
     participants: list[Participant]
+    lines: list[OrderedLine] = []
     history: list[Change] = []
     version: int
     created_at: datetime
@@ -100,6 +110,23 @@ class Line(Struct, frozen=True, omit_defaults=True):
     unit_price: int
     discounted_price: int | None = None
     user_coupon_ids: list[int] = []
+
+
+class Quote(Struct, frozen=True):
+    """What an order would cost; its lines can be placed as they are."""
+
+    lines: list[Line]
+    total: int
+
+
+class Payment(Struct, frozen=True):
+    """A payment as the shop shows it: ASKING, CAPTURED, DECLINED, REFUNDING or REFUNDED."""
+
+    id: str
+    order_id: str
+    status: str
+    amount: int
+    reason: str | None = None
 
 
 class Tokens(Struct, frozen=True):
@@ -125,6 +152,15 @@ class _AppliedAmount(Struct, frozen=True):
 class _ItemPage(Struct, frozen=True):
     items: list[Item]
     next: int | str | None = None
+
+
+class _CartLine(Struct, frozen=True):
+    item_id: int
+    quantity: int
+
+
+class _Cart(Struct, frozen=True):
+    items: list[_CartLine]
 
 
 class _HeldPage(Struct, frozen=True):
@@ -283,6 +319,7 @@ class Session:
         lines: Sequence[Line],
         *,
         pay_with: str | None = None,
+        card_key: str | None = None,
         key: str | None = None,
         wait_s: int | None = None,
     ) -> Order:
@@ -293,6 +330,8 @@ class Session:
         body: dict[str, object] = {"lines": list(lines)}
         if pay_with is not None:
             body["pay_with"] = pay_with
+        if card_key is not None:
+            body["payment_key"] = card_key
         headers: dict[str, str] = {}
         if key is not None:
             headers["Idempotency-Key"] = key
@@ -332,6 +371,20 @@ class Session:
         """The order once it rests: COMPLETED, CANCEL, or a FAIL with nothing to give back."""
         return await self.until(order_id, lambda order: order.settled, timeout_s=timeout_s)
 
+    # Paying
+
+    async def pay(
+        self, order_id: str, method: str, *, card_key: str | None = None, key: str | None = None
+    ) -> Payment:
+        """Pay for a completed order, with points or a card; without `card_key` with a test card."""
+        body = {"order_id": order_id, "method": method, "payment_key": card_key}
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return _decode(await self.send("POST", "/payments", body=body, headers=headers), Payment)
+
+    async def payment(self, payment_id: str) -> Payment:
+        """One payment as it is now."""
+        return _decode(await self.send("GET", f"/payments/{payment_id}"), Payment)
+
     # Points and coupons
 
     async def balance(self) -> int:
@@ -356,12 +409,55 @@ class Session:
         answer = await self.send("GET", "/coupons/applied-amount", query=query)
         return _decode(answer, _AppliedAmount).discounted_price
 
+    # Before ordering
+
+    async def cart(self) -> dict[int, int]:
+        """How many of which items are in the cart."""
+        cart = _decode(await self.send("GET", "/cart"), _Cart)
+        return {line.item_id: line.quantity for line in cart.items}
+
+    async def put_in_cart(self, item_id: int, quantity: int) -> None:
+        """Have so many of an item in the cart."""
+        await self.send("PUT", f"/cart/items/{item_id}", body={"quantity": quantity})
+
+    async def quote(self, wants: Mapping[int, int], *, best_coupons: bool = False) -> Quote:
+        """What so many of these items cost now."""
+        lines = [{"item_id": item_id, "quantity": quantity} for item_id, quantity in wants.items()]
+        body = {"lines": lines, "best_coupons": best_coupons}
+        return _decode(await self.send("POST", "/quotes", body=body), Quote)
+
     # For an admin
+
+    async def refund(self, payment_id: str) -> Payment:
+        """Give a payment back, by cancelling its order."""
+        return _decode(await self.send("POST", f"/payments/{payment_id}/refund"), Payment)
 
     async def create_item(self, name: str, size: str, price: int, stock: int) -> int:
         """Put an item on sale and return its id; Refused 409 if name and size are taken."""
         body = {"name": name, "size": size, "price": price, "stock_quantity": stock}
         return _decode(await self.send("POST", "/items", body=body), _Id).id
+
+    async def change_price(self, item: Item, price: int) -> None:
+        """Give an item another price; Refused 412 if somebody changed the item since it was read."""
+        headers = {"If-Match": f'"{item.version}"'}
+        await self.send("PATCH", f"/items/{item.id}", body={"price": price}, headers=headers)
+
+    async def delete_item(self, item: Item) -> None:
+        """Take an item off sale; Refused 412 if somebody changed it since it was read."""
+        await self.send("DELETE", f"/items/{item.id}", headers={"If-Match": f'"{item.version}"'})
+
+    async def create_policy(self, name: str, discount_amount: int, quantity: int) -> int:
+        """Make so many coupons that take a fixed amount off, one for each who is quick; returns its id."""
+        body = {
+            "name": name,
+            "kind": "fixed",
+            "discount_amount": discount_amount,
+            "quantity": quantity,
+            "per_user_limit": 1,
+            "valid_from": "2020-01-01T00:00:00Z",
+            "valid_until": "2100-01-01T00:00:00Z",
+        }
+        return _decode(await self.send("POST", "/coupons", body=body), _Id).id
 
     async def adjust_stock(self, item_id: int, delta: int, reason: str) -> None:
         """Add pieces to an item's stock, or with a negative `delta` take some away."""

@@ -29,7 +29,8 @@ CLAIMS = {
     "item": _CLAIM.format(table="item_svc.item_claims"),
     "coupon": _CLAIM.format(table="coupon_svc.coupon_claims"),
     "payment": (
-        "SELECT state, reason, details, decided_at, released_at FROM payment_svc.claims WHERE order_id = %s"
+        "SELECT state, reason, details, created_at AS decided_at, IF(state = 'RELEASED', changed_at, NULL)"
+        " AS released_at FROM payment_svc.payments WHERE order_id = %s ORDER BY attempt DESC LIMIT 1"
     ),
 }
 OUTBOX = "SELECT type, attempts, created_at FROM {service}_svc.outbox WHERE LOCATE(%s, subjects) ORDER BY id"

@@ -6,12 +6,14 @@ from order_svc import domain, saga, store
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,
+    GetPaymentDue,
     HistoryEntry,
     ListOrders,
     OrderPage,
     OrderPlaced,
     OrderView,
     ParticipantView,
+    PaymentDue,
     PlaceOrder,
 )
 from order_svc.keys import Keys
@@ -59,7 +61,7 @@ async def get_orders(calls: list[GetOrder], reader: Reader) -> list[OrderView | 
 
 async def list_orders(call: ListOrders, reader: Reader) -> OrderPage:
     """A page of orders, newest first."""
-    found = await store.summaries(reader, buyer_id=call.buyer_id, after=call.after, limit=call.limit + 1)
+    found = await store.summaries(reader, call, limit=call.limit + 1)
     page = found[: call.limit]
     return OrderPage(items=page, next=page[-1].id if len(found) > call.limit else None)
 
@@ -71,8 +73,21 @@ async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettin
         raise NotFound(f"There is no order {call.order_id}.")
     if not saga.cancel(order.saga, call.by) and not saga.was_cancelled(order.saga):
         raise Conflict(f"The order has failed already ({order.saga.reason}); it cannot be cancelled.")
-    await store.save_orders(tx, [order], settings.order_release_again_s)
+    await store.save_orders(tx, [order], settings)
     return (await store.views(tx, [call.order_id]))[call.order_id]
+
+
+async def get_payment_due(call: GetPaymentDue, reader: Reader) -> PaymentDue:
+    """What the order costs, if it is completed, unpaid and this buyer's."""
+    row = await reader.row("SELECT buyer_id, status, paid, total FROM orders WHERE id = %s", [call.order_id])
+    if row is None or row[0] != call.buyer_id:
+        raise NotFound(f"There is no order {call.order_id}.")
+    _, status, paid, total = row
+    if paid and status == saga.Status.COMPLETED:
+        raise Conflict("The order is paid already.")
+    if status != saga.Status.COMPLETED:
+        raise Conflict(f"Only a completed order is paid for; this one is {status}.")
+    return PaymentDue(amount=total)
 
 
 def _shown(view: OrderView | None, call: GetOrder) -> OrderView | Problem:
@@ -89,6 +104,7 @@ def _placed(call: PlaceOrder, tx: Transaction) -> OrderPlaced:
         lines=lines,
         total=domain.total_of(lines),
         pay_with=call.pay_with,
+        payment_key=call.payment_key,
         participants=domain.participants_of(call),
         placed_at=tx.now,
     )
@@ -106,7 +122,7 @@ def _as_placed(placed: OrderPlaced) -> OrderView:
         paid=False,
         pay_with=placed.pay_with,
         total=placed.total,
-        lines=placed.lines,
+        lines=store.line_views(placed.lines, {}),
         participants=[
             ParticipantView(name=name, state=saga.Stand.AWAITING, changed_at=placed.placed_at)
             for name in placed.participants

@@ -12,6 +12,9 @@ ItemNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 Price = Annotated[int, Meta(ge=0, le=10**12)]
 PayWith = Literal["points", "card"]
+OrderStatus = Literal["PENDING", "COMPLETED", "FAIL", "CANCEL"]
+PaymentKey = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+"""What the widget of the payment gateway (PG) gave the buyer: names a card without being one."""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -22,6 +25,12 @@ class Line(Struct, frozen=True, kw_only=True):
     unit_price: int
     discounted_price: int
     user_coupon_ids: list[int] = []
+
+
+class LineView(Line, frozen=True, kw_only=True):
+    """A line as its buyer sees it; `name` is what the item was called when it was taken."""
+
+    name: str | None = None
 
 
 class LineRequest(Struct, frozen=True, kw_only=True):
@@ -42,6 +51,7 @@ class OrderPlaced(Event, name="order.placed", subject="order_id"):
     lines: list[Line]
     total: int
     pay_with: PayWith | None
+    payment_key: str | None
     participants: list[str]
     placed_at: datetime
 
@@ -81,14 +91,26 @@ class OrderConfirmed(Event, name="order.confirmed", subject="order_id"):
     payment_id: UUID
 
 
+class ConfirmationRejected(Event, name="order.confirmation_rejected", subject="order_id"):
+    """A payment was made for an order that is not, or no longer, to be paid: it has to be given back."""
+
+    order_id: UUID
+    payment_id: UUID
+    reason: str
+
+
 class OrderFailed(Event, name="order.failed", subject="order_id"):
-    """The order will not be fulfilled; what was taken is being given back."""
+    """The order will not be fulfilled; what was taken is being given back.
+
+    `was_completed` tells a completed order that was called off from one that never came so far.
+    """
 
     order_id: UUID
     buyer_id: int
     reason: str
     reason_details: dict[str, Any] | None
     settled: bool
+    was_completed: bool
 
 
 class OrderCancelled(Event, name="order.cancelled", subject="order_id"):
@@ -137,7 +159,7 @@ class OrderView(Struct, frozen=True, kw_only=True):
     paid: bool
     pay_with: PayWith | None
     total: int
-    lines: list[Line]
+    lines: list[LineView]
     participants: list[ParticipantView]
     history: list[HistoryEntry]
     version: int
@@ -176,6 +198,7 @@ class PlaceOrder(Call[OrderView], name="order.place", idempotent=True):
     buyer_id: int
     lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=2000)]
     pay_with: PayWith | None = None
+    payment_key: PaymentKey | None = None
     idempotency_key: str | None = None
     body_hash: str | None = None
 
@@ -188,9 +211,15 @@ class GetOrder(Call[OrderView], name="order.get", idempotent=True):
 
 
 class ListOrders(Call[OrderPage], name="order.list", idempotent=True):
-    """Orders, newest first, of one buyer or (without `buyer_id`) of all."""
+    """Orders, newest first, of one buyer or (without `buyer_id`) of all.
+
+    Those of one `status`, and those placed at `since` or later and before `until`, where these are given.
+    """
 
     buyer_id: int | None = None
+    status: OrderStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     after: UUID | None = None
 
@@ -204,3 +233,19 @@ class CancelOrder(Call[OrderView], name="order.cancel", idempotent=True):
     order_id: UUID
     by: Literal["buyer", "admin"]
     buyer_id: int | None = None
+
+
+class PaymentDue(Struct, frozen=True, kw_only=True):
+    """What is to be paid for an order."""
+
+    amount: int
+
+
+class GetPaymentDue(Call[PaymentDue], name="order.payment_due", idempotent=True):
+    """What a buyer's order costs, while it is to be paid. Raises `NotFound` unless it is that buyer's.
+
+    Raises `Conflict` unless the order is completed and unpaid.
+    """
+
+    order_id: UUID
+    buyer_id: int

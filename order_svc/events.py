@@ -5,17 +5,19 @@ from typing import Any
 from uuid import UUID
 
 from order_svc import saga, store
-from order_svc.saga import Saga, Signal
+from order_svc.saga import Signal
 from order_svc.settings import OrderSettings
+from order_svc.store import StoredOrder
 from shared.database import Transaction
 from shared.logs import log
 from shared.messages import View
 
 
 class StockReserved(View, of="item.stock_reserved"):
-    """Item has taken the stock."""
+    """Item has taken the stock; `names` are what the items are called."""
 
     order_id: UUID
+    names: dict[int, str]
 
 
 class StockRejected(View, of="item.stock_rejected"):
@@ -80,15 +82,16 @@ No = StockRejected | CouponRejected | PaymentDeclined
 Released = StockReleased | CouponReleased | PaymentRefunded
 
 
+Tell = Callable[[StoredOrder, Any], object]
+
+
 async def hear_yes(answers: list[Yes], tx: Transaction, settings: OrderSettings) -> None:
     """Participants have taken what these orders need: complete each that waits for no one else."""
     await _hear(
         answers,
         tx,
         settings,
-        lambda order, answer: saga.hear(
-            order, participant_of(answer), Signal.YES, payment_id=_payment_id(answer)
-        ),
+        _say_yes,
     )
 
 
@@ -99,7 +102,12 @@ async def hear_no(answers: list[No], tx: Transaction, settings: OrderSettings) -
         tx,
         settings,
         lambda order, answer: saga.hear(
-            order, participant_of(answer), Signal.NO, reason=answer.reason, details=answer.details
+            order.saga,
+            participant_of(answer),
+            Signal.NO,
+            reason=answer.reason,
+            details=answer.details,
+            payment_id=_payment_id(answer),
         ),
     )
 
@@ -111,22 +119,26 @@ async def hear_released(answers: list[Released], tx: Transaction, settings: Orde
         tx,
         settings,
         lambda order, answer: saga.hear(
-            order, participant_of(answer), Signal.RELEASED, payment_id=_payment_id(answer)
+            order.saga, participant_of(answer), Signal.RELEASED, payment_id=_payment_id(answer)
         ),
     )
 
 
-async def _hear(
-    answers: Sequence[Any], tx: Transaction, settings: OrderSettings, tell: Callable[[Saga, Any], bool]
-) -> None:
+def _say_yes(order: StoredOrder, answer: Yes) -> None:
+    saga.hear(order.saga, participant_of(answer), Signal.YES, payment_id=_payment_id(answer))
+    if isinstance(answer, StockReserved) and order.saga.changes:
+        order.item_names = answer.names
+
+
+async def _hear(answers: Sequence[Any], tx: Transaction, settings: OrderSettings, tell: Tell) -> None:
     orders = await store.lock_orders(tx, [answer.order_id for answer in answers])
     for answer in answers:
         order = orders.get(answer.order_id)
         if order is None:
             log.warning("order.unknown", order_id=str(answer.order_id), heard=type(answer).wire_name)
         else:
-            tell(order.saga, answer)
-    await store.save_orders(tx, orders.values(), settings.order_release_again_s)
+            tell(order, answer)
+    await store.save_orders(tx, orders.values(), settings)
 
 
 def participant_of(answer: View) -> str:

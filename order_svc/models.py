@@ -21,7 +21,11 @@ class Order(Model):
     version = fields.IntField()
     created_at = fields.DatetimeField()
     updated_at = fields.DatetimeField()
-    deadline_at = fields.DatetimeField(null=True, description="Null once every participant has answered")
+    deadline_at = fields.DatetimeField(
+        null=True,
+        description="Until when it waits for answers, or completed for being paid",
+    )
+    item_names = fields.TextField(null=True, description="JSON by item id, from when they were taken")
 
     class Meta:
         table = "orders"

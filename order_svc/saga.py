@@ -98,6 +98,10 @@ class Saga(msgspec.Struct, kw_only=True):
     releases: list[str] = []
     """Participants that are to be asked to give back."""
     told: list[Told] = []
+    rejected: list[UUID] = []
+    """Payments made for it that it does not take."""
+    was_completed: bool = False
+    """Whether it had been completed when it failed in this unit of work."""
 
     def awaits(self) -> bool:
         """Whether somebody has not answered yet."""
@@ -115,13 +119,13 @@ def hear(
 ) -> bool:
     """A participant said something. Returns whether there is anything to save.
 
-    `reason` and `details` come with a NO and become the order's, if it is the first.
+    `reason` and `details` come with a NO and become the order's, if it is the first. Only the first payment
+    of an order takes part in it; what others say is about them alone.
     """
     participant = saga.participants.get(name)
-    if participant is None:
-        return False
-    if signal is Signal.RELEASED and participant.payment_id not in (None, payment_id):
-        return False  # the refund of another payment says nothing about this one
+    if participant is None or (payment_id and participant.payment_id not in (None, payment_id)):
+        # A payment that is not part of the order, or not the one that is: its yes is a wish to be.
+        return bool(payment_id) and signal is Signal.YES and _pay_later(saga, name, payment_id)
     said = {"reason": reason, **(details or {})} if reason else {}
     following = TRANSITIONS.get((saga.status, participant.stand, signal))
     if following is None:
@@ -141,7 +145,13 @@ def hear(
 
 
 def deadline(saga: Saga) -> bool:
-    """The deadline passed: a pending order fails, and whoever is still silent is asked to give back."""
+    """The deadline passed: a pending order fails, and whoever is still silent is asked to give back.
+
+    A completed order that has still not been paid fails, too.
+    """
+    if saga.status is Status.COMPLETED and not saga.paid:
+        _fail(saga, PAYMENT_EXPIRED, None)
+        return True
     if saga.status not in (Status.PENDING, Status.FAIL) or not saga.awaits():
         return False
     if saga.status is Status.PENDING:
@@ -170,6 +180,7 @@ def was_cancelled(saga: Saga) -> bool:
 
 
 def _fail(saga: Saga, reason: str, details: dict[str, Any] | None) -> None:
+    saga.was_completed = saga.status is Status.COMPLETED
     saga.status = Status.FAIL
     saga.settled = False
     saga.reason, saga.reason_details = reason, details
@@ -179,6 +190,25 @@ def _fail(saga: Saga, reason: str, details: dict[str, Any] | None) -> None:
         if participant.stand is Stand.YES:
             participant.stand = Stand.RELEASING
             _ask_back(saga, name)
+
+
+def _pay_later(saga: Saga, name: str, payment_id: UUID) -> bool:
+    """A payment was made for an order that was placed without one: the first for a completed order counts."""
+    if saga.status is Status.COMPLETED and not saga.paid:
+        saga.participants[name] = Participant(stand=Stand.YES, payment_id=payment_id)
+        saga.changes.append(Change(HISTORY[name, Signal.YES], name))
+        _confirm(saga)
+    else:
+        saga.rejected.append(payment_id)
+        details = {"payment_id": str(payment_id)}
+        saga.changes.append(Change("CONFIRMATION_REJECTED", name, details, moves=False))
+    return True
+
+
+def _confirm(saga: Saga) -> None:
+    saga.paid = True
+    saga.changes.append(Change(Told.CONFIRMED))
+    saga.told.append(Told.CONFIRMED)
 
 
 def _ask_back(saga: Saga, name: str) -> None:
@@ -194,9 +224,7 @@ def _close(saga: Saga) -> None:
         saga.changes.append(Change(Told.COMPLETED))
         saga.told.append(Told.COMPLETED)
         if saga.pays:
-            saga.paid = True
-            saga.changes.append(Change(Told.CONFIRMED))
-            saga.told.append(Told.CONFIRMED)
+            _confirm(saga)
     elif saga.status is Status.FAIL and not saga.settled and stands <= {Stand.NO, Stand.RELEASED}:
         saga.settled = True
         if Stand.RELEASED in stands:

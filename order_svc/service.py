@@ -17,6 +17,7 @@ service = Service(
         contracts.ReleasePayment,
         contracts.OrderCompleted,
         contracts.OrderConfirmed,
+        contracts.ConfirmationRejected,
         contracts.OrderFailed,
         contracts.OrderCancelled,
         contracts.OrderSettled,
@@ -26,6 +27,7 @@ service = Service(
         answer(contracts.GetOrder, calls.get_orders, batch=LIST),
         answer(contracts.ListOrders, calls.list_orders),
         answer(contracts.CancelOrder, calls.cancel_order),
+        answer(contracts.GetPaymentDue, calls.get_payment_due),
     ),
     hears=(
         hear(events.StockReserved, events.hear_yes, batch=LIST),

@@ -1,6 +1,6 @@
 """Orders in the database: loaded and saved in lists, each with one statement, under the orders' row locks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,8 +8,11 @@ from uuid import UUID
 import msgspec
 
 from order_svc.contracts import (
+    ConfirmationRejected,
     HistoryEntry,
     Line,
+    LineView,
+    ListOrders,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
@@ -24,14 +27,17 @@ from order_svc.contracts import (
     ReleasePayment,
 )
 from order_svc.saga import Participant, Saga, Stand, Status, Told
+from order_svc.settings import OrderSettings
 from shared.clock import aware
 from shared.database import Reader, Transaction
 from shared.messages import Event
 
+_CLOCKS_DIFFER = timedelta(days=1)
 RELEASES = {"item": ReleaseItem, "coupon": ReleaseCoupon, "payment": ReleasePayment}
 
 _json = msgspec.json.Encoder()
 _read_lines = msgspec.json.Decoder(list[Line])
+_read_names = msgspec.json.Decoder(dict[int, str])
 _read_details = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -46,6 +52,8 @@ class StoredOrder(msgspec.Struct, kw_only=True):
     created_at: datetime
     deadline_at: datetime | None
     saga: Saga
+    item_names: dict[int, str] | None = None
+    """What its items are called, where this unit of work has learned it."""
 
 
 async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], deadline_s: float) -> None:
@@ -120,21 +128,21 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
     }
 
 
-async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], release_again_s: float) -> None:
+async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: OrderSettings) -> None:
     """Save the orders that changed, with their history, and emit what follows from the changes."""
     changed = [order for order in orders if order.saga.changes]
     for order in changed:
         order.version += 1
-        if not order.saga.awaits():
-            order.deadline_at = None
+        order.deadline_at = _deadline(order, tx.now, settings.order_unpaid_s)
     # An upsert of rows that are there and locked: columns that never change get some value that is not used.
     await tx.execute_many(
         "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`,"
-        " version, created_at, updated_at, deadline_at)"
-        " VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s)"
+        " version, created_at, updated_at, deadline_at, item_names)"
+        " VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE status = VALUES(status), reason = VALUES(reason),"
         " reason_details = VALUES(reason_details), settled = VALUES(settled), paid = VALUES(paid),"
-        " version = VALUES(version), updated_at = VALUES(updated_at), deadline_at = VALUES(deadline_at)",
+        " version = VALUES(version), updated_at = VALUES(updated_at), deadline_at = VALUES(deadline_at),"
+        " item_names = COALESCE(VALUES(item_names), item_names)",
         [
             (
                 order.id,
@@ -147,11 +155,12 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], release_ag
                 tx.now,
                 tx.now,
                 order.deadline_at,
+                _json.encode(order.item_names).decode() if order.item_names else None,
             )
             for order in changed
         ],
     )
-    await _save_participants(tx, changed, release_again_s)
+    await _save_participants(tx, changed, settings.order_release_again_s)
     await tx.execute_many(
         "INSERT INTO order_history (order_id, at, what, participant, status, details)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
@@ -170,6 +179,17 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], release_ag
     )
     for order in changed:
         _emit(tx, order)
+
+
+def _deadline(order: StoredOrder, now: datetime, unpaid_s: float) -> datetime | None:
+    """Until when it waits now: for answers as before, and from its completion on for being paid."""
+    if order.saga.status is not Status.COMPLETED:
+        return order.deadline_at if order.saga.awaits() else None
+    if order.saga.paid:
+        return None
+    if Told.COMPLETED in order.saga.told:
+        return now + timedelta(seconds=unpaid_s) if unpaid_s else None
+    return order.deadline_at
 
 
 async def _save_participants(tx: Transaction, orders: list[StoredOrder], release_again_s: float) -> None:
@@ -205,6 +225,10 @@ def _emit(tx: Transaction, order: StoredOrder) -> None:
         tx.emit(RELEASES[name](order_id=order.id), sequence=order.version)
     for told in order.saga.told:
         tx.emit(_event(order, told), sequence=order.version)
+    for payment_id in order.saga.rejected:
+        reason = order.saga.reason or ("paid" if order.saga.paid else "not_completed")
+        rejected = ConfirmationRejected(order_id=order.id, payment_id=payment_id, reason=reason)
+        tx.emit(rejected, sequence=order.version)
 
 
 def _event(order: StoredOrder, told: Told) -> Event:
@@ -225,6 +249,7 @@ def _event(order: StoredOrder, told: Told) -> Event:
                 reason=reason,
                 reason_details=order.saga.reason_details,
                 settled=order.saga.settled,
+                was_completed=order.saga.was_completed,
             )
         case Told.CANCELLED:
             return OrderCancelled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
@@ -246,7 +271,7 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
     # First the status: whoever sees an order settled must not see its participants as they were before.
     rows = await reader.rows(
         "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`,"
-        " version, created_at FROM orders WHERE id IN %s",
+        " version, created_at, item_names FROM orders WHERE id IN %s",
         [ids],
     )
     participants: dict[str, list[ParticipantView]] = {}
@@ -280,7 +305,7 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
             paid=bool(row[6]),
             pay_with=row[7],
             total=row[8],
-            lines=_read_lines.decode(row[9]),
+            lines=line_views(_read_lines.decode(row[9]), _read_names.decode(row[12]) if row[12] else {}),
             participants=participants.get(row[0], []),
             history=history.get(row[0], []),
             version=row[10],
@@ -290,17 +315,38 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
     }
 
 
-async def summaries(
-    reader: Reader, *, buyer_id: int | None, after: UUID | None, limit: int
-) -> list[OrderSummary]:
-    """Orders, newest first, that come after `after` (ids sort by time)."""
+def line_views(lines: Sequence[Line], names: Mapping[int, str]) -> list[LineView]:
+    """Lines with what their items were called, as far as it is known."""
+    return [
+        LineView(
+            item_id=line.item_id,
+            quantity=line.quantity,
+            unit_price=line.unit_price,
+            discounted_price=line.discounted_price,
+            user_coupon_ids=line.user_coupon_ids,
+            name=names.get(line.item_id),
+        )
+        for line in lines
+    ]
+
+
+async def summaries(reader: Reader, wanted: ListOrders, *, limit: int) -> list[OrderSummary]:
+    """The newest `limit` of the wanted orders that come after `wanted.after` (ids sort by time)."""
     conditions, args = ["1 = 1"], list[Any]()
-    if buyer_id is not None:
-        conditions.append("buyer_id = %s")
-        args.append(buyer_id)
-    if after is not None:
-        conditions.append("id < %s")
-        args.append(after)
+
+    def must(condition: str, value: object) -> None:
+        if value is not None:
+            conditions.append(condition)
+            args.append(value)
+
+    must("buyer_id = %s", wanted.buyer_id)
+    must("id < %s", wanted.after)
+    must("status = %s", wanted.status)
+    must("created_at >= %s", wanted.since)
+    must("created_at < %s", wanted.until)
+    # Ids begin with the time they were made at, and are indexed; a day allows for clocks that disagree.
+    must("id >= %s", _id_at(wanted.since, -_CLOCKS_DIFFER))
+    must("id <= %s", _id_at(wanted.until, _CLOCKS_DIFFER))
     rows = await reader.rows(
         "SELECT id, buyer_id, status, reason, settled, paid, total, version, created_at FROM orders"  # noqa: S608
         f" WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %s",
@@ -320,6 +366,14 @@ async def summaries(
         )
         for row in rows
     ]
+
+
+def _id_at(moment: datetime | None, shift: timedelta) -> UUID | None:
+    """The least id (UUIDv7) that could be made at a moment, moved by `shift`."""
+    if moment is None:
+        return None
+    ms = int((moment.timestamp() + shift.total_seconds()) * 1000)
+    return UUID(int=min(max(ms, 0), 2**48 - 1) << 80)
 
 
 def _details(details: dict[str, Any] | None) -> str | None:

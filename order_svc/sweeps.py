@@ -15,7 +15,7 @@ LONGEST_PAUSE = timedelta(minutes=10)
 
 
 async def fail_overdue(tx: Transaction, outbox: Outbox, settings: OrderSettings) -> None:
-    """Fail the orders whose participants did not answer in time.
+    """Fail the orders whose participants did not answer in time, and the completed ones nobody has paid.
 
     Not while the broker is away, and not right after it came back or this process started: an order that is
     due then was held up by us. Nor one whose `order.placed` still waits in the outbox. Those get one more
@@ -42,7 +42,7 @@ async def fail_overdue(tx: Transaction, outbox: Outbox, settings: OrderSettings)
     overdue = [order for order_id, order in orders.items() if str(order_id) not in held_up]
     for order in overdue:
         saga.deadline(order.saga)
-    await store.save_orders(tx, overdue, settings.order_release_again_s)
+    await store.save_orders(tx, overdue, settings)
 
 
 async def release_again(tx: Transaction, settings: OrderSettings) -> None:

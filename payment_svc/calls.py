@@ -1,18 +1,28 @@
-"""Answers to calls: opening, reading and charging point accounts."""
+"""Answers to calls: opening, reading and charging point accounts; paying, looking, refunding."""
 
-from payment_svc import accounts, domain
+from uuid import UUID
+
+from order_svc.contracts import GetPaymentDue
+from payment_svc import accounts, cards, domain, keys, payments, toss
 from payment_svc.contracts import (
     Balance,
     Charge,
     Charged,
     GetBalance,
     GetHistory,
+    GetPayment,
     LedgerPage,
     OpenAccount,
+    Pay,
+    PaymentView,
+    RefundPayment,
+    TakeNotice,
 )
+from payment_svc.domain import Ask, Payment, State
 from payment_svc.settings import PaymentSettings
-from shared.database import Reader, Transaction
-from shared.errors import Conflict, FieldError, NotFound, RuleBroken
+from shared.database import Database, Reader, Transaction
+from shared.errors import Conflict, FieldError, NotFound, RuleBroken, Unauthorized
+from shared.rpc import Rpc
 
 
 async def open_account(call: OpenAccount, tx: Transaction) -> Balance:
@@ -55,6 +65,83 @@ async def get_history(call: GetHistory, db: Reader) -> LedgerPage:
     entries = await accounts.history(db, call.user_id, limit=call.limit + 1, before=call.after)
     page = entries[: call.limit]
     return LedgerPage(items=page, next=page[-1].id if len(entries) > call.limit else None)
+
+
+async def pay(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> PaymentView:
+    """Take the points or charge the card, once; what the PG leaves open is answered as ASKING."""
+    domain.check_method(call.method, call.payment_key)
+    known = await db.read(lambda reader: keys.find(reader, call))
+    if known is None:
+        due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
+        begun = await db.transaction(lambda tx: _begin(call, due.amount, tx, settings))
+        known = begun.payment_id
+        if known == call.payment_id and begun.state is State.ASKING:
+            await cards.settle(db, toss.gateway(settings), begun, settings)
+    payment = await _payment(db, known)
+    if payment.state is State.REJECTED:
+        raise domain.refusal(payment)
+    return domain.view(payment)
+
+
+async def get_payment(call: GetPayment, db: Reader) -> PaymentView:
+    """A payment as it is now."""
+    payment = await payments.find(db, call.payment_id)
+    if payment is None or payment.user_id is None or call.user_id not in (None, payment.user_id):
+        raise NotFound(f"There is no payment {call.payment_id}.")
+    return domain.view(payment)
+
+
+async def refund(call: RefundPayment, db: Database, rpc: Rpc) -> PaymentView:
+    """Cancel the payment's order: it gives back all that was taken for it, this payment included."""
+    payment = await _payment(db, call.payment_id)
+    if payment.state is State.REJECTED:
+        raise Conflict("The payment was declined: there is nothing to give back.")
+    if payment.state in (State.ASKING, State.HELD):
+        await cards.call_off(rpc, payment)
+    return domain.view(await _payment(db, call.payment_id))
+
+
+async def take_notice(call: TakeNotice, tx: Transaction, settings: PaymentSettings) -> None:
+    """Something changed at the PG: ask it what is true now. Whatever a notice says, it is not believed."""
+    secret = settings.pg_webhook_secret
+    if not toss.is_genuine(secret, call.payload, call.signature, call.transmitted_at, tx.now):
+        raise Unauthorized("The webhook's signature is not valid.")
+    payment_id = toss.read_notice(call.payload)
+    if payment_id is not None:
+        await payments.ask_at(tx, payment_id, tx.now)
+
+
+async def _begin(call: Pay, amount: int, tx: Transaction, settings: PaymentSettings) -> Payment:
+    """Write the payment down, decided or to be asked about; of two at once for one order, one is refused."""
+    earlier = await keys.find(tx, call)
+    if earlier is not None and (found := await payments.find(tx, earlier)):
+        return found
+    latest = await payments.lock_latest(tx, [call.order_id])
+    ask = Ask(
+        order_id=call.order_id,
+        payment_id=call.payment_id,
+        attempt=domain.next_attempt(latest.get(call.order_id)),
+        user_id=call.user_id,
+        method=call.method,
+        amount=amount,
+        card_key=domain.card_key(call.method, call.payment_key, settings.pg_test_key, call.payment_id),
+    )
+    balances = await accounts.lock_balances(tx, [call.user_id] if call.method == "points" else [])
+    [payment], movements = domain.decide([ask], balances)
+    await payments.add(tx, [payment], ask_in_s=cards.LEASE_S)
+    await accounts.apply(tx, "capture", movements)
+    await keys.add(tx, call)
+    answer = domain.verdict(payment)
+    if answer is not None:
+        tx.emit(answer)
+    return payment
+
+
+async def _payment(db: Database, payment_id: UUID) -> Payment:
+    payment = await db.read(lambda reader: payments.find(reader, payment_id))
+    if payment is None or payment.user_id is None:
+        raise NotFound(f"There is no payment {payment_id}.")
+    return payment
 
 
 async def _balance(db: Reader, user_id: int, *, lock: bool = False) -> int:

@@ -38,19 +38,42 @@ class LedgerRow(Model):
         indexes = (Index(fields=("user_id", "id")),)
 
 
-class ClaimRow(Model):
-    """What was said to an order as its participant: HELD, REJECTED or RELEASED. Never deleted."""
+class PaymentRow(Model):
+    """A payment of an order, or what was said instead (see `domain.Payment`). Never deleted."""
 
-    order_id = fields.CharField(max_length=36, primary_key=True)
-    payment_id = fields.CharField(max_length=36, unique=True)
-    state = fields.CharField(max_length=8)
+    payment_id = fields.CharField(max_length=36, primary_key=True)
+    order_id = fields.CharField(max_length=36)
+    attempt = fields.IntField(description="0: part of placing the order; 1 and more: paid later")
+    state = fields.CharField(max_length=9)
     user_id = fields.BigIntField(null=True, description="Null in the tombstone of an order never heard of")
     method = fields.CharField(max_length=16, null=True)
-    amount = fields.BigIntField(null=True, description="What was taken")
+    amount = fields.BigIntField(null=True, description="What was or may have been taken")
     reason = fields.CharField(max_length=64, null=True)
     details = fields.TextField(description="Of the reason, JSON")
-    decided_at = fields.DatetimeField()
-    released_at = fields.DatetimeField(null=True)
+    card_key = fields.CharField(max_length=200, null=True, description="Names the card to the PG")
+    asks = fields.IntField(default=0, description="How often the PG was asked about it")
+    asked_at = fields.DatetimeField(null=True, description="When the PG was last asked to charge it")
+    ask_due_at = fields.DatetimeField(null=True, description="When to ask the PG; null if not to")
+    created_at = fields.DatetimeField()
+    changed_at = fields.DatetimeField()
 
     class Meta:
-        table = "claims"
+        table = "payments"
+        # Two payments of one order at once: one wins.
+        unique_together = (("order_id", "attempt"),)
+        indexes = (Index(fields=("ask_due_at",)),)
+
+
+class IdempotencyKey(Model):
+    """A payer's key for paying once, whatever the network does."""
+
+    id = fields.BigIntField(primary_key=True)
+    user_id = fields.BigIntField()
+    idempotency_key = fields.CharField(max_length=64, description="Its hash: keys differ in case, too")
+    wish = fields.CharField(max_length=64, description="Hash of what was to be paid, and how")
+    payment_id = fields.CharField(max_length=36)
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "idempotency_keys"
+        unique_together = (("user_id", "idempotency_key"),)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.settings import Settings
+from shared.settings import Positive, Settings
 
 Points = Annotated[int, Meta(ge=1, le=10**18)]
 
@@ -16,3 +16,19 @@ class PaymentSettings(Settings, frozen=True, kw_only=True):
     """The most points that one charge may add."""
     points_balance_max: Points = 10**12
     """The most points that charging may bring an account to; a refund is never refused."""
+    pg_url: str = "http://127.0.0.1:8075"
+    """The payment gateway (PG) that charges cards; locally its simulator."""
+    pg_secret: str = "sagamart-pg"  # noqa: S105
+    """What this shop proves itself to the PG with."""
+    pg_webhook_secret: str = "sagamart-pg-webhook"  # noqa: S105
+    """What the PG signs its webhooks with."""
+    pg_test_key: str = "default_"
+    """Begins the key of a payment whose buyer brought none; empty: a card needs one from the PG's widget."""
+    pg_timeout_s: Positive = 2.0
+    """How long the PG may take for one answer."""
+    pg_tries: Annotated[int, Meta(ge=1, le=10)] = 2
+    """How often one question is asked, before its outcome counts as unknown."""
+    pg_patience_s: Positive = 60.0
+    """How long an unknown outcome may stay so, before the payment is called off at the PG."""
+    pg_ask_again_s: Positive = 1.0
+    """The first pause before the PG is asked again about an unknown outcome; doubles up to half a minute."""

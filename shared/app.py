@@ -60,7 +60,8 @@ def run(service: Service) -> None:
     """Run a process of `service` until it is told to stop: `python -m <service>_svc`."""
     settings = load(service.settings)
     logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
-    app = create_app(service, settings)
+    runtime = Runtime(service, settings)
+    app = create_app(service, settings, runtime)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -79,12 +80,24 @@ def run(service: Service) -> None:
     sockets = [_listen(settings.bind_host, settings.service_port, shared=False)]
     if settings.public_port is not None:
         sockets.append(_listen(settings.bind_host, settings.public_port, shared=True))
-    server = uvicorn.Server(config)
+    server = _Server(config, runtime)
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
     ):
         runner.run(server.serve(sockets=sockets))
+
+
+class _Server(uvicorn.Server):
+    """Tells the runtime at the beginning of a shutdown: answers without an end would hold it up."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._runtime.closing.set()
+        await super().shutdown(sockets)
 
 
 def _spare_the_collector() -> None:

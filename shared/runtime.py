@@ -35,6 +35,8 @@ class Runtime:
         self.service = service
         self.settings = settings
         self.name = f"{service.app_id}#{settings.instance}"
+        self.closing = asyncio.Event()
+        """Set when the process begins to shut down, before the answers in hand are waited for."""
         self.draining = False
         self.database = _database(service, settings)
         self.rpc = Rpc(

@@ -1,28 +1,24 @@
-"""Answers to calls: signing in and out, tokens, profiles. Signing up is in `registration.py`."""
+"""Answers to calls: signing in and out, tokens and their keys. Signing up is in `registration.py`."""
 
 import uuid
 from datetime import timedelta
 
-import msgspec
-
 from shared.database import Database, Reader, Transaction
-from shared.errors import NotFound, TooMany, Unauthorized
+from shared.errors import Unauthorized
 from user_svc import accounts, domain, keys, sessions, tokens
 from user_svc.accounts import Credentials
-from user_svc.contracts import GetKeys, GetMe, KeySet, Login, Logout, Profile, Refresh, Tokens
+from user_svc.contracts import GetKeys, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.domain import RefreshVerdict
-from user_svc.models import User
 from user_svc.passwords import hash_password, is_outdated, verify
 from user_svc.settings import UserSettings
+from user_svc.throttle import Throttle
+
+CLOCKS_DIFFER_BY = timedelta(minutes=1)
 
 
 async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
-    """Check the password and begin a session.
-
-    Whether this address has to wait is asked again after the check: of many guesses made at once, those that
-    end after the limit was reached learn nothing, not even the right one.
-    """
-    throttle = _Throttle(call, settings)
+    """Check the password and begin a session. Whether this address has to wait is asked before and after."""
+    throttle = Throttle(call.email, call.client, settings)
 
     async def look(reader: Reader) -> Credentials | None:
         throttle.check(await sessions.failures(reader, throttle.key), reader)
@@ -37,10 +33,7 @@ async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
     )
 
     async def let_in(tx: Transaction, user: Credentials) -> Tokens:
-        failed = await sessions.failures(tx, throttle.key, lock=True)
-        throttle.check(failed, tx)
-        if failed:
-            await sessions.forget_failures(tx, throttle.key)
+        await throttle.forget(tx)
         if renewed_hash:
             await tx.execute(
                 "UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s",
@@ -50,16 +43,9 @@ async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
         await sessions.open_session(tx, token, user.user_id, tx.now + _life(settings))
         return await _tokens(tx, settings, token, user.user_id, user.role)
 
-    async def count(tx: Transaction) -> None:
-        failed = await sessions.lock_failures(tx, throttle.key)
-        throttle.check(failed, tx)
-        await sessions.keep_failures(
-            tx, throttle.key, domain.one_more_failure(failed, tx.now, throttle.pause)
-        )
-
     if found and right:
         return await db.transaction(lambda tx: let_in(tx, found))
-    await db.transaction(count)
+    await db.transaction(throttle.count)
     raise Unauthorized("The address or the password is wrong.")
 
 
@@ -95,36 +81,25 @@ async def logout(call: Logout, tx: Transaction) -> None:
         await sessions.end_session(tx, presented.session_id)
 
 
-async def get_me(call: GetMe, db: Reader) -> Profile:
-    """A user's own profile."""
-    user = await User.get_or_none(id=call.user_id, state="ACTIVE")
-    if user is None:
-        raise NotFound("There is no such user.")
-    return msgspec.convert(user, Profile, from_attributes=True)
-
-
 async def get_keys(call: GetKeys, db: Reader, settings: UserSettings) -> KeySet:
     """The public keys of all access tokens that may be valid."""
     return KeySet(issuer=settings.token_issuer, keys=await keys.public_keys(db))
 
 
+async def rotate_keys(call: RotateKeys, tx: Transaction, settings: UserSettings) -> KeyRotation:
+    """Let a new key sign from shortly on."""
+    return await keys.rotate(
+        tx,
+        call.request_id,
+        lead=timedelta(seconds=settings.key_lead_s),
+        life=timedelta(seconds=settings.access_token_s) + CLOCKS_DIFFER_BY,
+    )
+
+
 async def purge_expired(tx: Transaction, settings: UserSettings) -> None:
-    """A job: delete sessions and failures that do not matter any more."""
+    """A job: delete sessions, failures and keys that do not matter any more."""
     await sessions.purge(tx, tx.now - timedelta(seconds=settings.sign_in_pause_s))
-
-
-class _Throttle:
-    """Whether tries to sign in to this account from this address are heard."""
-
-    def __init__(self, call: Login, settings: UserSettings) -> None:
-        self.key = domain.throttle_key(call.email, call.client)
-        self.pause = timedelta(seconds=settings.sign_in_pause_s)
-        self._limit = settings.sign_in_failures
-
-    def check(self, failed: domain.Failures | None, unit: Reader) -> None:
-        """Raises `TooMany` while they are not."""
-        if seconds := domain.seconds_to_wait(failed, unit.now, self._limit, self.pause):
-            raise TooMany("Signing in has failed too often; wait a little.", retry_after=seconds)
+    await keys.purge(tx, tx.now - timedelta(days=1))
 
 
 async def _tokens(

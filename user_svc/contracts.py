@@ -1,5 +1,6 @@
 """What the user service publishes and answers."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -9,6 +10,10 @@ from shared.messages import Call, Event
 
 UserNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Role = Literal["customer", "admin"]
+NotificationKind = Literal["order_failed", "order_cancelled", "order_expired", "payment_refunded"]
+PageLimit = Annotated[int, Meta(ge=1, le=200)]
+Place = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A place in a list by id; 0 is before all."""
 
 
 class UserRegistered(Event, name="user.registered", subject="user_id"):
@@ -21,6 +26,14 @@ class UserRegistrationFailed(Event, name="user.registration_failed", subject="us
     """A sign-up was undone; this user id never comes to life and is never given again."""
 
     user_id: int
+
+
+class UserNotified(Event, name="user.notified", subject="order_id"):
+    """A user has a new notification."""
+
+    user_id: int
+    order_id: UUID
+    kind: NotificationKind
 
 
 class UserId(Struct, frozen=True, kw_only=True):
@@ -51,6 +64,54 @@ class Profile(Struct, frozen=True, kw_only=True):
     role: Role
 
 
+class UserEntry(Struct, frozen=True, kw_only=True):
+    """A user as an admin sees it in the list; one who is OPENING cannot sign in yet."""
+
+    id: int
+    email: str
+    name: str
+    role: Role
+    state: Literal["OPENING", "ACTIVE"]
+    created_at: datetime
+
+
+class UserPage(Struct, frozen=True, kw_only=True):
+    """A page of users by rising id; `next` continues after its last one."""
+
+    items: list[UserEntry]
+    next: int | None
+
+
+class Notification(Struct, frozen=True, kw_only=True):
+    """Something that a buyer is told of: an order's failure (with its reason) or a refund (with its amount).
+
+    There is at most one of each kind for an order. `text` says it for people.
+    """
+
+    id: int
+    kind: NotificationKind
+    order_id: UUID
+    reason: str | None
+    amount: int | None
+    text: str
+    created_at: datetime
+    read_at: datetime | None
+
+
+class NotificationPage(Struct, frozen=True, kw_only=True):
+    """A page of notifications, newest first; `next` continues after its last one."""
+
+    items: list[Notification]
+    next: int | None
+
+
+class NewNotifications(Struct, frozen=True, kw_only=True):
+    """Notifications after a place, oldest first, and the place after them."""
+
+    items: list[Notification]
+    last: int
+
+
 class PublicKey(Struct, frozen=True, kw_only=True):
     """An Ed25519 public key as a JSON Web Key (RFC 7517, RFC 8037)."""
 
@@ -67,6 +128,14 @@ class KeySet(Struct, frozen=True, kw_only=True):
 
     issuer: str
     keys: list[PublicKey]
+
+
+class KeyRotation(Struct, frozen=True, kw_only=True):
+    """The key `kid` signs from `signs_from` on; all keys before it count until `others_end_at`."""
+
+    kid: UUID
+    signs_from: datetime
+    others_end_at: datetime
 
 
 class Register(Call[UserId], name="user.register", idempotent=True):
@@ -117,6 +186,57 @@ class GetMe(Call[Profile], name="user.me", idempotent=True):
     """One user's own profile. Raises `NotFound`."""
 
     user_id: UserNumber
+
+
+class ChangeMe(Call[Profile], name="user.change_me", idempotent=True):
+    """Change what is given of one's own profile; a new password needs the current one, and ends all sign-ins.
+
+    `client` is the network address that the user comes from; wrong passwords are counted by it. Harmless to
+    repeat. Raises `RuleBroken` (with the bad fields), `NotFound`, `Conflict` and `TooMany`.
+    """
+
+    user_id: UserNumber
+    name: str | None = None
+    address: str | None = None
+    password: str | None = None
+    current_password: str | None = None
+    client: str = ""
+
+
+class ListUsers(Call[UserPage], name="user.list", idempotent=True):
+    """All users by rising id, after the id `after`."""
+
+    limit: PageLimit = 50
+    after: Place | None = None
+
+
+class ListNotifications(Call[NotificationPage], name="user.notifications", idempotent=True):
+    """A user's notifications, newest first, after (that is, older than) the one with the id `after`."""
+
+    user_id: UserNumber
+    limit: PageLimit = 50
+    after: UserNumber | None = None
+
+
+class FollowNotifications(Call[NewNotifications], name="user.follow_notifications", idempotent=True):
+    """A user's notifications since `after`, a place in their list; without it none, but today's place."""
+
+    user_id: UserNumber
+    limit: PageLimit = 50
+    after: Place | None = None
+
+
+class ReadNotification(Call[Notification], name="user.read_notification", idempotent=True):
+    """Mark a user's notification as read; once more changes nothing. Raises `NotFound`."""
+
+    user_id: UserNumber
+    notification_id: UserNumber
+
+
+class RotateKeys(Call[KeyRotation], name="user.rotate_keys", idempotent=True):
+    """Sign with a new key from shortly on, without signing anybody out. Idempotent by `request_id`."""
+
+    request_id: UUID
 
 
 class GetKeys(Call[KeySet], name="user.jwks", idempotent=True):

@@ -1,4 +1,5 @@
-"""The rules of accounts: what may be registered, when a sign-in has to wait, what a refresh token is worth.
+"""The rules of accounts: what may be registered, when a sign-in has to wait, what a refresh token is worth,
+what a buyer is told of.
 
 Pure: no await, no database, no clock.
 """
@@ -14,6 +15,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from shared.errors import FieldError
+from user_svc.contracts import NotificationKind
 
 EMAIL_MAX = 254
 NAME_MAX = 100
@@ -36,13 +38,28 @@ def registration_errors(email: str, name: str, address: str, password: str) -> l
         errors.append(
             FieldError("email", f"Expected an address like name@example.com, at most {EMAIL_MAX} long")
         )
-    if not _is_text(name, NAME_MAX):
+    return errors + _profile_errors(name, address, password)
+
+
+def change_errors(
+    name: str | None, address: str | None, password: str | None, current_password: str | None
+) -> list[FieldError]:
+    """Every field that keeps a change of a profile from being accepted; what is None stays as it is."""
+    errors = _profile_errors(name, address, password)
+    if password is not None and current_password is None:
+        errors.append(FieldError("current_password", "is required to set a new password"))
+    return errors
+
+
+def _profile_errors(name: str | None, address: str | None, password: str | None) -> list[FieldError]:
+    errors = []
+    if name is not None and not _is_text(name, NAME_MAX):
         errors.append(FieldError("name", f"Expected 1 to {NAME_MAX} characters, without control characters"))
-    if not _is_text(address.replace("\n", " "), ADDRESS_MAX):
+    if address is not None and not _is_text(address.replace("\n", " "), ADDRESS_MAX):
         errors.append(
             FieldError("address", f"Expected 1 to {ADDRESS_MAX} characters, without control characters")
         )
-    if not is_password(password):
+    if password is not None and not is_password(password):
         errors.append(FieldError("password", f"Expected {PASSWORD_MIN} to {PASSWORD_MAX} characters"))
     return errors
 
@@ -143,3 +160,76 @@ def judge_refresh(
     if presented_hash == session.previous_hash and request_id == session.rotated_by:
         return RefreshVerdict.RENEW
     return RefreshVerdict.END
+
+
+# Notifications ----------------------------------------------------------------------------------------------
+
+_BECAUSE = {
+    "out_of_stock": "there are not enough pieces left",
+    "price_changed": "a price has changed",
+    "item_unknown": "an item is not sold any more",
+    "coupon_invalid": "a coupon cannot be used",
+    "discount_mismatch": "a discounted price was not right",
+    "insufficient_points": "there were not enough points",
+    "card_declined": "the card was declined",
+    "timeout": "it could not be finished in time",
+}
+MOST_TRIES = 12
+
+
+class News(Struct, frozen=True, kw_only=True):
+    """What a user is to be told of."""
+
+    user_id: int
+    order_id: UUID
+    kind: NotificationKind
+    reason: str | None = None
+    amount: int | None = None
+
+
+def failure(user_id: int, order_id: UUID, reason: str) -> News:
+    """The news of an order that came to nothing.
+
+    The kind follows from the reason alone: the order's failure and the later end of it are one piece of news,
+    whichever is heard of first.
+    """
+    kind: NotificationKind = "order_failed"
+    if reason == "payment_expired":
+        kind = "order_expired"
+    elif reason.startswith("cancelled_by_"):
+        kind = "order_cancelled"
+    return News(user_id=user_id, order_id=order_id, kind=kind, reason=reason)
+
+
+def subject(kind: NotificationKind) -> str:
+    """A notification in a few words."""
+    return {
+        "order_failed": "Your order could not be fulfilled",
+        "order_cancelled": "Your order was cancelled",
+        "order_expired": "Your order was not paid in time",
+        "payment_refunded": "Your payment was refunded",
+    }[kind]
+
+
+def text(news: News) -> str:
+    """A notification in a sentence or two."""
+    order = f"order {news.order_id}"
+    if news.kind == "payment_refunded":
+        return f"Your payment of {news.amount or 0:,} won for {order} was refunded."
+    if news.kind == "order_expired":
+        return f"Your {order} was not paid in time, so it was given up."
+    if news.kind == "order_cancelled":
+        by = " by the shop" if news.reason == "cancelled_by_admin" else ""
+        return f"Your {order} was cancelled{by}."
+    because = _BECAUSE.get(news.reason or "")
+    return f"Your {order} could not be fulfilled" + (f": {because}." if because else ".")
+
+
+def next_try(attempts: int) -> timedelta | None:
+    """How long to wait after so many tries to send something; None if it is time to give up.
+
+    Half a minute, doubling up to an hour: a receiver that is away for half a day still gets it.
+    """
+    if attempts >= MOST_TRIES:
+        return None
+    return timedelta(seconds=min(30 * 2 ** min(attempts - 1, 10), 3600))

@@ -41,7 +41,7 @@ class SignInSession(Model):
 
     class Meta:
         table = "sessions"
-        indexes = (Index(fields=("expires_at",)),)
+        indexes = (Index(fields=("expires_at",)), Index(fields=("user_id",)))
 
 
 class SignInFailures(Model):
@@ -68,3 +68,36 @@ class SigningKey(Model):
 
     class Meta:
         table = "signing_keys"
+
+
+class Notification(Model):
+    """Something that a buyer is told of. A user's are numbered in the order in which they can be seen."""
+
+    id = fields.BigIntField(primary_key=True)
+    user_id = fields.BigIntField()
+    order_id = fields.CharField(max_length=36)
+    kind = fields.CharField(
+        max_length=32, description="order_failed, order_cancelled, order_expired or payment_refunded"
+    )
+    reason = fields.CharField(max_length=64, null=True, description="Of an order's failure")
+    amount = fields.BigIntField(null=True, description="Of a refund")
+    created_at = fields.DatetimeField()
+    read_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "notifications"
+        unique_together = (("order_id", "kind"),)
+        indexes = (Index(fields=("user_id", "id")),)
+
+
+class Delivery(Model):
+    """A notification that is still to be sent outside; the row goes when that is done."""
+
+    notification_id = fields.BigIntField(primary_key=True, generated=False)
+    due_at = fields.DatetimeField(null=True, description="The next try; none where it was given up")
+    attempts = fields.IntField(default=0)
+    last_error = fields.CharField(max_length=300, null=True)
+
+    class Meta:
+        table = "deliveries"
+        indexes = (Index(fields=("due_at",)),)

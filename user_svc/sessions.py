@@ -53,6 +53,11 @@ async def end_session(tx: Transaction, session_id: UUID) -> None:
     await tx.execute("DELETE FROM sessions WHERE id = %s", (session_id,))
 
 
+async def end_sessions(tx: Transaction, user_id: int) -> None:
+    """No token of any sign-in of this user counts any more."""
+    await tx.execute("DELETE FROM sessions WHERE user_id = %s", (user_id,))
+
+
 async def failures(db: Reader, key: str, *, lock: bool = False) -> Failures | None:
     """The failed tries counted under a throttle key; `lock` holds them, if there are any."""
     row = await db.row(

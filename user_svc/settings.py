@@ -26,9 +26,17 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     sign_in_pause_s: Positive = 300.0
     open_account_timeout_s: Positive = 2.0
     """How long a sign-up waits for its point account; below `rpc_timeout_s`, so that its caller hears."""
+    key_lead_s: Positive = 30.0
+    """How long a new signing key is published before it signs; longer than a gateway waits before it asks
+    for keys again."""
     registration_retry_s: Positive = 5.0
     """How old an unfinished sign-up is when it is taken up again."""
     registration_patience_s: Positive = 60.0
     """How old an unfinished sign-up may get while no point account can be opened; then it is undone."""
     admin_password: Annotated[str, Meta(min_length=8, max_length=128)] = "sagamart-admin"  # noqa: S105
     """Of the seeded administrator, for a local run."""
+    smtp_url: Annotated[str, Meta(pattern=r"^(smtps?://[^/?#]+/?)?$")] = ""
+    """Where notifications are mailed through, as in `smtp://user:password@mail.example:587`, with STARTTLS
+    where the server offers it, or `smtps://`; empty: they are not mailed."""
+    smtp_timeout_s: Positive = 10.0
+    mail_from: Annotated[str, Meta(min_length=3, max_length=254)] = "shop@sagamart.local"

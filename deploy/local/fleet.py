@@ -117,6 +117,8 @@ def reset(environ: Environ = None) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+        for service in at.services:
+            (at.run_dir / f"{service.name}.jsonl").unlink(missing_ok=True)
         if at.plain_dir != at.run_dir:
             at.plain_dir.unlink(missing_ok=True)
         (at.run_dir / "lock").unlink(missing_ok=True)
@@ -192,6 +194,8 @@ def scale(name: str, replicas: int, environ: Environ = None) -> None:
         raise FleetError(f"a service has 1 to {MAX_REPLICAS} replicas, not {replicas}")
     run = _running(environ)
     service = run.at.service(name)
+    if replicas > service.most:
+        raise FleetError(f"{name} is outside of the shop: there is one of it")
     wanted = [f"{name}-{replica}" for replica in range(1, replicas + 1)]
     with exclusive(run.at):
         present = set(run.supervisor.states())

@@ -114,13 +114,18 @@ class Layout:
             return None
         return url_as(self.admin_url, service.database, service.database)
 
+    def outside_url(self, name: str) -> str | None:
+        """Where somebody outside is that the shop talks to; None if this run has none of that name."""
+        found = (service for service in self.services if service.outside and service.name == name)
+        return next((f"http://{HOST}:{service.port(self.base, 1)}" for service in found), None)
+
     @property
     def peers(self) -> str:
         """Where services answer calls, all replicas of each: `order=http://127.0.0.1:8040-8048 ...`."""
         ranges = {
             service.name: (service.port(self.base, 1), service.port(self.base, MAX_REPLICAS))
             for service in self.services
-            if not service.public
+            if not service.public and not service.outside
         }
         return " ".join(f"{name}=http://{HOST}:{first}-{last}" for name, (first, last) in ranges.items())
 

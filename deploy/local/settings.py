@@ -66,6 +66,11 @@ def plain(environ: Mapping[str, str]) -> dict[str, str]:
 def service_environment(at: Layout, service: Service, settings: Mapping[str, str]) -> dict[str, str]:
     """What every process of a service is told: where the others are, and its own database if it has one."""
     environment = {"SHOP_LOG_FORMAT": "json"}
+    for other in at.services:
+        if url := at.outside_url(other.name):
+            environment[f"SHOP_{other.name.upper()}_URL"] = url
+    if service.outside:
+        environment[f"SHOP_{service.name.upper()}_JOURNAL"] = str(at.run_dir / f"{service.name}.jsonl")
     environment |= {name: value for name, value in settings.items() if name not in _NOT_FOR_SERVICES}
     environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_AMQP_URL": at.amqp_url, "SHOP_PEERS": at.peers}
     if at.management_url:

@@ -12,8 +12,11 @@ from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_console, write_json
 from ops.databases import CannotRead
+from ops.demo.accounts import ACCOUNTS
+from ops.demo.browsing import BROWSING
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
+from ops.demo.payments import PAYMENTS
 from ops.demo.scenario import Outcome, play
 from ops.demo.stage import Stage
 from ops.demo.table import table
@@ -47,17 +50,17 @@ def main(argv: list[str] | None = None) -> int:
 async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[str, object]]:
     async with Shop(at.gateway_url) as shop:
         admin = await persist(lambda: shop.sign_in(ADMIN_EMAIL, admin_password()), timeout_s=15.0)
-        stage = Stage(shop, admin)
+        stage = Stage(shop, admin, at.outside_url("pg"))
         outcomes: list[Outcome] = []
         with console.status("") as status:
-            for scenario in (*EVERYDAY, *FAULTS):
+            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FAULTS):
                 status.update(scenario.tried)
                 outcome = await play(scenario, stage)
                 outcomes.append(outcome)
                 if not console.is_terminal:
                     console.print(f"{'ok' if outcome.met else 'NO'}  {scenario.tried}", highlight=False)
     console.print(table(outcomes))
-    books = await balance(at.verify_url, console)
+    books = await balance(at, console)
     met = all(outcome.met for outcome in outcomes)
     document = {
         "met": met and books.balanced,

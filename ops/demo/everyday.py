@@ -11,10 +11,16 @@ BOTH_COUPONS_PRICE = 39_780
 FIXED_PRICE = SHIRT_PRICE - 3_000
 
 
-async def order(record: Record, buyer: Session, *lines: Line, pay_with: str | None = None) -> Order:
+async def order(
+    record: Record,
+    buyer: Session,
+    *lines: Line,
+    pay_with: str | None = None,
+    card_key: str | None = None,
+) -> Order:
     """Place an order and wait for its end, as two timed steps."""
     with record.step("accept"):
-        placed = await buyer.place(lines, pay_with=pay_with)
+        placed = await buyer.place(lines, pay_with=pay_with, card_key=card_key)
     record.accepted(placed)
     with record.step("settle"):
         settled = await buyer.until_settled(placed.id)

@@ -3,6 +3,8 @@
 import secrets
 from dataclasses import dataclass, field
 
+import httpx
+
 from ops.shop import HeldCoupon, Line, Session, Shop, persist
 
 SHIRT_PRICE = 49_800
@@ -16,6 +18,8 @@ class Stage:
 
     shop: Shop
     admin: Session
+    pg_url: str | None = None
+    """Where the simulated payment gateway hands out keys for cards."""
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     _count: int = 0
 
@@ -37,6 +41,12 @@ class Stage:
     async def shirt(self, stock: int = 10) -> int:
         """A shirt at 49,800 won that nobody else buys."""
         return await self.admin.create_item(f"Demo shirt {self.new_key()}", "100-M", SHIRT_PRICE, stock)
+
+    async def card_key(self, card_number: str) -> str:
+        """What the payment gateway's widget gives a buyer who shows this card."""
+        async with httpx.AsyncClient(base_url=self.pg_url or "", trust_env=False) as http:
+            response = await http.post("/simulator/keys", json={"card_number": card_number})
+            return response.raise_for_status().json()["payment_key"]
 
     async def stock(self, item_id: int) -> int:
         """Pieces that can be bought now."""

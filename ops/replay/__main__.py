@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import math
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ops.databases import CannotRead
 from ops.replay import summary
 from ops.replay.catalogue import CannotStock, stock_up
 from ops.replay.customers import CannotSignIn, sign_in_all
+from ops.replay.money import charge_all, nothing_expires, owed
 from ops.replay.retail import Article, BadFile, Invoice, RetailFile, read
 from ops.replay.run import Replay
 from ops.replay.schedule import first_orders
@@ -67,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--clients", type=partial(at_least, 1), default=64, metavar="N", help="orders in flight (default 64)"
     )
+    parser.add_argument(
+        "--pay", choices=["points"], help="pay every order, from points that its customer gets first"
+    )
     add_json_option(parser)
     return parser
 
@@ -85,22 +90,23 @@ def _speed(text: str) -> float | None:
 
 async def _replay(arguments: argparse.Namespace, file: RetailFile, at: Layout, console: Console) -> int:
     invoices = first_orders(file.invoices, arguments.orders)
-    async with Shop(at.gateway_url, connections=arguments.clients) as shop:
-        replay = await _prepare(shop, file, invoices, arguments.speed, console)
+    unpaid = nullcontext() if arguments.pay else nothing_expires()
+    async with unpaid, Shop(at.gateway_url, connections=arguments.clients) as shop:
+        replay = await _prepare(shop, file, invoices, arguments, console)
         with _Bar(console, "orders", len(invoices)) as bar:
             replay.step = bar.step
             tally = await replay.run(invoices, arguments.clients)
     document: dict[str, Any] = summary.document(file, tally)
     summary.show(console, document)
-    books = await balance(at.verify_url, console)
+    books = await balance(at, console)
     write_json(arguments.json, {**document, "file": arguments.file.name, "books": books.document()})
     return 0 if books.balanced and not tally.unfinished else 1
 
 
 async def _prepare(
-    shop: Shop, file: RetailFile, invoices: list[Invoice], speed: float | None, console: Console
+    shop: Shop, file: RetailFile, invoices: list[Invoice], arguments: argparse.Namespace, console: Console
 ) -> Replay:
-    """Customers signed in, articles on sale; only those that the chosen invoices name."""
+    """Customers signed in and given what they will pay, articles on sale; only those the invoices name."""
     admin = await persist(lambda: shop.sign_in(ADMIN_EMAIL, admin_password()), timeout_s=15.0)
     customers = list(dict.fromkeys(invoice.customer for invoice in invoices))
     articles: set[Article] = {
@@ -110,7 +116,12 @@ async def _prepare(
         sessions = await sign_in_all(shop, customers, bar.step)
     with _Bar(console, "items", len(articles)) as bar:
         items = await stock_up(shop, admin, file.descriptions, file.demand, articles, bar.step)
-    return Replay(str(new_id()), sessions, items, speed)
+    run_id = str(new_id())
+    if arguments.pay:
+        sums = owed(invoices)
+        with _Bar(console, "points", sum(amount > 0 for amount in sums.values())) as bar:
+            await charge_all(sessions, sums, run_id, bar.step)
+    return Replay(run_id, sessions, items, arguments.speed, arguments.pay)
 
 
 class _Bar:

@@ -30,6 +30,7 @@ class Replay:
     sessions: Mapping[str, Session]
     items: Mapping[Article, int]
     speed: float | None  # seconds of the file per second of ours; None: as fast as it goes
+    pay_with: str | None = None
     step: Callable[[], None] = lambda: None
     tally: Tally = field(default_factory=Tally)
     _standing: dict[str, list[tuple[Invoice, str]]] = field(default_factory=dict)
@@ -81,7 +82,9 @@ class Replay:
         key = f"replay-{self.run_id}-{invoice.number}"
         started = monotonic()
         try:
-            order = await persist(lambda: session.place(lines, key=key, wait_s=_WAIT_S))
+            order = await persist(
+                lambda: session.place(lines, pay_with=self.pay_with, key=key, wait_s=_WAIT_S)
+            )
             if not order.settled:
                 order = await session.until_settled(order.id, timeout_s=_PATIENCE_S)
         except (Away, Refused) as error:

@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     add_json_option(parser)
     arguments = parser.parse_args(argv)
     try:
-        books = asyncio.run(balance(current_layout().verify_url, wide_console()))
+        books = asyncio.run(balance(current_layout(), wide_console()))
     except (CannotRead, FleetError) as error:
         print(error, file=sys.stderr)
         return 2

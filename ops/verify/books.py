@@ -2,13 +2,16 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from ops.databases import Query, reading
+from deploy.local.layout import Layout
+from ops.databases import CannotRead, Query, reading
+from ops.verify import cards
 from ops.verify.checks import CHECKS, COUNT_ORDERS, NOW, UNDER_WAY, Check
 
 # How long outboxes may take to drain and orders to settle before what is left counts as wrong.
@@ -51,29 +54,42 @@ class Books:
         }
 
 
-async def balance(url: str, console: Console) -> Books:
-    """Prove the books of the shop whose databases `url` reads, and print the outcome; raises CannotRead."""
-    async with reading(url) as query:
-        books = await examine(query)
+async def balance(at: Layout, console: Console) -> Books:
+    """Prove the books of a shop, and print the outcome; raises CannotRead."""
+    pg_url = at.outside_url("pg")
+    async with reading(at.verify_url) as query:
+        books = await examine(query, charges=partial(cards.read_charges, pg_url) if pg_url else None)
     show(console, books)
     return books
 
 
 async def examine(
-    query: Query, *, patience_s: float = PATIENCE_S, second_look_s: float = SECOND_LOOK_S
+    query: Query,
+    *,
+    charges: cards.Charges | None = None,
+    patience_s: float = PATIENCE_S,
+    second_look_s: float = SECOND_LOOK_S,
 ) -> Books:
-    """Wait until what is under way now has come to rest (or for `patience_s`), then make every check."""
+    """Wait until what is under way now has come to rest (or for `patience_s`), then make every check.
+
+    `charges` asks the payment gateway for its own book; without it, cards are checked on our side alone.
+    """
     waited_s = await _rest(query, patience_s)
     suspects = {check: seen for check in CHECKS if (seen := await _look(query, check))}
-    if suspects:
+    strangers = await _look_at_cards(query, charges)
+    if suspects or strangers:
         await asyncio.sleep(second_look_s)
     found: list[Discrepancy] = []
     for check, first in suspects.items():
         second = await _look(query, check)
         # What both reads show is wrong; the second one tells how it is now.
         found += [Discrepancy(check.name, text) for key, text in second.items() if key in first]
+    if strangers:
+        again = await _look_at_cards(query, charges)
+        found += [Discrepancy(cards.CHECK, text) for key, text in again.items() if key in strangers]
     [counted] = await query(COUNT_ORDERS, ())
-    return Books(tuple(check.name for check in CHECKS), tuple(found), int(counted["orders"]), waited_s)
+    names = (*(check.name for check in CHECKS), *((cards.CHECK,) if charges else ()))
+    return Books(names, tuple(found), int(counted["orders"]), waited_s)
 
 
 async def _rest(query: Query, patience_s: float) -> float:
@@ -96,6 +112,19 @@ async def _look(query: Query, check: Check) -> dict[tuple[Any, ...], str]:
     """What a check finds now, by the ids that a finding is recognised by."""
     rows = await query(check.sql, ())
     return {tuple(row[name] for name in check.key): check.tell.format_map(row) for row in rows}
+
+
+async def _look_at_cards(query: Query, charges: cards.Charges | None) -> dict[str, str]:
+    """What does not agree with the payment gateway now, by payment id."""
+    if charges is None:
+        return {}
+    payments = await query(cards.CARD_PAYMENTS, ())
+    try:
+        return dict(cards.compare(payments, await charges()))
+    except CannotRead:
+        if payments:
+            raise
+        return {}  # nobody has paid with a card, so there is nothing to compare
 
 
 def show(console: Console, books: Books) -> None:

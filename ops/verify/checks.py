@@ -11,7 +11,16 @@ SERVICES = ("user", "item", "coupon", "order", "payment")
 CLAIM_TABLES = {
     "item": "item_svc.item_claims",
     "coupon": "coupon_svc.coupon_claims",
-    "payment": "payment_svc.claims",
+    "payment": "payment_svc.payments",
+}
+# An order may have had several payments, one after another; its participant is one of them.
+_OWN = {
+    "payment": "AND (c.payment_id = p.payment_id OR (p.payment_id IS NULL AND c.attempt = 0))",
+}
+# Those that were paid later, and took nothing or gave it back, are nobody's.
+_CONCERNED = {
+    "payment": """AND (c.attempt = 0 OR c.state = 'HELD'
+                OR NOT EXISTS (SELECT 1 FROM order_svc.orders o WHERE o.id = c.order_id))""",
 }
 
 # What has been under way for longer than this was not merely seen in passing.
@@ -103,7 +112,7 @@ def claims_agree(service: str) -> Check:
         SELECT p.order_id, o.status, p.stand, COALESCE(c.state, 'missing') AS claim
           FROM order_svc.participants p
           JOIN order_svc.orders o ON o.id = p.order_id
-          LEFT JOIN {CLAIM_TABLES[service]} c ON c.order_id = p.order_id
+          LEFT JOIN {CLAIM_TABLES[service]} c ON c.order_id = p.order_id {_OWN.get(service, "")}
          WHERE p.name = '{service}'
            AND NOT CASE p.stand
                    WHEN 'AWAITING' THEN COALESCE(c.state, '') <> 'RELEASED'
@@ -125,7 +134,8 @@ def claims_have_orders(service: str) -> Check:
         SELECT c.order_id, c.state
           FROM {CLAIM_TABLES[service]} c
           LEFT JOIN order_svc.participants p ON p.order_id = c.order_id AND p.name = '{service}'
-         WHERE p.order_id IS NULL
+               {_OWN.get(service, "")}
+         WHERE p.order_id IS NULL {_CONCERNED.get(service, "")}
         """,  # noqa: S608 - names of our own tables
     )
 
@@ -217,6 +227,90 @@ COUPONS_OF_ORDERS = Check(
     """,
 )
 
+COUPONS_COUNTED = Check(
+    "no more coupons are out than there are",
+    ("policy_id",),
+    "coupon policy {policy_id}: {held} are out of {quantity}, but {issued} were counted",
+    """
+    SELECT p.id AS policy_id, p.issued, COUNT(u.id) AS held, COALESCE(p.quantity, 'any number') AS quantity
+      FROM coupon_svc.coupon_policies p
+      LEFT JOIN coupon_svc.user_coupons u ON u.policy_id = p.id
+     GROUP BY p.id, p.issued, p.quantity
+    HAVING p.issued <> COUNT(u.id) OR COUNT(u.id) > COALESCE(p.quantity, COUNT(u.id))
+    """,
+)
+
+COUPONS_PER_USER = Check(
+    "nobody has more of a coupon than allowed",
+    ("policy_id", "user_id"),
+    "coupon policy {policy_id}: user {user_id} has {held}, but {allowed} is the limit",
+    """
+    SELECT p.id AS policy_id, u.user_id, COUNT(*) AS held, p.per_user_limit AS allowed
+      FROM coupon_svc.coupon_policies p
+      JOIN coupon_svc.user_coupons u ON u.policy_id = p.id
+     WHERE p.per_user_limit IS NOT NULL
+     GROUP BY p.id, u.user_id, p.per_user_limit HAVING COUNT(*) > p.per_user_limit
+    """,
+)
+
+PRICES_COPIED = Check(
+    "the coupons' copy of prices is true",
+    ("item_id",),
+    "item {item_id}: costs {price}, but coupon takes it for {copied}",
+    """
+    SELECT c.item_id, IF(c.deleted, 'deleted', c.price) AS copied,
+           CASE WHEN i.id IS NULL THEN 'unknown' WHEN i.retired <> 0 THEN 'deleted' ELSE i.price END AS price
+      FROM coupon_svc.item_prices c
+      LEFT JOIN item_svc.items i ON i.id = c.item_id
+     WHERE i.id IS NULL OR c.deleted <> (i.retired <> 0) OR (i.retired = 0 AND c.price <> i.price)
+    """,
+)
+
+CARTS_FOLLOW_ORDERS = Check(
+    "carts lost and got back what their orders took",
+    ("order_id",),
+    "order {order_id}: is {status} (completed before: {completed}), but what it took from a cart is {state}",
+    """
+    SELECT t.order_id, t.state, COALESCE(t.status, 'unknown') AS status,
+           IF(t.completed, 'yes', 'no') AS completed
+      FROM (SELECT k.order_id, k.state, o.status, EXISTS (
+                     SELECT 1 FROM order_svc.order_history h
+                      WHERE h.order_id = k.order_id AND h.what = 'ORDER_COMPLETED') AS completed
+              FROM item_svc.cart_takings k LEFT JOIN order_svc.orders o ON o.id = k.order_id) t
+     WHERE NOT CASE WHEN t.status IS NULL THEN FALSE
+                    WHEN t.status IN ('PENDING', 'COMPLETED') OR t.completed THEN t.state = 'TAKEN'
+                    ELSE t.state = 'RETURNED' END
+    """,
+)
+
+CARTS_WITHOUT_GHOSTS = Check(
+    "carts hold pieces of items",
+    ("user_id", "item_id"),
+    "cart of user {user_id}: has {quantity} of item {item_id}, which is {item}",
+    """
+    SELECT c.user_id, c.item_id, c.quantity, IF(i.id IS NULL, 'unknown', 'known') AS item
+      FROM item_svc.cart_lines c
+      LEFT JOIN item_svc.items i ON i.id = c.item_id
+     WHERE i.id IS NULL OR c.quantity < 1
+    """,
+)
+
+USERS_HAVE_ACCOUNTS = Check(
+    "users and point accounts stand or fall together",
+    ("user_id",),
+    "user {user_id}: the user is {user_state}, the point account is {account_state}",
+    # A sign-up is undone before payment hears of it, so an account that is new may be about to close.
+    """
+    SELECT u.id AS user_id, u.state AS user_state, COALESCE(a.state, 'missing') AS account_state
+      FROM user_svc.users u LEFT JOIN payment_svc.accounts a ON a.user_id = u.id
+     WHERE u.state = 'ACTIVE' AND (a.state IS NULL OR a.state <> 'OPEN')
+    UNION ALL
+    SELECT a.user_id, 'missing', a.state
+      FROM payment_svc.accounts a LEFT JOIN user_svc.users u ON u.id = a.user_id
+     WHERE u.id IS NULL AND a.state = 'OPEN' AND a.opened_at < UTC_TIMESTAMP() - INTERVAL 5 MINUTE
+    """,
+)
+
 POINTS_ADD_UP = Check(
     "point balances equal their ledgers",
     ("user_id",),
@@ -254,13 +348,15 @@ PAYMENTS_ADD_UP = Check(
     "order {order_id}: its payment is {state} with {amount}, but its ledger entries come to {net}",
     """
     SELECT d.order_id, COALESCE(c.state, 'missing') AS state, COALESCE(c.amount, 0) AS amount,
-           d.points - IF(c.state <=> 'HELD', c.amount, 0) AS net
+           d.points - IF(c.state <=> 'HELD' AND c.method <=> 'points', c.amount, 0) AS net
       FROM (SELECT order_id, SUM(points) AS points FROM (
               SELECT order_id, delta AS points FROM payment_svc.ledger WHERE order_id IS NOT NULL
               UNION ALL
-              SELECT order_id, amount FROM payment_svc.claims WHERE state = 'HELD') entries
+              SELECT order_id, amount FROM payment_svc.payments
+               WHERE state = 'HELD' AND method = 'points') entries
              GROUP BY order_id HAVING SUM(points) <> 0) d
-      LEFT JOIN payment_svc.claims c ON c.order_id = d.order_id
+      LEFT JOIN payment_svc.payments c ON c.order_id = d.order_id
+           AND c.attempt = (SELECT MAX(l.attempt) FROM payment_svc.payments l WHERE l.order_id = d.order_id)
     """,
 )
 
@@ -272,9 +368,22 @@ ORDERS_PAID = Check(
     SELECT o.id AS order_id, o.status, o.total, IF(o.paid, 'yes', 'no') AS paid,
            COALESCE(c.state, 'missing') AS claim, COALESCE(c.amount, 0) AS amount
       FROM order_svc.orders o
-      LEFT JOIN payment_svc.claims c ON c.order_id = o.id
+      LEFT JOIN order_svc.participants p ON p.order_id = o.id AND p.name = 'payment'
+      LEFT JOIN payment_svc.payments c ON c.order_id = o.id
+           AND (c.payment_id = p.payment_id OR (p.payment_id IS NULL AND c.attempt = 0))
      WHERE o.status = 'COMPLETED'
        AND IF(o.paid, COALESCE(c.state, '') <> 'HELD' OR c.amount <> o.total, o.pay_with IS NOT NULL)
+    """,
+)
+
+PAYMENTS_KNOWN = Check(
+    "the outcome of every payment is found out",
+    ("payment_id",),
+    "payment {payment_id} of order {order_id}: {state} since {since} UTC, asked about {asks} times",
+    """
+    SELECT payment_id, order_id, state, changed_at AS since, asks FROM payment_svc.payments
+     WHERE state IN ('ASKING', 'RELEASING') AND ask_due_at IS NOT NULL
+       AND changed_at < UTC_TIMESTAMP(6) - INTERVAL 5 MINUTE
     """,
 )
 
@@ -333,11 +442,18 @@ CHECKS = (
     COUPON_USED_BY_STANDING,
     COUPON_USES_MARKED,
     COUPONS_OF_ORDERS,
+    COUPONS_COUNTED,
+    COUPONS_PER_USER,
+    PRICES_COPIED,
+    CARTS_FOLLOW_ORDERS,
+    CARTS_WITHOUT_GHOSTS,
+    USERS_HAVE_ACCOUNTS,
     POINTS_ADD_UP,
     POINTS_HAVE_ACCOUNTS,
     POINTS_NOT_NEGATIVE,
     PAYMENTS_ADD_UP,
     ORDERS_PAID,
+    PAYMENTS_KNOWN,
     NOTHING_OVERDUE,
     NOTHING_STUCK,
     OUTBOXES_DRAINED,
@@ -346,6 +462,7 @@ CHECKS = (
 # What a shop that rests has none of, as far as it was there at a given moment (the one argument of each).
 UNDER_WAY = (
     "SELECT 1 FROM order_svc.orders WHERE NOT settled AND created_at <= %s LIMIT 1",
+    "SELECT 1 FROM payment_svc.payments WHERE ask_due_at IS NOT NULL AND created_at <= %s LIMIT 1",
     *(
         f"SELECT 1 FROM {service}_svc.outbox WHERE created_at <= %s LIMIT 1"  # noqa: S608
         for service in SERVICES

@@ -10,7 +10,7 @@ from deploy.services import load_services
 from shared.messages import Call, Event, View
 from shared.service import Service
 
-MODULES = {declared.name: declared.module for declared in load_services({})}
+MODULES = {declared.name: declared.module for declared in load_services({}) if not declared.outside}
 """The package of every declared service, by its name."""
 
 SERVICES: dict[str, Service] = {

@@ -27,7 +27,7 @@ def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The house, to be damaged."""
-    for package in (*MODULES.values(), "shared", "ops", "deploy"):
+    for package in (*MODULES.values(), "shared", "pg_sim", "ops", "deploy"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

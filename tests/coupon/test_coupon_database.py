@@ -22,14 +22,15 @@ from coupon_svc.contracts import (
     IssueCoupon,
     ListHeld,
     ListPolicies,
+    ListUses,
 )
 from coupon_svc.domain import Line
 from coupon_svc.events import OrderPlaced, ReleaseCoupons
 from coupon_svc.seeds import seed
-from item_svc.contracts import GetItem, Item
 from shared.database import Database
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.ids import new_id
+from tests.coupon.fake_catalogue import FakeCatalogue
 from tests.support.databases import Heard
 
 NOW = datetime.now(UTC)
@@ -160,12 +161,12 @@ async def test_coupons_cannot_be_taken_outside_their_window(db: Database) -> Non
     await _do(db, calls.grant_coupons, GrantCoupons(request_id=new_id(), policy_id=early, user_ids=[2]))
 
 
-async def test_of_a_hundred_buyers_exactly_as_many_get_one_as_there_are(db: Database) -> None:
-    policy = await _policy(db, quantity=10)
+async def test_of_a_thousand_buyers_exactly_as_many_get_one_as_there_are(db: Database) -> None:
+    policy = await _policy(db, quantity=100)
     outcomes = await asyncio.gather(
-        *(_issue(db, policy, user) for user in range(1, 101)), return_exceptions=True
+        *(_issue(db, policy, user) for user in range(1, 1_001)), return_exceptions=True
     )
-    assert sum(isinstance(outcome, int) for outcome in outcomes) == 10
+    assert sum(isinstance(outcome, int) for outcome in outcomes) == 100
     assert {type(outcome) for outcome in outcomes} == {int, Conflict}
     await _books_balance(db)
 
@@ -197,7 +198,9 @@ async def test_an_order_uses_its_coupons_and_no_other_order_can(db: Database, he
     assert heard.events == expected
     await _place(db, no, yes)
     assert heard.events[2:] == expected[::-1]
-    assert [held.used for held in await _held(db)] == [True]
+    [held] = await _held(db)
+    assert (held.used, held.order_id) == (True, yes.order_id)
+    assert held.used_at is not None
     await _books_balance(db)
 
 
@@ -301,18 +304,11 @@ async def test_orders_and_their_releases_in_any_order_and_number_keep_the_books(
     assert heard.of(CouponsApplied)
 
 
-class _ItemService:
-    """Answers as the item service would."""
-
-    async def call(self, call: GetItem) -> Item:
-        if call.id != 1:
-            raise NotFound(f"There is no item {call.id}.")
-        return Item(id=1, name="Shirt", size="M", price=49_800, available_quantity=1, version=1)
-
-
-async def _applied(db: Database, *coupons: int, item: int = 1, buyer: int = 2) -> Any:
+async def _applied(
+    db: Database, *coupons: int, item: int = 1, buyer: int = 2, shop: FakeCatalogue | None = None
+) -> Any:
     call = GetAppliedAmount(item_id=item, user_coupon_ids=list(coupons), buyer_id=buyer)
-    return await calls.applied_amount(call, db, _ItemService())  # type: ignore[arg-type]
+    return await calls.applied_amount(call, db, shop or FakeCatalogue())  # type: ignore[arg-type]
 
 
 async def test_the_seeded_coupons_make_39780_of_49800(db: Database) -> None:
@@ -337,6 +333,28 @@ async def test_an_amount_is_refused_as_an_order_would_be(db: Database) -> None:
     await _place(db, _placed(1))
     with pytest.raises(RuleBroken, match="used already"):
         await _applied(db, 1)
+
+
+async def test_the_uses_of_a_policys_coupons_are_listed_also_those_given_back(db: Database) -> None:
+    policy = await _policy(db)
+    coupon, other = await _issue(db, policy), await _issue(db, await _policy(db))
+    orders = [_placed(coupon), _placed(other), _placed(coupon)]
+    for order in orders[:2]:
+        await _place(db, order)
+        await _release(db, order.order_id)
+    await _place(db, orders[2])
+    page = await _ask(db, calls.list_uses, ListUses(policy_id=policy, limit=1))
+    rest = await _ask(db, calls.list_uses, ListUses(policy_id=policy, limit=1, after=page.next))
+    uses = page.items + rest.items
+    assert [(use.order_id, use.released_at is None) for use in uses] == [
+        (orders[2].order_id, True),
+        (orders[0].order_id, False),
+    ]
+    assert {(use.user_coupon_id, use.user_id) for use in uses} == {(coupon, 2)}
+    assert rest.next is None
+    assert (await _ask(db, calls.list_uses, ListUses(policy_id=await _policy(db)))).items == []
+    with pytest.raises(NotFound):
+        await _ask(db, calls.list_uses, ListUses(policy_id=10**15))
 
 
 async def test_the_table_itself_refuses_to_issue_more_than_there_are(db: Database) -> None:

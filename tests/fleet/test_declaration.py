@@ -8,12 +8,12 @@ from deploy.databases import url_as
 from deploy.local.errors import FleetError
 from deploy.local.layout import layout
 from deploy.local.settings import replica_program, service_environment
-from deploy.services import MAX_REPLICAS, DeclarationError, load_services
+from deploy.services import DeclarationError, load_services
 
 
 def test_services_in_start_order() -> None:
     names = [service.name for service in load_services({})]
-    assert names[:4] == ["user", "item", "coupon", "order"]
+    assert names[:5] == ["pg", "user", "item", "coupon", "order"]
     assert names[-1] == "gateway"
 
 
@@ -27,6 +27,8 @@ def test_services_in_start_order() -> None:
         ('[[service]]\nname = "order"\nports = 65', "1..69"),
         ('[[service]]\nname = "a"\nports = 1\n[[service]]\nname = "b"\nports = 9', "share port base[+]9"),
         ('[[service]]\nname = "a"\nports = 1\n[[service]]\nname = "a"\nports = 20', "two services"),
+        ('[[service]]\nname = "bank"\nports = 75', "1..69"),
+        ('[[service]]\nname = "bank"\nports = 75\noutside = true\nreplicas = 2', "one process"),
         ("[[service", "services.toml"),
     ],
 )
@@ -41,7 +43,7 @@ def test_every_port_lies_within_a_hundred_of_the_base_and_belongs_to_one() -> No
     at = layout({"SHOP_PORT_BASE": "9100"})
     ports = [at.base, at.amqp_port, at.management_port, at.epmd_port, at.distribution_port, at.database_port]
     ports += [at.control_port, at.notices_port, *at.tool_ports]
-    ports += [service.port(at.base, k) for service in at.services for k in range(1, MAX_REPLICAS + 1)]
+    ports += [service.port(at.base, k) for service in at.services for k in range(1, service.most + 1)]
     assert len(ports) == len(set(ports))
     assert min(ports) == 9100
     assert max(ports) < 9200
@@ -84,3 +86,16 @@ def test_servers_bear_any_folder_through_a_plain_name(tmp_path: Path) -> None:
 
 def test_urls_of_other_users() -> None:
     assert url_as("mysql://root:x@[::1]/", "a", "b") == "mysql://a:a@[::1]:3306/b"
+
+
+def test_services_find_who_is_outside_and_it_keeps_its_journal_beside_the_run() -> None:
+    at = layout({"SHOP_PORT_BASE": "9100", "SHOP_RUN_DIR": "/srv/shop"})
+    assert (
+        replica_program(at, at.service("payment"), 1, {}).environment["SHOP_PG_URL"]
+        == "http://127.0.0.1:9175"
+    )
+    outside = replica_program(at, at.service("pg"), 1, {}).environment
+    assert outside["SHOP_SERVICE_PORT"] == "9175"
+    assert outside["SHOP_PG_JOURNAL"] == "/srv/shop/pg.jsonl"
+    assert "pg=" not in outside["SHOP_PEERS"]
+    assert "SHOP_PG_URL" in replica_program(at, at.service("gateway"), 1, {}).environment

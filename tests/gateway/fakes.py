@@ -1,5 +1,6 @@
 """A gateway with invented services behind it: functions answer the calls, tokens are really signed."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -51,6 +52,7 @@ class FakeRuntime:
     def __init__(self, rpc: FakeRpc, settings: GatewaySettings) -> None:
         self.rpc = rpc
         self.settings = settings
+        self.closing = asyncio.Event()
 
     async def start(self) -> None: ...
 

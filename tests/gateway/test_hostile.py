@@ -59,7 +59,7 @@ BODIES = {
     "coupon a string": (order(user_coupon_ids=["1"]), 400),
     "coupon negative": (order(user_coupon_ids=[-1]), 422),
     "pay_with unknown": (json.dumps(ORDER | {"pay_with": "cash"}).encode(), 422),
-    "pay_with card": (json.dumps(ORDER | {"pay_with": "card"}).encode(), 422),
+    "pay_with cash": (json.dumps(ORDER | {"pay_with": "cash"}).encode(), 422),
     "pay_with a number": (json.dumps(ORDER | {"pay_with": 1}).encode(), 400),
     "key twice": (b'{"lines":[{"item_id":1,"quantity":1,"quantity":2,"unit_price":1}]}', 400),
     "escaped key twice": (b'{"lines":[{"item_id":1,"quantity":1,"\\u0071uantity":2,"unit_price":1}]}', 400),

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from gateway import events
-from gateway.waiting import Settlements, settlements, wait_seconds
+from gateway.waiting import Watches, settlements, wait_seconds
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,
-    Line,
+    LineView,
     ListOrders,
     OrderPage,
     OrderView,
@@ -42,7 +42,7 @@ def view(order_id: UUID, **changes: Any) -> OrderView:
         paid=False,
         pay_with=None,
         total=200,
-        lines=[Line(item_id=1, quantity=2, unit_price=100, discounted_price=100)],
+        lines=[LineView(item_id=1, quantity=2, unit_price=100, discounted_price=100)],
         participants=[],
         history=[],
         version=1,
@@ -196,7 +196,7 @@ async def test_a_failure_with_things_to_give_back_wakes_nobody(orders: Orders) -
 
 
 def test_many_may_wait_for_one_order_and_leave_nothing_behind() -> None:
-    waiting = Settlements()
+    waiting: Watches[UUID] = Watches()
     order_id = new_id()
     with waiting.watch(order_id) as one:
         with waiting.watch(order_id) as other:

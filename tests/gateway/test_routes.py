@@ -55,7 +55,7 @@ class TestItems:
         assert (response.status_code, response.headers["etag"]) == (200, '"3"')
 
     async def test_an_admin_adds_items(self, client: Client, rpc: FakeRpc, admin: dict[str, str]) -> None:
-        rpc.answers[item.CreateItem] = lambda _: item.ItemCreated(id=9)
+        rpc.answers[item.CreateItem] = lambda _: item.ItemId(id=9)
         body = {"name": "Coat", "size": "L", "price": 245_000, "stock_quantity": 200}
         response = await client.post("/items", json=body, headers=admin)
 

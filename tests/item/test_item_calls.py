@@ -15,6 +15,9 @@ from item_svc.contracts import (
     GetItem,
     GetItems,
     Item,
+    ItemChanged,
+    ItemCreated,
+    ItemDeleted,
     ListItems,
     StockHistory,
 )
@@ -22,6 +25,7 @@ from item_svc.seeds import seed
 from shared.database import Database
 from shared.errors import Conflict, NotFound, RuleBroken, Stale
 from shared.ids import new_id
+from tests.support.databases import Heard
 
 
 async def _do(db: Database, handler: Callable[..., Awaitable[Any]], call: Any) -> Any:
@@ -100,6 +104,30 @@ async def test_a_change_needs_the_version_that_is_there(db: Database) -> None:
         await _do(db, calls.change_item, ChangeItem(request_id=new_id(), id=10**15, expected_version=1))
 
 
+async def test_the_catalogue_tells_what_it_does_by_version_and_once(db: Database, heard: Heard) -> None:
+    create = _new(" Mug ")
+    item = (await _do(db, calls.create_item, create)).id
+    change = ChangeItem(request_id=new_id(), id=item, expected_version=1, price=800)
+    adjust = AdjustStock(request_id=new_id(), id=item, delta=1, reason="found")
+    delete = DeleteItem(request_id=new_id(), id=item, expected_version=3)
+    for handler, call in (
+        (calls.create_item, create),
+        (calls.change_item, change),
+        (calls.adjust_stock, adjust),
+        (calls.delete_item, delete),
+    ):
+        for _ in range(2):
+            await _do(db, handler, call)
+    with pytest.raises(NotFound):
+        await _do(db, calls.change_item, ChangeItem(request_id=new_id(), id=item, expected_version=4))
+    assert heard.events == [
+        ItemCreated(item_id=item, name="Mug", size="-", price=700, version=1),
+        ItemChanged(item_id=item, name="Mug", size="-", price=800, version=2),
+        ItemChanged(item_id=item, name="Mug", size="-", price=800, version=3),
+        ItemDeleted(item_id=item, version=4),
+    ]
+
+
 async def test_one_of_two_changes_of_one_version_wins(db: Database) -> None:
     item = await _create(db)
     changes = [
@@ -133,7 +161,7 @@ async def test_stock_is_adjusted_once_a_request_and_the_history_says_why(db: Dat
         assert (await _do(db, calls.adjust_stock, more)).available_quantity == 8
     less = AdjustStock(request_id=new_id(), id=item, delta=-8, reason="broken")
     adjusted = await _do(db, calls.adjust_stock, less)
-    assert (adjusted.available_quantity, adjusted.version) == (0, 1)
+    assert (adjusted.available_quantity, adjusted.version) == (0, 3)
     with pytest.raises(RuleBroken):
         await _do(db, calls.adjust_stock, AdjustStock(request_id=new_id(), id=item, delta=-1, reason="x"))
     page = await _ask(db, calls.stock_history, StockHistory(id=item, limit=2))

@@ -40,6 +40,10 @@ INSERT INTO order_svc.participants (order_id, name, stand, changed_at, releases)
   ('{CANCELLED}', 'payment', 'RELEASED', {T}, 1),
   ('{FAILED}', 'item', 'NO', {T}, 0),
   ('{OPEN}', 'item', 'AWAITING', {T}, 0);
+INSERT INTO user_svc.users (id, email, email_key, name, address, password_hash, role, state,
+                            created_at) VALUES
+  (2, 'kim@mail.example', 'kim@mail.example', 'Kim', 'Seoul', '-', 'customer', 'ACTIVE', {T}),
+  (3, 'lee@mail.example', 'lee@mail.example', 'Lee', 'Seoul', '-', 'customer', 'ACTIVE', {T});
 INSERT INTO item_svc.items (id, name, size, price, stock, initial_stock, version, retired, created_at,
                             changed_at) VALUES
   (1, 'Shirt', 'M', 49800, 13, 10, 1, 0, {T}, {T}),
@@ -52,6 +56,15 @@ INSERT INTO item_svc.stock_history (item_id, order_id, delta, balance, cause, at
 INSERT INTO item_svc.item_claims (order_id, state, reason, created_at, changed_at) VALUES
   ('{DONE}', 'HELD', NULL, {T}, {T}), ('{CANCELLED}', 'RELEASED', NULL, {T}, {T}),
   ('{FAILED}', 'REJECTED', 'out_of_stock', {T}, {T}), ('{OPEN}', 'HELD', NULL, {T}, {T});
+INSERT INTO item_svc.cart_lines (user_id, item_id, quantity, changed_at) VALUES (2, 1, 1, {T});
+INSERT INTO item_svc.cart_takings (order_id, state, user_id, pieces, changed_at) VALUES
+  ('{DONE}', 'TAKEN', 2, '{{"2":3}}', {T}), ('{CANCELLED}', 'RETURNED', 2, '{{"1":1}}', {T}),
+  ('{FAILED}', 'RETURNED', NULL, NULL, {T}), ('{OPEN}', 'TAKEN', 3, '{{"1":1}}', {T});
+INSERT INTO coupon_svc.item_prices (item_id, price, version, deleted) VALUES (1, 49800, 1, 0);
+INSERT INTO coupon_svc.coupon_policies (id, name, kind, value, valid_from, valid_until, quantity,
+                                        per_user_limit, floor_price, issued, created_at) VALUES
+  (1, 'Off', 'fixed', 3000, {T}, {T}, 2, 1, 0, 2, {T}),
+  (2, 'Off', 'percentage', 15, {T}, {T}, NULL, NULL, 0, 1, {T});
 INSERT INTO coupon_svc.user_coupons (id, user_id, policy_id, used_by, used_at, issued_at) VALUES
   (1, 2, 1, '{DONE}', {T}, {T}), (2, 2, 2, '{DONE}', {T}, {T}), (3, 3, 1, NULL, NULL, {T});
 INSERT INTO coupon_svc.coupon_uses (order_id, user_coupon_id, used_at, released_at) VALUES
@@ -65,10 +78,10 @@ INSERT INTO payment_svc.ledger (user_id, delta, balance, kind, order_id, payment
   (2, -40080, 959920, 'capture', '{DONE}', 'p1', {T}),
   (2, -39780, 920140, 'capture', '{CANCELLED}', 'p2', {T}),
   (2, 39780, 959920, 'refund', '{CANCELLED}', 'p2', {T});
-INSERT INTO payment_svc.claims (order_id, payment_id, state, user_id, method, amount, details, decided_at,
-                                released_at) VALUES
-  ('{DONE}', 'p1', 'HELD', 2, 'points', 40080, '{{}}', {T}, NULL),
-  ('{CANCELLED}', 'p2', 'RELEASED', 2, 'points', 39780, '{{}}', {T}, {T})
+INSERT INTO payment_svc.payments (order_id, payment_id, attempt, state, user_id, method, amount, details,
+                                  asks, created_at, changed_at) VALUES
+  ('{DONE}', 'p1', 0, 'HELD', 2, 'points', 40080, '{{}}', 0, {T}, {T}),
+  ('{CANCELLED}', 'p2', 0, 'RELEASED', 2, 'points', 39780, '{{}}', 0, {T}, {T})
 """
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from deploy.local.layout import Layout
 from ops.databases import CannotRead, Row, reading
 from ops.verify import __main__ as verify_command
+from ops.verify import cards
 from ops.verify.books import Books, examine, show
 from ops.verify.checks import CHECKS
 from tests.ops.books_world import CANCELLED, DONE, FAILED, OPEN, World, books_world
@@ -71,7 +72,7 @@ DAMAGE = [
     (
         "payment claims agree with their orders",
         f"order {DONE} (COMPLETED): payment stands at YES, but its claim is RELEASED",
-        [f"UPDATE payment_svc.claims SET state = 'RELEASED' WHERE order_id = '{DONE}'"],
+        [f"UPDATE payment_svc.payments SET state = 'RELEASED' WHERE order_id = '{DONE}'"],
     ),
     *(
         (
@@ -82,7 +83,7 @@ DAMAGE = [
         for service, table in (
             ("item", "item_svc.item_claims"),
             ("coupon", "coupon_svc.coupon_claims"),
-            ("payment", "payment_svc.claims"),
+            ("payment", "payment_svc.payments"),
         )
     ),
     (
@@ -114,6 +115,61 @@ DAMAGE = [
         "order totals add up",
         f"order {DONE}: the total is 40079, but its lines come to 40080",
         [f"UPDATE order_svc.orders SET total = 40079 WHERE id = '{DONE}'"],
+    ),
+    (
+        "no more coupons are out than there are",
+        "coupon policy 1: 1 are out of 2, but 2 were counted",
+        ["DELETE FROM coupon_svc.user_coupons WHERE id = 3"],
+    ),
+    (
+        "no more coupons are out than there are",
+        "coupon policy 1: 2 are out of 1, but 1 were counted",
+        ["UPDATE coupon_svc.coupon_policies SET quantity = 1, issued = 1 WHERE id = 1"],
+    ),
+    (
+        "nobody has more of a coupon than allowed",
+        "coupon policy 1: user 2 has 2, but 1 is the limit",
+        ["UPDATE coupon_svc.user_coupons SET user_id = 2 WHERE id = 3"],
+    ),
+    (
+        "the coupons' copy of prices is true",
+        "item 1: costs 49900, but coupon takes it for 49800",
+        ["UPDATE item_svc.items SET price = 49900 WHERE id = 1"],
+    ),
+    (
+        "the coupons' copy of prices is true",
+        "item 1: costs deleted, but coupon takes it for 49800",
+        ["UPDATE item_svc.items SET retired = 1 WHERE id = 1"],
+    ),
+    (
+        "the coupons' copy of prices is true",
+        "item 9: costs unknown, but coupon takes it for deleted",
+        ["INSERT INTO coupon_svc.item_prices (item_id, price, version, deleted) VALUES (9, 0, 2, 1)"],
+    ),
+    *(
+        (
+            "carts lost and got back what their orders took",
+            f"order {order}: is {status} (completed before: no), but what it took from a cart is {state}",
+            [f"UPDATE item_svc.cart_takings SET state = '{state}' WHERE order_id = '{order}'"],
+        )
+        for order, status, state in (
+            (DONE, "COMPLETED", "RETURNED"),
+            (OPEN, "PENDING", "RETURNED"),
+            (CANCELLED, "CANCEL", "TAKEN"),
+        )
+    ),
+    (
+        "carts lost and got back what their orders took",
+        f"order {CANCELLED}: is CANCEL (completed before: yes), but what it took from a cart is RETURNED",
+        [
+            "INSERT INTO order_svc.order_history (order_id, at, what, status)"
+            f" VALUES ('{CANCELLED}', '2026-01-05', 'ORDER_COMPLETED', 'COMPLETED')"
+        ],
+    ),
+    (
+        "carts hold pieces of items",
+        "cart of user 2: has 1 of item 77, which is unknown",
+        ["UPDATE item_svc.cart_lines SET item_id = 77"],
     ),
     (
         "a coupon is used at most once",
@@ -154,6 +210,16 @@ DAMAGE = [
         ["DELETE FROM payment_svc.ledger WHERE kind = 'opening'"],
     ),
     (
+        "users and point accounts stand or fall together",
+        "user 2: the user is ACTIVE, the point account is CLOSED",
+        ["UPDATE payment_svc.accounts SET state = 'CLOSED' WHERE user_id = 2"],
+    ),
+    (
+        "users and point accounts stand or fall together",
+        "user 3: the user is missing, the point account is OPEN",
+        ["DELETE FROM user_svc.users WHERE id = 3"],
+    ),
+    (
         "ledgers belong to accounts",
         "user 2: has 4 ledger entries, but no account",
         ["DELETE FROM payment_svc.accounts WHERE user_id = 2"],
@@ -174,12 +240,28 @@ DAMAGE = [
     (
         "paid orders were paid in full",
         f"order {DONE} (COMPLETED): total 40080, paid yes, but the payment is HELD with 40000",
-        [f"UPDATE payment_svc.claims SET amount = 40000 WHERE order_id = '{DONE}'"],
+        [f"UPDATE payment_svc.payments SET amount = 40000 WHERE order_id = '{DONE}'"],
     ),
     (
         "paid orders were paid in full",
         f"order {DONE} (COMPLETED): total 40080, paid no",
         [f"UPDATE order_svc.orders SET paid = 0 WHERE id = '{DONE}'"],
+    ),
+    (
+        "payment claims belong to orders",
+        f"order {FAILED}: payment has a claim (HELD), but is no participant of such an order",
+        [
+            f"UPDATE payment_svc.payments SET order_id = '{FAILED}', attempt = 1, state = 'HELD'"
+            f" WHERE order_id = '{CANCELLED}'"
+        ],
+    ),
+    (
+        "the outcome of every payment is found out",
+        f"payment p1 of order {DONE}: ASKING since 2026-01-05 10:00:00 UTC, asked about 7 times",
+        [
+            "UPDATE payment_svc.payments SET state = 'ASKING', method = 'card', asks = 7, ask_due_at = NOW()"
+            f" WHERE order_id = '{DONE}'"
+        ],
     ),
     (
         "no order is past its deadline",
@@ -285,6 +367,57 @@ async def test_what_is_below_zero_is_named(
 
 def test_every_check_is_seen_to_fail() -> None:
     assert {check.name for check in CHECKS} == {name for name, *_ in (*DAMAGE, *BELOW_ZERO)}
+
+
+async def test_a_payment_that_was_made_later_and_came_to_nothing_is_nobodys(world: World) -> None:
+    world.run(
+        "INSERT INTO payment_svc.payments (order_id, payment_id, attempt, state, user_id, method, amount,"
+        f" details, asks, created_at, changed_at) VALUES ('{OPEN}', 'p8', 1, 'REJECTED', 3, 'card', 5,"
+        f" '{{}}', 0, NOW(), NOW()), ('{OPEN}', 'p9', 2, 'RELEASED', 3, 'points', 5, '{{}}', 0, NOW(), NOW())"
+    )
+    assert (await books(world)).balanced
+
+
+CARD = "payment p1 of order " + DONE
+CHARGES = [
+    ([("p1", "DONE", 40080)], "HELD", []),
+    ([], "HELD", [f"{CARD}: is HELD with 40080, but the payment gateway has charged nothing"]),
+    ([("p1", "CANCELED", 40080)], "HELD", [f"{CARD}: is HELD with 40080, but"]),
+    ([("p1", "DONE", 9)], "HELD", [f"{CARD}: is HELD with 40080, but the payment gateway has charged 9"]),
+    ([("p1", "DONE", 9)], "RELEASED", [f"{CARD}: is RELEASED with 40080, but"]),
+    ([("p1", "DONE", 9)], "ASKING", []),
+    ([("p1", "ABORTED", 9)], "REJECTED", []),
+    ([("p7", "DONE", 9)], "REJECTED", ["payment p7: charged with 9, but unknown to us"]),
+]
+
+
+@pytest.mark.parametrize(("charges", "state", "wrong"), CHARGES)
+async def test_cards_are_compared_with_the_payment_gateway(
+    world: World, charges: list[tuple[str, str, int]], state: str, wrong: list[str]
+) -> None:
+    world.run(f"UPDATE payment_svc.payments SET method = 'card', state = '{state}' WHERE payment_id = 'p1'")
+
+    async def listed() -> list[cards.Charge]:
+        return [cards.Charge(*charge) for charge in charges]
+
+    async with world.reading() as query:
+        found = await examine(query, charges=listed, patience_s=0.0, second_look_s=0.0)
+
+    assert cards.CHECK in found.checks
+    texts = [one.text for one in found.discrepancies if one.check == cards.CHECK]
+    assert len(texts) == len(wrong)
+    assert all(text.startswith(start) for text, start in zip(texts, wrong, strict=True))
+
+
+async def test_a_payment_gateway_that_is_away_matters_only_with_card_payments(world: World) -> None:
+    async def away() -> list[cards.Charge]:
+        raise CannotRead("away")
+
+    async with world.reading() as query:
+        assert (await examine(query, charges=away, patience_s=0.0, second_look_s=0.0)).balanced
+        world.run("UPDATE payment_svc.payments SET method = 'card'")
+        with pytest.raises(CannotRead):
+            await examine(query, charges=away, patience_s=0.0, second_look_s=0.0)
 
 
 async def test_what_a_second_look_does_not_show_is_not_reported(world: World) -> None:

@@ -12,7 +12,9 @@ import pytest
 from order_svc import calls, events, store, sweeps
 from order_svc.contracts import (
     CancelOrder,
+    ConfirmationRejected,
     GetOrder,
+    GetPaymentDue,
     LineRequest,
     ListOrders,
     OrderCancelled,
@@ -96,6 +98,10 @@ async def _say(db: Database, *answers: View) -> None:
             await db.transaction(lambda tx, handler=handler, heard=heard: handler(heard, tx, SETTINGS))
 
 
+def _reserved(order_id: UUID) -> events.StockReserved:
+    return events.StockReserved(order_id=order_id, names={1: "Mug"})
+
+
 def _no(order_id: UUID, reason: str = "out_of_stock", **details: Any) -> View:
     return events.StockRejected(order_id=order_id, reason=reason, details=details)
 
@@ -132,7 +138,7 @@ async def test_a_placed_order_is_pending_and_told(db: Database, heard: Heard) ->
     assert [entry.what for entry in order.history] == ["ORDER_CREATED"]
     [told] = heard.of(OrderPlaced)
     assert (told.order_id, told.total, told.participants) == (order.id, 80, ["item", "coupon", "payment"])
-    assert told.lines == order.lines
+    assert store.line_views(told.lines, {}) == order.lines
     assert await _look(db, order.id) == order
 
 
@@ -209,7 +215,7 @@ async def test_two_thousand_lines_are_placed(db: Database) -> None:
 async def test_placed_again_an_order_is_answered_as_it_is_now(db: Database, heard: Heard) -> None:
     call = _call()
     await _place(db, call)
-    await _say(db, events.StockReserved(order_id=call.order_id))
+    await _say(db, _reserved(call.order_id))
     again = await _place(db, call)
     assert (again.id, again.status) == (call.order_id, "COMPLETED")
     assert len(heard.of(OrderPlaced)) == 1
@@ -299,7 +305,7 @@ async def test_the_last_yes_completes_the_order(db: Database, heard: Heard) -> N
     await _say(db, events.CouponApplied(order_id=order.id))
     await _say(db, events.PaymentCaptured(order_id=order.id, payment_id=payment_id))
     assert (await _look(db, order.id)).status == "PENDING"
-    await _say(db, events.StockReserved(order_id=order.id))
+    await _say(db, _reserved(order.id))
     done = await _look(db, order.id)
     assert (done.status, done.settled, done.paid, done.version) == ("COMPLETED", True, True, 4)
     assert [entry.what for entry in done.history] == [
@@ -317,7 +323,7 @@ async def test_the_last_yes_completes_the_order(db: Database, heard: Heard) -> N
 
 async def test_answers_that_come_twice_count_once(db: Database, heard: Heard) -> None:
     order = await _place(db, _couponed())
-    yes = [events.StockReserved(order_id=order.id), events.CouponApplied(order_id=order.id)]
+    yes = [_reserved(order.id), events.CouponApplied(order_id=order.id)]
     for _ in range(2):
         await _say(db, *yes, *yes)
     assert len(heard.of(OrderCompleted)) == 1
@@ -330,7 +336,7 @@ async def test_all_answers_at_once_complete_every_order_once(db: Database, heard
     orders = [await _place(db, _couponed(pay_with="points")) for _ in range(12)]
     ids = [order.id for order in orders]
     answers: list[list[View]] = [
-        [events.StockReserved(order_id=one) for one in ids],
+        [_reserved(one) for one in ids],
         [events.CouponApplied(order_id=one) for one in reversed(ids)],
         [events.PaymentCaptured(order_id=one, payment_id=new_id()) for one in (*ids[6:], *ids[:6])],
     ]
@@ -382,7 +388,7 @@ async def test_orders_of_one_list_go_their_own_ways(db: Database, heard: Heard) 
     await _say(db, *(events.CouponApplied(order_id=order.id) for order in orders[:4]))
     await _say(
         db,
-        *(events.StockReserved(order_id=order.id) for order in orders[:3]),
+        *(_reserved(order.id) for order in orders[:3]),
         *(_no(order.id) for order in orders[3:]),
     )
     found = [(await _look(db, order.id)) for order in orders]
@@ -392,7 +398,7 @@ async def test_orders_of_one_list_go_their_own_ways(db: Database, heard: Heard) 
 
 async def test_answers_about_an_unknown_order_are_passed_over(db: Database, heard: Heard) -> None:
     order = await _place(db, _call())
-    await _say(db, events.StockReserved(order_id=new_id()), events.StockReserved(order_id=order.id))
+    await _say(db, _reserved(new_id()), _reserved(order.id))
     await _say(db, _no(new_id()), events.StockReleased(order_id=new_id()))
     assert (await _look(db, order.id)).status == "COMPLETED"
     assert await _count(db, "orders") == 1
@@ -423,7 +429,7 @@ async def test_an_order_whose_deadline_passed_fails_and_everything_is_asked_back
     db: Database, heard: Heard, outbox: Outbox
 ) -> None:
     order, done = await _place(db, _couponed()), await _place(db, _call())
-    await _say(db, events.CouponApplied(order_id=order.id), events.StockReserved(order_id=done.id))
+    await _say(db, events.CouponApplied(order_id=order.id), _reserved(done.id))
     await _sweep(db, outbox, after_s=29)
     assert (await _look(db, order.id)).status == "PENDING"
     await _sweep(db, outbox, after_s=31)
@@ -506,8 +512,8 @@ async def test_sweep_and_answers_at_once_leave_every_order_either_done_or_failed
     ids = [(await _place(db, _call())).id for _ in range(20)]
     await asyncio.gather(
         _sweep(db, outbox, after_s=31),
-        _say(db, *(events.StockReserved(order_id=one) for one in ids[:10])),
-        _say(db, *(events.StockReserved(order_id=one) for one in ids[5:15])),
+        _say(db, *(_reserved(one) for one in ids[:10])),
+        _say(db, *(_reserved(one) for one in ids[5:15])),
     )
     await _sweep(db, outbox, after_s=31)
     completed = {told.order_id for told in heard.of(OrderCompleted)}
@@ -515,6 +521,130 @@ async def test_sweep_and_answers_at_once_leave_every_order_either_done_or_failed
     assert completed | failed == set(ids)
     assert not completed & failed
     assert {told.order_id for told in heard.of(ReleaseItem)} == failed
+
+
+# Paying later --------------------------------------------------------------------------------------------
+
+
+async def _completed(
+    db: Database, call: PlaceOrder | None = None, settings: OrderSettings = SETTINGS
+) -> UUID:
+    order = await _place(db, call or _call())
+    await db.transaction(lambda tx: events.hear_yes([_reserved(order.id)], tx, settings))
+    return order.id
+
+
+async def _due(db: Database, order_id: UUID, buyer_id: int = BUYER) -> int:
+    call = GetPaymentDue(order_id=order_id, buyer_id=buyer_id)
+    return (await db.read(lambda reader: calls.get_payment_due(call, reader))).amount
+
+
+async def test_the_amount_is_given_while_an_order_is_to_be_paid_and_to_its_buyer_alone(db: Database) -> None:
+    order = await _place(db, _call())
+    with pytest.raises(Conflict, match="PENDING"):
+        await _due(db, order.id)
+    await _say(db, _reserved(order.id))
+    assert await _due(db, order.id) == 200
+    for order_id, buyer in ((order.id, BUYER + 1), (new_id(), BUYER)):
+        with pytest.raises(NotFound):
+            await _due(db, order_id, buyer)
+    await _say(db, events.PaymentCaptured(order_id=order.id, payment_id=new_id()))
+    with pytest.raises(Conflict, match="paid already"):
+        await _due(db, order.id)
+    await _cancel(db, order.id)
+    with pytest.raises(Conflict, match="FAIL"):
+        await _due(db, order.id)
+
+
+async def test_the_first_payment_confirms_the_order_and_every_other_is_rejected(
+    db: Database, heard: Heard
+) -> None:
+    order_id, first, second = await _completed(db), new_id(), new_id()
+    for payment_id in (first, first, second):
+        await _say(db, events.PaymentCaptured(order_id=order_id, payment_id=payment_id))
+    paid = await _look(db, order_id)
+    assert (paid.status, paid.paid, _stands(paid)) == ("COMPLETED", True, {"item": "YES", "payment": "YES"})
+    assert [told.payment_id for told in heard.of(OrderConfirmed)] == [first]
+    assert heard.of(ConfirmationRejected) == [
+        ConfirmationRejected(order_id=order_id, payment_id=second, reason="paid")
+    ]
+    assert [entry.what for entry in paid.history][-3:] == [
+        "PAYMENT_COMPLETED",
+        "ORDER_CONFIRMED",
+        "CONFIRMATION_REJECTED",
+    ]
+
+
+async def test_two_payments_at_once_confirm_an_order_once(db: Database, heard: Heard) -> None:
+    order_id, ids = await _completed(db), [new_id() for _ in range(6)]
+    await asyncio.gather(
+        *(_say(db, events.PaymentCaptured(order_id=order_id, payment_id=one)) for one in ids)
+    )
+    confirmed = [told.payment_id for told in heard.of(OrderConfirmed)]
+    assert len(confirmed) == 1
+    assert {told.payment_id for told in heard.of(ConfirmationRejected)} == set(ids) - set(confirmed)
+
+
+async def test_a_payment_for_an_order_that_was_cancelled_is_rejected(db: Database, heard: Heard) -> None:
+    order_id, payment_id = await _completed(db), new_id()
+    await _cancel(db, order_id)
+    await _say(db, events.PaymentCaptured(order_id=order_id, payment_id=payment_id))
+    assert [told.reason for told in heard.of(ConfirmationRejected)] == ["cancelled_by_buyer"]
+    assert heard.of(ReleasePayment) == []
+    await _say(db, events.StockReleased(order_id=order_id))
+    assert (await _look(db, order_id)).status == "CANCEL"
+
+
+async def test_a_cancelled_order_that_was_paid_later_waits_for_its_own_refund(
+    db: Database, heard: Heard
+) -> None:
+    order_id, payment_id = await _completed(db), new_id()
+    await _say(db, events.PaymentCaptured(order_id=order_id, payment_id=payment_id))
+    await _cancel(db, order_id, "admin", None)
+    assert heard.of(ReleasePayment) == [ReleasePayment(order_id=order_id)]
+    await _say(db, events.StockReleased(order_id=order_id))
+    await _say(db, events.PaymentRefunded(order_id=order_id, payment_id=new_id()))
+    assert not (await _look(db, order_id)).settled
+    await _say(db, events.PaymentRefunded(order_id=order_id, payment_id=payment_id))
+    done = await _look(db, order_id)
+    assert (done.status, done.reason) == ("CANCEL", "cancelled_by_admin")
+
+
+async def test_what_is_not_paid_in_time_is_called_off(db: Database, heard: Heard, outbox: Outbox) -> None:
+    settings = OrderSettings(order_deadline_s=30, order_unpaid_s=100)
+    unpaid, paid = await _completed(db, settings=settings), await _completed(db, settings=settings)
+    await _say(db, events.PaymentCaptured(order_id=paid, payment_id=new_id()))
+    await _sweep(db, outbox, after_s=99)
+    assert (await _look(db, unpaid)).status == "COMPLETED"
+    await _sweep(db, outbox, after_s=101)
+    expired = await _look(db, unpaid)
+    assert (expired.status, expired.reason, _stands(expired)) == (
+        "FAIL",
+        "payment_expired",
+        {"item": "RELEASING"},
+    )
+    assert [(told.reason, told.was_completed) for told in heard.of(OrderFailed)] == [
+        ("payment_expired", True)
+    ]
+    assert (await _look(db, paid)).status == "COMPLETED"
+    with pytest.raises(Conflict, match="payment_expired"):
+        await _cancel(db, unpaid)
+
+
+async def test_with_no_time_set_an_order_waits_for_its_payment_for_ever(db: Database, outbox: Outbox) -> None:
+    order_id = await _completed(db, settings=OrderSettings(order_unpaid_s=0))
+    assert await _deadline(db, order_id) is None
+    await _sweep(db, outbox, after_s=10**7)
+    assert (await _look(db, order_id)).status == "COMPLETED"
+
+
+async def test_a_payment_key_is_for_cards_and_told_to_whom_it_concerns(db: Database, heard: Heard) -> None:
+    await _place(db, _call(pay_with="card", payment_key="pay_1"))
+    assert [told.payment_key for told in heard.of(OrderPlaced)] == ["pay_1"]
+    for pay_with in ("points", None):
+        [answer] = await _place_all(db, _call(pay_with=pay_with, payment_key="pay_1"))
+        assert isinstance(answer, RuleBroken)
+        assert [error.field for error in answer.errors] == ["payment_key"]
 
 
 # Asking back again ---------------------------------------------------------------------------------------
@@ -545,7 +675,7 @@ async def test_an_unanswered_release_is_sent_again_ever_more_slowly(db: Database
 async def test_the_pause_between_releases_has_a_bound(db: Database, heard: Heard) -> None:
     order = await _place(db, _call())
     await _cancel(db, order.id)
-    await _say(db, events.StockReserved(order_id=order.id))
+    await _say(db, _reserved(order.id))
     for round_ in range(1, 30):
         await _ask_again(db, after_s=round_ * 601)
     assert len(heard.of(ReleaseItem)) == 30
@@ -565,7 +695,7 @@ async def test_a_release_sent_again_is_a_new_event(db: Database, outbox: Outbox)
 
 async def test_several_sweeps_at_once_ask_again_once(db: Database, heard: Heard) -> None:
     ids = [(await _place(db, _call())).id for _ in range(10)]
-    await _say(db, *(events.StockReserved(order_id=one) for one in ids))
+    await _say(db, *(_reserved(one) for one in ids))
     for one in ids:
         await _cancel(db, one)
     assert len(heard.of(ReleaseItem)) == 10
@@ -579,7 +709,7 @@ async def test_an_answer_that_comes_too_late_is_kept_in_the_history_and_delays_n
 ) -> None:
     order = await _place(db, _call())
     await _sweep(db, outbox, after_s=31)
-    await _later(db, 39, lambda tx: events.hear_yes([events.StockReserved(order_id=order.id)], tx, SETTINGS))
+    await _later(db, 39, lambda tx: events.hear_yes([_reserved(order.id)], tx, SETTINGS))
     failed = await _look(db, order.id)
     assert _stands(failed) == {"item": "RELEASING"}
     assert (failed.history[-1].what, failed.history[-1].details) == ("STOCK_DEDUCTED", {"ignored": True})
@@ -601,7 +731,7 @@ async def test_who_sees_an_order_settled_sees_the_rest_of_it_as_settled(db: Data
     """The statements of one look see different moments; what is read after the status may only be newer."""
     for _ in range(15):
         order = await _place(db, _couponed())
-        answers = (events.StockReserved(order_id=order.id), events.CouponApplied(order_id=order.id))
+        answers = (_reserved(order.id), events.CouponApplied(order_id=order.id))
 
         async def watch(order_id: UUID = order.id) -> OrderView:
             while not (seen := await _look(db, order_id)).settled:
@@ -634,11 +764,37 @@ async def test_pages_of_orders_go_from_the_newest_to_the_oldest(db: Database) ->
     assert await pages(BUYER + 2, 5) == [[]]
 
 
+async def test_lines_keep_what_their_items_were_called_when_they_were_taken(db: Database) -> None:
+    order = await _place(db, _call(_line(item_id=1), _line(item_id=2)))
+    assert [line.name for line in order.lines] == [None, None]
+    for name in ("Mug", "Cup"):
+        await _say(db, events.StockReserved(order_id=order.id, names={1: name, 2: "Plate"}))
+    assert [line.name for line in (await _look(db, order.id)).lines] == ["Mug", "Plate"]
+
+
+async def test_orders_are_listed_by_status_and_time(db: Database) -> None:
+    async def listed(**wanted: Any) -> list[UUID]:
+        page = await db.read(lambda r: calls.list_orders(ListOrders(buyer_id=BUYER, **wanted), r))
+        return [order.id for order in page.items]
+
+    before = utc_now()
+    done, waiting = await _completed(db), (await _place(db, _call())).id
+    after = utc_now() + timedelta(milliseconds=1)
+    assert await listed(status="COMPLETED") == [done]
+    assert await listed(status="PENDING") == [waiting]
+    assert await listed(status="CANCEL") == []
+    assert await listed(since=before, until=after) == [waiting, done]
+    assert await listed(since=before, status="PENDING", after=waiting) == []
+    assert await listed(until=before) == await listed(since=after) == []
+    far = timedelta(days=400)
+    assert await listed(since=before - far, until=after + far) == [waiting, done]
+
+
 async def test_a_completed_order_can_be_cancelled_once_and_again_without_effect(
     db: Database, heard: Heard
 ) -> None:
     order = await _place(db, _call())
-    await _say(db, events.StockReserved(order_id=order.id))
+    await _say(db, _reserved(order.id))
     first = await _cancel(db, order.id)
     assert (first.status, first.settled, first.reason) == ("FAIL", False, "cancelled_by_buyer")
     assert await _cancel(db, order.id) == first
@@ -650,7 +806,7 @@ async def test_a_completed_order_can_be_cancelled_once_and_again_without_effect(
 
 async def test_cancelling_everywhere_at_once_cancels_once(db: Database, heard: Heard) -> None:
     order = await _place(db, _call())
-    await _say(db, events.StockReserved(order_id=order.id))
+    await _say(db, _reserved(order.id))
     answers = await asyncio.gather(*(_cancel(db, order.id) for _ in range(6)))
     assert {answer.reason for answer in answers} == {"cancelled_by_buyer"}
     assert len(heard.of(ReleaseItem)) == 1

@@ -121,10 +121,11 @@ def test_every_participant_goes_by_the_same_table(name: str) -> None:
 
 
 def test_somebody_who_takes_no_part_changes_nothing() -> None:
-    for status, signal in product(Status, Signal):
+    for status, signal, name in product(Status, Signal, ("coupon", "payment")):
         saga = _saga(status, item=AWAITING)
         before = copy.deepcopy(saga)
-        assert not rules.hear(saga, "payment", signal, payment_id=PAYMENT)
+        payment_id = PAYMENT if name == "payment" and signal is not Signal.YES else None
+        assert not rules.hear(saga, name, signal, payment_id=payment_id)
         assert saga == before
 
 
@@ -227,6 +228,7 @@ def test_the_deadline_of_a_failed_order_releases_the_silent_and_keeps_the_reason
 def test_the_deadline_says_nothing_to_an_order_that_heard_from_everyone(status: Status) -> None:
     for stand in (YES, NO, RELEASING, RELEASED):
         saga = _saga(status, item=stand)
+        saga.paid = True
         before = copy.deepcopy(saga)
         assert not rules.deadline(saga)
         assert saga == before
@@ -302,6 +304,52 @@ def test_a_payment_that_was_never_heard_of_may_be_given_back_under_any_id() -> N
     rules.deadline(saga)
     assert rules.hear(saga, "payment", Signal.RELEASED, payment_id=PAYMENT)
     assert saga.participants["payment"].stand is RELEASED
+
+
+def _others(saga: Saga) -> tuple[object, ...]:
+    return saga.status, saga.reason, saga.settled, saga.paid, saga.participants, saga.told, saga.releases
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_payment_made_later_is_taken_by_a_completed_unpaid_order_alone(status: Status, paid: bool) -> None:
+    saga = _saga(status, item=YES if status in (PENDING, COMPLETED) else RELEASED, coupon=AWAITING)
+    saga.paid = paid
+    before = copy.deepcopy(saga)
+    assert rules.hear(saga, "payment", Signal.YES, payment_id=PAYMENT)
+    if status is COMPLETED and not paid:
+        assert saga.participants["payment"] == Participant(stand=YES, payment_id=PAYMENT)
+        assert (saga.paid, saga.told, saga.rejected) == (True, [Told.CONFIRMED], [])
+        assert [change.what for change in saga.changes] == ["PAYMENT_COMPLETED", "ORDER_CONFIRMED"]
+    else:
+        assert saga.rejected == [PAYMENT]
+        assert _others(saga) == _others(before)
+        assert [(one.what, one.moves) for one in saga.changes] == [("CONFIRMATION_REJECTED", False)]
+
+
+@pytest.mark.parametrize(("status", "stand"), list(product(Status, Stand)), ids="-".join)
+def test_what_is_said_of_another_payment_moves_nothing(status: Status, stand: Stand) -> None:
+    for signal in Signal:
+        saga = _saga(status, item=YES, payment=stand)
+        saga.participants["payment"].payment_id = PAYMENT
+        saga.paid = status is COMPLETED
+        before = copy.deepcopy(saga)
+        heard = rules.hear(saga, "payment", signal, payment_id=UUID(int=8), reason="insufficient_points")
+        assert heard == (signal is Signal.YES)
+        assert saga.rejected == ([UUID(int=8)] if signal is Signal.YES else [])
+        assert _others(saga) == _others(before)
+
+
+def test_a_completed_order_that_is_not_paid_in_time_gives_everything_back() -> None:
+    saga = _saga(COMPLETED, item=YES, coupon=YES)
+    assert rules.deadline(saga)
+    assert (saga.status, saga.settled, saga.reason) == (FAIL, False, "payment_expired")
+    assert sorted(saga.releases) == ["coupon", "item"]
+    assert saga.was_completed
+    assert not rules.was_cancelled(saga)
+    for name in ("item", "coupon"):
+        rules.hear(saga, name, Signal.RELEASED)
+    assert (saga.status, saga.settled) == (CANCEL, True)
 
 
 # History -------------------------------------------------------------------------------------------------

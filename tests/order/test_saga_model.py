@@ -16,6 +16,7 @@ from order_svc import saga as rules
 from order_svc.saga import Participant, Saga, Signal, Stand, Status, Told
 
 PAYMENT = UUID(int=7)
+LATER = (UUID(int=8), UUID(int=9))
 
 
 class Claim(StrEnum):
@@ -43,6 +44,8 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         self.claims: dict[str, Claim] = {}
         self.took: dict[str, int] = {}
         self.under_way: list[Message] = []
+        self.later: dict[UUID, bool] = {}
+        """Payments made later, and whether they still hold the money."""
         self.told: list[Told] = []
         self.cancels = 0
 
@@ -67,7 +70,6 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         message = self.under_way[number] if again else self.under_way.pop(number)
         self.arrive(message)
 
-    @precondition(lambda self: self.saga.awaits())
     @rule()
     def deadline_passes(self) -> None:
         """The sweep finds the order overdue."""
@@ -88,10 +90,18 @@ class OrderAmongParticipants(RuleBasedStateMachine):
             if participant.stand is Stand.RELEASING:
                 self.under_way.append(Message("release", name))
 
+    @precondition(lambda self: self.saga.status is Status.COMPLETED and not self.saga.pays)
+    @rule(payment_id=st.sampled_from(LATER))
+    def pay_later(self, payment_id: UUID) -> None:
+        """The buyer pays, perhaps twice, since nothing here keeps him from it."""
+        if payment_id not in self.later:
+            self.later[payment_id] = True
+            self.under_way.append(Message("captured", str(payment_id)))
+
     @rule()
     def hand_out_again(self) -> None:
         """The outbox publishes `order.placed` once more."""
-        self.under_way += [Message("placed", name) for name in self.saga.participants]
+        self.under_way += [Message("placed", name) for name in self.took]
 
     # The world -------------------------------------------------------------------------------------------
 
@@ -99,6 +109,17 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         """Let a message have its effect."""
         if message.kind == "placed":
             self.claim(message.name)
+        elif message.kind == "captured":
+            rules.hear(self.saga, "payment", Signal.YES, payment_id=UUID(message.name))
+            self.leave()
+        elif message.kind == "refunded":
+            rules.hear(self.saga, "payment", Signal.RELEASED, payment_id=UUID(message.name))
+            self.leave()
+        elif message.kind == "release" and message.name == "payment" and self.later:
+            for payment_id in self.later:  # only one is held: those the order does not take go back at once
+                if self.saga.participants["payment"].payment_id == payment_id:
+                    self.later[payment_id] = False
+                    self.under_way.append(Message("refunded", str(payment_id)))
         elif message.kind == "release":
             self.release(message.name)
         else:
@@ -126,6 +147,10 @@ class OrderAmongParticipants(RuleBasedStateMachine):
     def leave(self) -> None:
         """Send and keep what a unit of work of the order leaves behind, as its store does."""
         self.under_way += [Message("release", name) for name in self.saga.releases]
+        for payment_id in self.saga.rejected:
+            self.later[payment_id] = False
+            self.under_way.append(Message("refunded", str(payment_id)))
+        self.saga.rejected.clear()
         self.told += self.saga.told
         self.saga.releases.clear()
         self.saga.changes.clear()
@@ -161,7 +186,9 @@ class OrderAmongParticipants(RuleBasedStateMachine):
     def a_completed_order_has_what_it_needs(self) -> None:
         if self.saga.status is Status.COMPLETED:
             assert all(self.took.values())
-            assert self.saga.paid == ("payment" in self.took)
+            assert self.saga.paid == ("payment" in self.saga.participants)
+            if self.saga.paid and self.later:
+                assert self.later[self.saga.participants["payment"].payment_id or PAYMENT]
             assert self.saga.reason is None
 
     @invariant()
@@ -177,9 +204,9 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         for once in Told:
             assert self.told.count(once) <= 1
         if Told.COMPLETED in self.told and self.saga.status is not Status.COMPLETED:
-            # Only somebody who cancels takes a completed order back.
-            assert self.cancels == 1
-            assert rules.was_cancelled(self.saga)
+            # Only somebody who cancels takes a completed order back, or that nobody paid.
+            assert rules.was_cancelled(self.saga) or self.saga.reason == rules.PAYMENT_EXPIRED
+            assert self.cancels == rules.was_cancelled(self.saga)
         assert (Told.FAILED in self.told) == (self.saga.status in (Status.FAIL, Status.CANCEL))
         assert (Told.CANCELLED in self.told) == (self.saga.status is Status.CANCEL)
         if any(claim is Claim.RELEASED for claim in self.claims.values()):
@@ -206,6 +233,10 @@ class OrderAmongParticipants(RuleBasedStateMachine):
             assert any(claim is Claim.RELEASED for claim in self.claims.values())
         if self.saga.status is Status.FAIL:
             assert set(self.claims.values()) <= {Claim.REJECTED}
+        # Money stays with the shop only for an order that stands, and only once.
+        kept = [payment_id for payment_id, held in self.later.items() if held]
+        stands = self.saga.status is Status.COMPLETED and self.saga.paid and not self.saga.pays
+        assert len(kept) == int(stands)
 
     def check(self) -> None:
         """Every invariant, also on the way to the end."""

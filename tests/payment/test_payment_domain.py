@@ -1,15 +1,19 @@
 """The rules of points."""
 
+from itertools import product
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_svc import domain
 from payment_svc.contracts import PaymentCaptured, PaymentDeclined
-from payment_svc.domain import Ask
-from shared.errors import RuleBroken
+from payment_svc.domain import Ask, Payment, State
+from payment_svc.pg import Finding
+from shared.errors import Conflict, RuleBroken
 
 
 def _ask(number: int, user_id: int, amount: int, method: str = "points") -> Ask:
@@ -19,7 +23,13 @@ def _ask(number: int, user_id: int, amount: int, method: str = "points") -> Ask:
         user_id=user_id,
         method=method,
         amount=amount,
+        card_key="default_1" if method == "card" else None,
     )
+
+
+def _payment(state: State, **changes: Any) -> Payment:
+    fields: dict[str, Any] = {"user_id": 7, "method": "card", "amount": 5, **changes}
+    return Payment(payment_id=UUID(int=2), order_id=UUID(int=1), state=state, **fields)
 
 
 def test_a_list_of_orders_shares_one_balance_in_the_order_given() -> None:
@@ -41,10 +51,71 @@ def test_an_order_that_costs_nothing_is_paid_from_an_empty_account() -> None:
     assert movements[0].delta == 0
 
 
-@pytest.mark.parametrize("method", ["card", "nothing"])
-def test_what_is_not_points_is_declined(method: str) -> None:
-    claims, movements = domain.decide([_ask(1, 7, 1, method)], {7: 100})
-    assert (claims[0].state, claims[0].reason, movements) == ("REJECTED", "card_declined", [])
+def test_what_is_neither_points_nor_card_is_declined() -> None:
+    claims, movements = domain.decide([_ask(1, 7, 1, "nothing")], {7: 100})
+    assert (claims[0].state, claims[0].reason, movements) == ("REJECTED", "insufficient_points", [])
+
+
+def test_a_card_is_asked_about_and_takes_no_points() -> None:
+    asks = [_ask(1, 7, 60, "card"), _ask(2, 7, 0, "card"), _ask(3, 7, 10**12 + 1, "card")]
+    keyless = msgspec.structs.replace(_ask(4, 7, 60, "card"), card_key=None)
+    payments, movements = domain.decide([*asks, keyless], {7: 100})
+    assert [one.state for one in payments] == ["ASKING", "HELD", "REJECTED", "REJECTED"]
+    assert [one.details.get("code") for one in payments[2:]] == ["EXCEED_MAX_AMOUNT", "NO_PAYMENT_KEY"]
+    assert movements == []
+    assert domain.verdict(payments[0]) is None
+    assert domain.give_back(payments, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "method", "amount", "after"),
+    [
+        (State.ASKING, "card", 5, State.RELEASING),
+        (State.HELD, "card", 5, State.RELEASING),
+        (State.RELEASING, "card", 5, State.RELEASING),
+        (State.HELD, "card", 0, State.RELEASED),
+        (State.REJECTED, "card", 5, State.RELEASED),
+        (State.RELEASED, "card", 5, State.RELEASED),
+        (State.HELD, "points", 5, State.RELEASED),
+        (State.REJECTED, "points", None, State.RELEASED),
+    ],
+)
+def test_only_a_card_that_may_be_charged_is_not_given_back_at_once(
+    state: State, method: str, amount: int | None, after: State
+) -> None:
+    assert domain.after_release(_payment(state, method=method, amount=amount)) is after
+
+
+FOUND = {
+    (State.ASKING, Finding.CHARGED): State.HELD,
+    (State.ASKING, Finding.REFUSED): State.REJECTED,
+    (State.ASKING, Finding.CANCELLED): State.REJECTED,
+    (State.RELEASING, Finding.REFUSED): State.RELEASED,
+    (State.RELEASING, Finding.CANCELLED): State.RELEASED,
+}
+
+
+@pytest.mark.parametrize(("state", "finding"), list(product(State, Finding)), ids="-".join)
+def test_what_is_found_out_settles_what_was_unknown_and_nothing_else(state: State, finding: Finding) -> None:
+    assert domain.found(_payment(state), finding) is FOUND.get((state, finding))
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_another_payment_is_begun_only_when_the_one_before_holds_nothing(state: State) -> None:
+    assert domain.next_attempt(None) == 1
+    if state in (State.REJECTED, State.RELEASED):
+        assert domain.next_attempt(_payment(state, attempt=3)) == 4
+    else:
+        with pytest.raises(Conflict):
+            domain.next_attempt(_payment(state, attempt=3))
+
+
+def test_every_card_payment_has_a_key_of_its_own() -> None:
+    one, other = UUID(int=1), UUID(int=2)
+    assert domain.card_key("card", "pay_1", "default_", one) == "pay_1"
+    assert domain.card_key("card", None, "default_", one) != domain.card_key("card", None, "default_", other)
+    assert domain.card_key("card", None, "", one) is None
+    assert domain.card_key("points", None, "default_", one) is None
 
 
 def test_an_amount_beyond_all_accounts_is_declined() -> None:
@@ -72,6 +143,14 @@ def test_a_released_order_is_declined_when_it_comes_after_all() -> None:
     assert isinstance(late, PaymentDeclined)
     assert late.reason == "released"
     assert domain.acknowledgement(stone).payment_id == UUID(int=2)
+
+
+def test_a_refund_says_to_whom_and_how_much_and_nothing_where_nothing_was_taken() -> None:
+    claims, _ = domain.decide([_ask(1, 7, 60), _ask(2, 7, 60)], {7: 100})
+    for claim, amount in zip(claims, (60, 0), strict=True):
+        told = domain.acknowledgement(msgspec.structs.replace(claim, state="RELEASED"))
+        assert (told.user_id, told.amount) == (7, amount)
+    assert domain.acknowledgement(domain.tombstone(UUID(int=1), UUID(int=2))).amount == 0
 
 
 def test_only_what_is_held_goes_back() -> None:

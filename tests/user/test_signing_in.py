@@ -1,7 +1,7 @@
 """Signing in and out, tokens and their keys, on a real database."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared.database import Database
+from shared.database import Database, Transaction
 from shared.errors import NotFound, TooMany, Unauthorized
 from shared.ids import new_id
-from user_svc import calls, keys, seeds
-from user_svc.contracts import GetKeys, GetMe, KeySet, Login, Logout, Profile, Refresh, Tokens
+from user_svc import calls, keys, profiles, seeds
+from user_svc.contracts import GetKeys, GetMe, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.settings import UserSettings
 
 PASSWORD = seeds.BUYER_PASSWORD
@@ -90,7 +90,7 @@ async def test_nobody_signs_in_before_the_account_is_open(db: Database) -> None:
     with pytest.raises(Unauthorized):
         await _login(db)
     with pytest.raises(NotFound):
-        await db.read(lambda r: calls.get_me(GetMe(user_id=2), r))
+        await db.read(lambda r: profiles.get_me(GetMe(user_id=2), r))
 
 
 async def test_failures_make_this_client_wait_for_this_account(db: Database) -> None:
@@ -210,13 +210,6 @@ async def test_no_token_or_password_is_in_the_database(db: Database) -> None:
         assert PASSWORD not in stored
 
 
-async def test_a_profile_shows_no_more_than_it_should(db: Database) -> None:
-    me = await db.read(lambda r: calls.get_me(GetMe(user_id=2), r))
-    assert me == Profile(id=2, email=EMAIL, name="Buyer One", address="Seoul", role="customer")
-    with pytest.raises(NotFound):
-        await db.read(lambda r: calls.get_me(GetMe(user_id=2**63 - 1), r))
-
-
 async def test_replicas_agree_on_the_first_key(db: Database) -> None:
     await db.transaction(lambda tx: tx.execute("DELETE FROM signing_keys"))
     made = await asyncio.gather(*(db.transaction(keys.signing_key) for _ in range(8)))
@@ -224,24 +217,56 @@ async def test_replicas_agree_on_the_first_key(db: Database) -> None:
     assert [key.kid for key in (await _keys(db)).keys] == [made[0].kid]
 
 
+async def _rotate(db: Database, request_id: Any = None, **changes: Any) -> KeyRotation:
+    settings = msgspec.structs.replace(SETTINGS, **changes)
+    call = RotateKeys(request_id=request_id or new_id())
+    return await db.transaction(lambda tx: calls.rotate_keys(call, tx, settings))
+
+
+def _kid(tokens: Tokens) -> str:
+    return jwt.get_unverified_header(tokens.access_token)["kid"]
+
+
 async def test_a_new_key_signs_nobody_out(db: Database) -> None:
-    now = datetime.now(UTC)
     before = await _login(db)
-    new = await db.transaction(lambda tx: keys.add_key(tx, generation=2, signs_from=now + timedelta(hours=1)))
-    assert len((await _keys(db)).keys) == 2
+    pending = await _rotate(db, key_lead_s=3600.0)
     early = await _login(db)
-    assert jwt.get_unverified_header(early.access_token)["kid"] != new.kid
-    await db.transaction(
-        lambda tx: tx.execute("UPDATE signing_keys SET signs_from = %s WHERE kid = %s", (now, new.kid))
-    )
+    assert _kid(early) == _kid(before)
+    assert str(pending.kid) in {key.kid for key in (await _keys(db)).keys}, "checkers know it before it signs"
+    now = await _rotate(db, key_lead_s=0.001)
+    await asyncio.sleep(0.01)
     after = await _login(db)
-    assert jwt.get_unverified_header(after.access_token)["kid"] == new.kid
+    assert _kid(after) == str(now.kid)
     for tokens in (before, early, after):
         assert (await _claims(db, tokens.access_token))["sub"] == "2"
-    await db.transaction(
-        lambda tx: tx.execute("UPDATE signing_keys SET ends_at = %s WHERE kid <> %s", (now, new.kid))
-    )
-    assert [key.kid for key in (await _keys(db)).keys] == [new.kid]
+
+
+async def test_an_old_key_ends_when_its_last_token_has(db: Database) -> None:
+    before = await _login(db)
+    rotation = await _rotate(db, key_lead_s=0.001)
+    last = rotation.signs_from + timedelta(seconds=SETTINGS.access_token_s)
+    assert last < rotation.others_end_at <= last + timedelta(minutes=2)
+    late = rotation.others_end_at + timedelta(days=2)
+
+    async def later(tx: Transaction) -> list[str]:
+        tx.now = late
+        await calls.purge_expired(tx, SETTINGS)
+        return [key.kid for key in await keys.public_keys(tx)]
+
+    assert await db.transaction(later) == [str(rotation.kid)]
+    kept = await db.read(lambda r: r.rows("SELECT kid FROM signing_keys WHERE kid = %s", (_kid(before),)))
+    assert kept == []
+
+
+async def test_a_rotation_happens_once_and_rotations_at_once_follow_each_other(db: Database) -> None:
+    request_id = new_id()
+    first, *others = await asyncio.gather(*(_rotate(db, request_id) for _ in range(4)))
+    assert {one.kid for one in others} == {first.kid}
+    await asyncio.gather(*(_rotate(db, key_lead_s=0.001) for _ in range(4)))
+    lasting = await db.read(lambda r: r.rows("SELECT kid FROM signing_keys WHERE ends_at IS NULL"))
+    assert len(lasting) == 1
+    await asyncio.sleep(0.01)
+    assert _kid(await _login(db)) == lasting[0][0]
 
 
 async def test_a_token_signed_with_another_key_is_found_out(db: Database) -> None:

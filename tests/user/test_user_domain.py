@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from user_svc import domain
-from user_svc.domain import Failures, RefreshVerdict, Session
+from user_svc.domain import Failures, News, RefreshVerdict, Session
 from user_svc.tokens import new_refresh_token, read_refresh_token
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -160,3 +160,42 @@ def test_a_refresh_token_is_read_as_it_was_written() -> None:
 )
 def test_what_never_was_a_refresh_token_is_not_read(text: str) -> None:
     assert read_refresh_token(text) is None
+
+
+def test_a_change_of_a_profile_follows_the_rules_of_signing_up() -> None:
+    assert domain.change_errors(None, None, None, None) == []
+    assert domain.change_errors("Kim", "Seoul", "12345678", "old") == []
+    bad = domain.change_errors(" ", "x" * 301, "short", None)
+    assert [error.field for error in bad] == ["name", "address", "password", "current_password"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("out_of_stock", "order_failed"),
+        ("timeout", "order_failed"),
+        ("something new", "order_failed"),
+        ("cancelled_by_buyer", "order_cancelled"),
+        ("cancelled_by_admin", "order_cancelled"),
+        ("payment_expired", "order_expired"),
+    ],
+)
+def test_what_a_failure_is_called_follows_from_its_reason(reason: str, kind: str) -> None:
+    news = domain.failure(7, uuid4(), reason)
+    assert (news.kind, news.reason, news.user_id) == (kind, reason, 7)
+    assert str(news.order_id) in domain.text(news)
+    assert domain.subject(news.kind)
+
+
+def test_a_refund_says_how_much() -> None:
+    news = News(user_id=7, order_id=uuid4(), kind="payment_refunded", amount=49_800)
+    assert "49,800 won" in domain.text(news)
+
+
+def test_tries_become_rarer_and_end() -> None:
+    pauses = [domain.next_try(attempts) for attempts in range(1, domain.MOST_TRIES)]
+    waits = [pause.total_seconds() for pause in pauses if pause is not None]
+    assert len(waits) == len(pauses)
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (30, 3600)
+    assert domain.next_try(domain.MOST_TRIES) is None

@@ -1,0 +1,121 @@
+"""The cheapest way to spread coupons over the lines of an order. Pure, and exact or refused.
+
+Coupons of equal terms are interchangeable, so what is searched is how many of which terms go where. Three
+facts about `price_with` keep it small. What coupons save rises with the price, and so does whether they may
+be used at all: so the dearest lines get them. For the same reason no line goes without while a cheaper one
+has some. And without floor prices a larger discount is never worse than a smaller one of its kind.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from coupon_svc.domain import MAX_PER_LINE, Coupon, Refusal, price_with
+from shared.errors import FieldError, RuleBroken
+
+MOST_STEPS = 1_000_000
+"""Steps that a search may take, about half a second; every other kind of terms multiplies them."""
+
+
+class _Choice(NamedTuple):
+    """One or two coupons for a line, by number of their terms; `other` is -1 for one alone."""
+
+    saves: int
+    adds: int
+    one: int
+    other: int
+
+
+def cheapest(prices: Sequence[int], coupons: Iterable[Coupon]) -> list[list[int]]:
+    """Which coupons to use on each of some lines of quantity 1, by price, so that all cost the least.
+
+    `coupons` are those that may be used now. Raises `RuleBroken` where they are too many and too different
+    for an exact answer.
+    """
+    stacks = _stacks(list(coupons), MAX_PER_LINE * len(prices))
+    dearest = sorted(range(len(prices)), key=lambda line: (-prices[line], line))[: sum(map(len, stacks))]
+    chosen = _search([prices[line] for line in dearest], stacks)
+    used: list[list[int]] = [[] for _ in prices]
+    for line, choice in zip(dearest, chosen, strict=False):
+        numbers = [choice.one] if choice.other < 0 else [choice.one, choice.other]
+        used[line] = sorted(stacks[number].pop(0).id for number in numbers)
+    return used
+
+
+def _stacks(coupons: list[Coupon], most: int) -> list[list[Coupon]]:
+    """Coupons of equal terms together, those that end first on top; no more of any than can be used."""
+    if not any(coupon.floor_price for coupon in coupons):
+        coupons = sorted(coupons, key=lambda one: (-one.value, one.valid_until, one.id))
+        kinds = ([one for one in coupons if one.kind == kind] for kind in ("fixed", "percentage"))
+        coupons = [one for kind in kinds for one in kind[:most]]
+    stacks: dict[tuple[str, int, int], list[Coupon]] = {}
+    for coupon in sorted(coupons, key=lambda one: (one.valid_until, one.id)):
+        stacks.setdefault((coupon.kind, coupon.value, coupon.floor_price), []).append(coupon)
+    return [stack[:most] for stack in stacks.values()]
+
+
+def _search(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[_Choice]:
+    """What the first of the lines get, line by line; only what is left of each stack counts."""
+    radixes = [len(stack) + 1 for stack in stacks]
+    weights = [1]
+    for radix in radixes:
+        weights.append(weights[-1] * radix)
+    steps = 0
+    options: dict[int, list[_Choice]] = {}
+    layer = {0: 0}
+    best_saved, best_state, best_line = 0, 0, 0
+    ways: list[dict[int, tuple[int, _Choice]]] = []
+    for number, price in enumerate(prices, start=1):
+        if price not in options:
+            steps = _count(steps, len(stacks) * (len(stacks) + 1))
+            options[price] = _choices(price, stacks, weights)
+        steps = _count(steps, len(layer) * len(options[price]))
+        following: dict[int, int] = {}
+        way: dict[int, tuple[int, _Choice]] = {}
+        for state, saved in layer.items():
+            for choice in options[price]:
+                one, other = choice.one, choice.other
+                needed = 2 if one == other else 1
+                if state // weights[one] % radixes[one] + needed >= radixes[one]:
+                    continue
+                if other not in (-1, one) and state // weights[other] % radixes[other] + 1 >= radixes[other]:
+                    continue
+                reached = state + choice.adds
+                if saved + choice.saves > following.get(reached, 0):
+                    following[reached] = saved + choice.saves
+                    way[reached] = state, choice
+                    if following[reached] > best_saved:
+                        best_saved, best_state, best_line = following[reached], reached, number
+        ways.append(way)
+        layer = following
+    chosen: list[_Choice] = []
+    for way in reversed(ways[:best_line]):
+        best_state, choice = way[best_state]
+        chosen.append(choice)
+    return chosen[::-1]
+
+
+def _choices(price: int, stacks: Sequence[Sequence[Coupon]], weights: Sequence[int]) -> list[_Choice]:
+    """All that may be used on a line of this price and saves something; two only where one saves less."""
+    alone = [_saving(price, [stack[0]]) for stack in stacks]
+    found = [_Choice(saves, weights[one], one, -1) for one, saves in enumerate(alone) if saves]
+    for one, stack in enumerate(stacks):
+        for other in range(one, len(stacks)):
+            pair = [stack[0], *(stack[1:2] if other == one else stacks[other][:1])]
+            saves = _saving(price, pair) if len(pair) == MAX_PER_LINE else 0
+            if saves > max(alone[one], alone[other]):
+                found.append(_Choice(saves, weights[one] + weights[other], one, other))
+    return found
+
+
+def _saving(price: int, coupons: Sequence[Coupon]) -> int:
+    reduced = price_with(price, coupons)
+    return 0 if isinstance(reduced, Refusal) else price - reduced
+
+
+def _count(steps: int, more: int) -> int:
+    if steps + more > MOST_STEPS:
+        raise RuleBroken(
+            "Your coupons are too many and too different to find the best. Name those to use.",
+            errors=[FieldError("best_coupons", "is for fewer lines of quantity 1 or fewer kinds of coupons")],
+        )
+    return steps + more

@@ -1,0 +1,112 @@
+"""Coupon's own copy of item prices: told by the catalogue's events, mended by reading the whole catalogue.
+
+Events come in any order, so the version decides which price is the later one. That an item was deleted is
+final: whatever else is told of it, it stays so.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+from coupon_svc.contracts import PricesReread
+from coupon_svc.settings import CouponSettings
+from item_svc.contracts import GetItems, Item, ListItems
+from shared.clock import aware
+from shared.database import Database, Reader, Transaction
+from shared.errors import Unavailable, describe
+from shared.logs import log
+from shared.rpc import Rpc
+
+PAGE = 200
+MOST_AT_ONCE = 2000
+
+
+class Price(NamedTuple):
+    """What is known of an item at a version of it; `price` means nothing once it is deleted."""
+
+    item_id: int
+    price: int
+    version: int
+    deleted: bool = False
+
+
+async def learn(tx: Transaction, told: Sequence[Price]) -> None:
+    """Keep what is news."""
+    # Assignments are made from left to right: `version` is the old one until the last of them.
+    await tx.execute_many(
+        "INSERT INTO item_prices (item_id, price, version, deleted) VALUES (%s, %s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE deleted = deleted OR VALUES(deleted),"
+        " price = IF(VALUES(version) > version, VALUES(price), price),"
+        " version = GREATEST(version, VALUES(version))",
+        sorted(told),
+    )
+
+
+async def known(db: Reader, item_ids: Collection[int]) -> dict[int, Price]:
+    """What is known of those items that were ever heard of."""
+    if not item_ids:
+        return {}
+    rows = await db.rows(
+        "SELECT item_id, price, version, deleted FROM item_prices WHERE item_id IN %s", [sorted(item_ids)]
+    )
+    return {row[0]: Price(*row[:3], deleted=bool(row[3])) for row in rows}
+
+
+def read_from(items: Sequence[Item]) -> list[Price]:
+    """Items that the catalogue shows, as prices."""
+    return [Price(item.id, item.price, item.version) for item in items]
+
+
+async def reread(database: Database, rpc: Rpc) -> PricesReread:
+    """Read the whole catalogue, page by page, and mend what is missing or wrong here."""
+    on_sale: set[int] = set()
+    after: int | None = None
+    while True:
+        page = await rpc.call(ListItems(limit=PAGE, after=after))
+        await _learn_all(database, page.items)
+        on_sale |= {item.id for item in page.items}
+        after = page.next
+        if after is None:
+            break
+    rows = await database.read(lambda db: db.rows("SELECT item_id FROM item_prices WHERE deleted = 0"))
+    # What is known here but was not shown may also have come while the pages were read, so it is asked for.
+    doubtful = sorted({int(row[0]) for row in rows} - on_sale)
+    gone: list[int] = []
+    for start in range(0, len(doubtful), MOST_AT_ONCE):
+        part = doubtful[start : start + MOST_AT_ONCE]
+        page = await rpc.call(GetItems(ids=part))
+        await _learn_all(database, page.items)
+        gone += sorted(set(part) - {item.id for item in page.items})
+
+    async def end(tx: Transaction) -> None:
+        if gone:
+            await tx.execute("UPDATE item_prices SET deleted = 1 WHERE item_id IN %s", [gone])
+        await tx.insert(
+            "INSERT INTO price_readings (read_at, items, gone) VALUES (%s, %s, %s)",
+            [tx.now, len(on_sale), len(gone)],
+        )
+
+    await database.transaction(end)
+    return PricesReread(items=len(on_sale), gone=len(gone))
+
+
+async def keep_true(database: Database, rpc: Rpc, settings: CouponSettings) -> None:
+    """A job: read the catalogue at the first start, and again from time to time, should an event be lost."""
+    if not await database.read(lambda db: _is_due(db, settings.coupon_reread_s)):
+        return
+    try:
+        found = await reread(database, rpc)
+    except Unavailable as error:
+        log.info("prices.not_read", **describe(error))
+    else:
+        log.info("prices.read", items=found.items, gone=found.gone)
+
+
+async def _is_due(db: Reader, after_s: float) -> bool:
+    row = await db.row("SELECT MAX(read_at) FROM price_readings")
+    return row is None or row[0] is None or aware(row[0]) + timedelta(seconds=after_s) <= db.now
+
+
+async def _learn_all(database: Database, items: Sequence[Item]) -> None:
+    if items:
+        await database.transaction(lambda tx: learn(tx, read_from(items)))

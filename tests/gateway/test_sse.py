@@ -1,0 +1,115 @@
+"""Event streams: what they send, what wakes them, and when they end."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, cast
+
+from gateway.sse import News, event_stream, follow
+from gateway.waiting import Watches
+from shared.errors import Unavailable
+
+
+class _Process:
+    """As much of a request as a stream looks at."""
+
+    def __init__(self) -> None:
+        self.closing = asyncio.Event()
+        self.app = self
+        self.state = {"runtime": self}
+
+
+class Journal:
+    """News that are kept somewhere; reading them may fail."""
+
+    def __init__(self) -> None:
+        self.kept: list[News] = []
+        self.reads: list[str | None] = []
+        self.away = False
+
+    def add(self, number: int) -> None:
+        self.kept.append(News(str(number), "counted", {"number": number}))
+
+    async def read(self, after: str | None) -> Sequence[News]:
+        self.reads.append(after)
+        if self.away:
+            raise Unavailable("away")
+        return [news for news in self.kept if int(news.id) > int(after or 0)][:2]
+
+
+def _frames(
+    process: _Process, news: AsyncGenerator[News, None], **options: Any
+) -> AsyncGenerator[bytes, None]:
+    return cast(Any, event_stream(cast(Any, process), news, **options).iterator)
+
+
+async def _next(frames: AsyncGenerator[bytes, None]) -> str:
+    async with asyncio.timeout(5):
+        return (await anext(frames)).decode()
+
+
+async def test_news_are_sent_with_their_ids_and_go_on_after_the_last_seen() -> None:
+    journal, watches = Journal(), Watches[int]()
+    for number in range(1, 6):
+        journal.add(number)
+    frames = _frames(_Process(), follow(journal.read, watches.watch(7), "2"))
+    assert await _next(frames) == "retry: 1000\n\n"
+    assert await _next(frames) == 'id: 3\nevent: counted\ndata: {"number":3}\n\n'
+    assert [(await _next(frames)).split("\n")[0] for _ in range(2)] == ["id: 4", "id: 5"]
+    await frames.aclose()
+
+
+async def test_a_stream_is_woken_by_its_own_news() -> None:
+    journal, watches = Journal(), Watches[int]()
+    frames = _frames(_Process(), follow(journal.read, watches.watch(7), None, look_again_s=60))
+    await _next(frames)
+    waiting = asyncio.ensure_future(_next(frames))
+    await asyncio.sleep(0.01)
+    assert journal.reads == [None]
+    watches.tell(8)
+    journal.add(1)
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    watches.tell(7)
+    assert (await waiting).startswith("id: 1\n")
+    await frames.aclose()
+    assert watches._waiting == {}
+
+
+async def test_news_that_nobody_tells_of_are_found_all_the_same() -> None:
+    journal, watches = Journal(), Watches[int]()
+    journal.away = True
+    frames = _frames(_Process(), follow(journal.read, watches.watch(7), None, look_again_s=0.01))
+    await _next(frames)
+    waiting = asyncio.ensure_future(_next(frames))
+    await asyncio.sleep(0.05)
+    journal.add(1)
+    journal.away = False
+    assert (await waiting).startswith("id: 1\n")
+    await frames.aclose()
+
+
+async def test_a_silent_stream_says_now_and_then_that_it_lives() -> None:
+    frames = _frames(
+        _Process(), follow(Journal().read, Watches[int]().watch(7), None), heartbeat_s=0.01, longest_s=60
+    )
+    await _next(frames)
+    assert [await _next(frames) for _ in range(3)] == [": still here\n\n"] * 3
+    await frames.aclose()
+
+
+async def test_a_stream_ends_when_its_process_shuts_down_and_when_it_is_old() -> None:
+    watches, process = Watches[int](), _Process()
+    frames = _frames(process, follow(Journal().read, watches.watch(7), None))
+    await _next(frames)
+    rest = asyncio.ensure_future(_all(frames))
+    await asyncio.sleep(0.01)
+    process.closing.set()
+    assert await rest == []
+    old = _frames(_Process(), follow(Journal().read, watches.watch(7), None), longest_s=0.02)
+    assert [frame for frame in await _all(old) if not frame.startswith(b":")] == [b"retry: 1000\n\n"]
+    assert watches._waiting == {}
+
+
+async def _all(frames: AsyncGenerator[bytes, None]) -> list[bytes]:
+    async with asyncio.timeout(5):
+        return [frame async for frame in frames]
