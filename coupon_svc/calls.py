@@ -248,10 +248,10 @@ async def _hand_out(
             )
         )
     check_issue(_stock(policy), held, user_ids, tx.now)
-    await tx.execute(
+    await tx.write(
         "UPDATE coupon_policies SET issued = issued + %s WHERE id = %s", [len(user_ids), policy.id]
     )
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO user_coupons (user_id, policy_id, request_id, issued_at) VALUES (%s, %s, %s, %s)",
         [(user_id, policy.id, request_id, tx.now) for user_id in user_ids],
     )

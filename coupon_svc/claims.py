@@ -26,7 +26,7 @@ async def lock_claims(tx: Transaction, order_ids: Collection[UUID]) -> dict[UUID
 
 async def add_claims(tx: Transaction, claims: Mapping[UUID, Claim]) -> None:
     """Write claims of orders that had none; a twin that was faster makes the whole unit run again."""
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO coupon_claims (order_id, state, reason, details, created_at, changed_at)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
         [
@@ -46,7 +46,7 @@ async def add_claims(tx: Transaction, claims: Mapping[UUID, Claim]) -> None:
 async def mark_released(tx: Transaction, order_ids: Collection[UUID]) -> None:
     """Claims of these orders hold nothing from now on."""
     if order_ids:
-        await tx.execute(
+        await tx.write(
             "UPDATE coupon_claims SET state = 'RELEASED', changed_at = %s WHERE order_id IN %s",
             [tx.now, sorted(order_ids)],
         )

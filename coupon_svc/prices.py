@@ -33,7 +33,7 @@ class Price(NamedTuple):
 async def learn(tx: Transaction, told: Sequence[Price]) -> None:
     """Keep what is news."""
     # Assignments are made from left to right: `version` is the old one until the last of them.
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO item_prices (item_id, price, version, deleted) VALUES (%s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE deleted = deleted OR VALUES(deleted),"
         " price = IF(VALUES(version) > version, VALUES(price), price),"
@@ -80,7 +80,7 @@ async def reread(database: Database, rpc: Rpc) -> PricesReread:
 
     async def end(tx: Transaction) -> None:
         if gone:
-            await tx.execute("UPDATE item_prices SET deleted = 1 WHERE item_id IN %s", [gone])
+            await tx.write("UPDATE item_prices SET deleted = 1 WHERE item_id IN %s", [gone])
         await tx.insert(
             "INSERT INTO price_readings (read_at, items, gone) VALUES (%s, %s, %s)",
             [tx.now, len(on_sale), len(gone)],

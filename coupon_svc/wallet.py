@@ -45,7 +45,7 @@ async def use_coupons(tx: Transaction, by_order: Mapping[UUID, Sequence[int]]) -
         )
         if changed != len(part):
             raise RuntimeError(f"{len(part) - changed} coupons were used already although they were locked")
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO coupon_uses (order_id, user_coupon_id, used_at) VALUES (%s, %s, %s)",
         [(order_id, one, tx.now) for one, order_id in uses],
     )
@@ -63,11 +63,11 @@ async def give_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
         return
     held = sorted(int(row[0]) for row in rows)
     await lock_coupons(tx, held)
-    await tx.execute(
+    await tx.write(
         "UPDATE user_coupons SET used_by = NULL, used_at = NULL WHERE id IN %s AND used_by IN %s",
         [held, orders],
     )
-    await tx.execute(
+    await tx.write(
         "UPDATE coupon_uses SET released_at = %s WHERE order_id IN %s AND released_at IS NULL",
         [tx.now, orders],
     )

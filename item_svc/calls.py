@@ -92,7 +92,7 @@ async def delete_item(call: contracts.DeleteItem, tx: Transaction) -> None:
     if await done_for(tx, call.request_id) is not None:
         return
     _check_version(item, call.expected_version)
-    await tx.execute(
+    await tx.write(
         "UPDATE items SET retired = id, version = version + 1, changed_at = %s WHERE id = %s",
         [tx.now, item.id],
     )
@@ -110,7 +110,7 @@ async def adjust_stock(call: contracts.AdjustStock, tx: Transaction) -> contract
     _check_on_sale(item)
     item.stock = adjusted(item.stock, call.delta)
     item.version += 1
-    await tx.execute(
+    await tx.write(
         "UPDATE items SET stock = %s, version = %s, changed_at = %s WHERE id = %s",
         [item.stock, item.version, tx.now, item.id],
     )

@@ -35,7 +35,7 @@ async def has_room(tx: Transaction, user_id: int, item_id: int, most: int) -> bo
 
 async def set_line(tx: Transaction, user_id: int, item_id: int, quantity: int) -> None:
     """Have so many of an item in a cart."""
-    await tx.execute(
+    await tx.write(
         "INSERT INTO cart_lines (user_id, item_id, quantity, changed_at) VALUES (%s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE quantity = VALUES(quantity), changed_at = VALUES(changed_at)",
         [user_id, item_id, quantity, tx.now],
@@ -45,9 +45,9 @@ async def set_line(tx: Transaction, user_id: int, item_id: int, quantity: int) -
 async def remove_lines(tx: Transaction, user_id: int, item_id: int | None = None) -> None:
     """Have none of an item, or of any, in a cart."""
     if item_id is None:
-        await tx.execute("DELETE FROM cart_lines WHERE user_id = %s", [user_id])
+        await tx.write("DELETE FROM cart_lines WHERE user_id = %s", [user_id])
     else:
-        await tx.execute("DELETE FROM cart_lines WHERE user_id = %s AND item_id = %s", [user_id, item_id])
+        await tx.write("DELETE FROM cart_lines WHERE user_id = %s AND item_id = %s", [user_id, item_id])
 
 
 async def take_along(tx: Transaction, orders: Sequence[Buying]) -> None:
@@ -81,11 +81,11 @@ async def take_along(tx: Transaction, orders: Sequence[Buying]) -> None:
     )
     if not taken:
         return
-    await tx.execute(
+    await tx.write(
         "DELETE FROM cart_lines WHERE id IN %s",
         [sorted(line.id for lines in taken.values() for line in lines)],
     )
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO cart_takings (order_id, state, user_id, pieces, changed_at)"
         " VALUES (%s, 'TAKEN', %s, %s, %s)",
         [
@@ -110,7 +110,7 @@ async def bring_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
         [sorted(order_ids)],
     )
     taken = [row for row in rows if row[1] == "TAKEN"]
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO cart_lines (user_id, item_id, quantity, changed_at) VALUES (%s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE quantity = GREATEST(quantity, VALUES(quantity)),"
         " changed_at = VALUES(changed_at)",
@@ -121,7 +121,7 @@ async def bring_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
         ),
     )
     if taken:
-        await tx.execute(
+        await tx.write(
             "UPDATE cart_takings SET state = 'RETURNED', changed_at = %s WHERE order_id IN %s",
             [tx.now, [row[0] for row in taken]],
         )
@@ -133,7 +133,7 @@ async def _turn_away(tx: Transaction, order_ids: Collection[UUID]) -> None:
     if not order_ids:
         return
     seen = await tx.rows("SELECT order_id FROM item_claims WHERE order_id IN %s", [sorted(order_ids)])
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO cart_takings (order_id, state, changed_at) VALUES (%s, 'RETURNED', %s)",
         [(order_id, tx.now) for order_id in sorted(set(order_ids) - {UUID(row[0]) for row in seen})],
     )

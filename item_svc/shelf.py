@@ -59,11 +59,11 @@ async def save_movements(
     for start in range(0, len(changes), CASES_PER_UPDATE):
         part = changes[start : start + CASES_PER_UPDATE]
         cases = " ".join(["WHEN %s THEN %s"] * len(part))
-        await tx.execute(
+        await tx.write(
             f"UPDATE items SET stock = stock + CASE id {cases} END WHERE id IN %s",  # noqa: S608  placeholders
             [value for change in part for value in change] + [[item_id for item_id, _ in part]],
         )
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO stock_history (item_id, order_id, delta, balance, cause, at)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
         [

@@ -57,7 +57,7 @@ class Keys:
 
     async def save(self, tx: Transaction) -> None:
         """Write the added keys. A twin that was faster shows as a duplicate, and the unit runs again."""
-        await tx.execute_many(
+        await tx.write_many(
             "INSERT INTO idempotency_keys (buyer_id, idempotency_key, body_hash, order_id, created_at)"
             " VALUES (%s, %s, %s, %s, %s)",
             [

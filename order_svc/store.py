@@ -59,7 +59,7 @@ class StoredOrder(msgspec.Struct, kw_only=True):
 async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], deadline_s: float) -> None:
     """Write new orders as PENDING, every participant awaited, and tell of them."""
     deadline_at = tx.now + timedelta(seconds=deadline_s)
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO orders (id, buyer_id, status, settled, paid, pay_with, total, `lines`, version,"
         " created_at, updated_at, deadline_at) VALUES (%s, %s, 'PENDING', 0, 0, %s, %s, %s, 1, %s, %s, %s)",
         [
@@ -76,12 +76,12 @@ async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], deadline
             for order in placed
         ],
     )
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO participants (order_id, name, stand, changed_at, releases)"
         " VALUES (%s, %s, 'AWAITING', %s, 0)",
         [(order.order_id, name, tx.now) for order in placed for name in order.participants],
     )
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO order_history (order_id, at, what, status) VALUES (%s, %s, 'ORDER_CREATED', 'PENDING')",
         [(order.order_id, tx.now) for order in placed],
     )
@@ -94,15 +94,16 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
     ids = sorted({str(order_id) for order_id in order_ids})
     if not ids:
         return {}
-    rows = await tx.rows(
-        "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, status, reason,"
-        " reason_details, settled, paid FROM orders WHERE id IN %s ORDER BY id FOR UPDATE",
-        [ids],
+    rows, participant_rows = await tx.rows_of_each(
+        (
+            "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, status, reason,"
+            " reason_details, settled, paid FROM orders WHERE id IN %s ORDER BY id FOR UPDATE",
+            [ids],
+        ),
+        ("SELECT order_id, name, stand, payment_id FROM participants WHERE order_id IN %s", [ids]),
     )
     participants: dict[str, dict[str, Participant]] = {}
-    for order_id, name, stand, payment_id in await tx.rows(
-        "SELECT order_id, name, stand, payment_id FROM participants WHERE order_id IN %s", [ids]
-    ):
+    for order_id, name, stand, payment_id in participant_rows:
         paid_by = UUID(payment_id) if payment_id else None
         participants.setdefault(order_id, {})[name] = Participant(stand=Stand(stand), payment_id=paid_by)
     return {
@@ -135,7 +136,7 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
         order.version += 1
         order.deadline_at = _deadline(order, tx.now, settings.order_unpaid_s)
     # An upsert of rows that are there and locked: columns that never change get some value that is not used.
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`,"
         " version, created_at, updated_at, deadline_at, item_names)"
         " VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s, %s)"
@@ -161,7 +162,7 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
         ],
     )
     await _save_participants(tx, changed, settings.order_release_again_s)
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO order_history (order_id, at, what, participant, status, details)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
         [
@@ -199,7 +200,7 @@ async def _save_participants(tx: Transaction, orders: list[StoredOrder], release
         for order in orders
         for name in sorted({one.participant for one in order.saga.changes if one.participant and one.moves})
     ]
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO participants (order_id, name, stand, payment_id, changed_at, release_due_at, releases)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE stand = VALUES(stand), payment_id = VALUES(payment_id),"
@@ -269,23 +270,28 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
         return {}
     ids = sorted({str(order_id) for order_id in order_ids})
     # First the status: whoever sees an order settled must not see its participants as they were before.
-    rows = await reader.rows(
-        "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`,"
-        " version, created_at, item_names FROM orders WHERE id IN %s",
-        [ids],
+    rows, participant_rows, history_rows = await reader.rows_of_each(
+        (
+            "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`,"
+            " version, created_at, item_names FROM orders WHERE id IN %s",
+            [ids],
+        ),
+        (
+            "SELECT order_id, name, stand, changed_at FROM participants WHERE order_id IN %s ORDER BY id",
+            [ids],
+        ),
+        (
+            "SELECT order_id, at, what, participant, status, details FROM order_history"
+            " WHERE order_id IN %s ORDER BY id",
+            [ids],
+        ),
     )
     participants: dict[str, list[ParticipantView]] = {}
-    for order_id, name, stand, changed_at in await reader.rows(
-        "SELECT order_id, name, stand, changed_at FROM participants WHERE order_id IN %s ORDER BY id", [ids]
-    ):
+    for order_id, name, stand, changed_at in participant_rows:
         view = ParticipantView(name=name, state=stand, changed_at=aware(changed_at))
         participants.setdefault(order_id, []).append(view)
     history: dict[str, list[HistoryEntry]] = {}
-    for order_id, at, what, participant, status, details in await reader.rows(
-        "SELECT order_id, at, what, participant, status, details FROM order_history"
-        " WHERE order_id IN %s ORDER BY id",
-        [ids],
-    ):
+    for order_id, at, what, participant, status, details in history_rows:
         entry = HistoryEntry(
             at=aware(at),
             what=what,

@@ -38,7 +38,7 @@ async def fail_overdue(tx: Transaction, outbox: Outbox, settings: OrderSettings)
         held_up = await outbox.waiting_subjects(tx, OrderPlaced)
     again = sorted(str(order_id) for order_id in orders if str(order_id) in held_up)
     if again:
-        await tx.execute("UPDATE orders SET deadline_at = %s WHERE id IN %s", (tx.now + allowance, again))
+        await tx.write("UPDATE orders SET deadline_at = %s WHERE id IN %s", (tx.now + allowance, again))
     overdue = [order for order_id, order in orders.items() if str(order_id) not in held_up]
     for order in overdue:
         saga.deadline(order.saga)
@@ -54,7 +54,7 @@ async def release_again(tx: Transaction, settings: OrderSettings) -> None:
     )
     for row_id, order_id, name, releases, _ in due:
         pause = min(timedelta(seconds=settings.order_release_again_s) * 2 ** min(releases, 10), LONGEST_PAUSE)
-        await tx.execute(
+        await tx.write(
             "UPDATE participants SET release_due_at = %s, releases = releases + 1 WHERE id = %s",
             (aware(tx.now) + pause, row_id),
         )

@@ -38,7 +38,7 @@ async def apply(tx: Transaction, kind: LedgerKind, movements: Sequence[Movement]
 
 async def open_account(tx: Transaction, user_id: int, *, points: int = 0) -> None:
     """Make an account that is not there yet, and say in its ledger what it began with."""
-    await tx.execute(
+    await tx.write(
         "INSERT INTO accounts (user_id, balance, state, opened_at) VALUES (%s, %s, 'OPEN', %s)",
         (user_id, points, tx.now),
     )
@@ -47,7 +47,7 @@ async def open_account(tx: Transaction, user_id: int, *, points: int = 0) -> Non
 
 async def close_account(tx: Transaction, user_id: int) -> None:
     """Close an account for good, also one that was never opened: it cannot be opened any more."""
-    await tx.execute(
+    await tx.write(
         "INSERT INTO accounts (user_id, balance, state, opened_at) VALUES (%s, 0, 'CLOSED', %s)"
         " ON DUPLICATE KEY UPDATE state = VALUES(state)",
         (user_id, tx.now),
@@ -99,7 +99,7 @@ async def history(db: Reader, user_id: int, *, limit: int, before: int | None) -
 
 
 async def _append(tx: Transaction, rows: Sequence[Sequence[object]]) -> None:
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO ledger (user_id, delta, balance, kind, order_id, payment_id, charge_key, at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
         rows,
@@ -108,7 +108,7 @@ async def _append(tx: Transaction, rows: Sequence[Sequence[object]]) -> None:
 
 async def _set_balances(tx: Transaction, balances: Mapping[int, int]) -> None:
     """In one statement. The rows are there and held; the insert is only a way to name many of them."""
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO accounts (user_id, balance, state, opened_at) VALUES (%s, %s, 'OPEN', %s)"
         " ON DUPLICATE KEY UPDATE balance = VALUES(balance)",
         [(user_id, balance, tx.now) for user_id, balance in sorted(balances.items())],

@@ -26,7 +26,7 @@ async def find(db: Reader, call: Pay) -> UUID | None:
 
 async def add(tx: Transaction, call: Pay) -> None:
     """Remember the key. A twin that was faster shows as a duplicate, and the unit runs again."""
-    await tx.execute(
+    await tx.write(
         "INSERT INTO idempotency_keys (user_id, idempotency_key, wish, payment_id, created_at)"
         " VALUES (%s, %s, %s, %s, %s)",
         (call.user_id, _hash(call.idempotency_key), _wish(call), call.payment_id, tx.now),

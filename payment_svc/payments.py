@@ -56,7 +56,7 @@ async def add(tx: Transaction, payments: Sequence[Payment], *, ask_in_s: float =
     A twin that was faster shows as a duplicate key: the whole unit runs again.
     """
     ask_at = tx.now + timedelta(seconds=ask_in_s)
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO payments (payment_id, order_id, attempt, state, user_id, method, amount, reason,"
         " details, card_key, asks, ask_due_at, created_at, changed_at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s, %s, %s)",
@@ -87,7 +87,7 @@ async def move(
     """These payments, which are held by the transaction, stand at `state` from now on."""
     payment_ids = sorted(payment.payment_id for payment in payments if payment.state is not state)
     if payment_ids:
-        await tx.execute(
+        await tx.write(
             "UPDATE payments SET state = %s, ask_due_at = %s, asks = 0, changed_at = %s"
             " WHERE payment_id IN %s",
             (state.value, ask_due_at, tx.now, payment_ids),
@@ -96,7 +96,7 @@ async def move(
 
 async def refuse(tx: Transaction, payment: Payment, state: State, details: dict[str, Any]) -> None:
     """A payment whose card was not charged comes to rest at `state`."""
-    await tx.execute(
+    await tx.write(
         "UPDATE payments SET state = %s, reason = 'card_declined', details = %s, ask_due_at = NULL,"
         " changed_at = %s WHERE payment_id = %s",
         (state.value, msgspec.json.encode(details).decode(), tx.now, payment.payment_id),
@@ -112,7 +112,7 @@ async def take_due(tx: Transaction, *, lease_s: float, limit: int) -> list[Payme
     )
     payments = [_payment(row) for row in rows]
     if payments:
-        await tx.execute(
+        await tx.write(
             "UPDATE payments SET ask_due_at = %s, asks = asks + 1 WHERE payment_id IN %s",
             (tx.now + timedelta(seconds=lease_s), sorted(payment.payment_id for payment in payments)),
         )
@@ -130,7 +130,7 @@ async def charging(tx: Transaction, payment: Payment) -> bool:
 
 async def ask_at(tx: Transaction, payment_id: UUID, moment: datetime | None) -> None:
     """Ask the PG about a payment at `moment`, or (None) not any more; what rests needs no asking."""
-    await tx.execute(
+    await tx.write(
         "UPDATE payments SET ask_due_at = %s WHERE payment_id = %s AND method = 'card'"
         " AND state IN ('ASKING', 'HELD', 'RELEASING')",
         (moment, payment_id),

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 import pymysql.err
 from tortoise import Tortoise
+from tortoise.backends.base.client import ConnectionWrapper
 from tortoise.backends.mysql.client import MySQLClient, TransactionWrapper
 from tortoise.connection import get_connections
 from tortoise.exceptions import BaseORMException
@@ -22,11 +23,12 @@ from tortoise.exceptions import BaseORMException
 from shared.clock import utc_now
 from shared.logs import log
 from shared.messages import Event
+from shared.pipeline import DUPLICATE, DuplicateKey, Outcome, Pipeline
 from shared.sql import statement, statements
 
 T = TypeVar("T")
 
-DEADLOCK, LOCK_TIMEOUT, DUPLICATE = 1213, 1205, 1062
+DEADLOCK, LOCK_TIMEOUT = 1213, 1205
 # Too many connections, shutdown in progress, killed, cannot connect, gone away, lost during query.
 AWAY = frozenset({1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2014})
 
@@ -42,10 +44,6 @@ class DatabaseUnavailable(Exception):
 
 class CommitUnknown(DatabaseUnavailable):
     """The database went away during the commit: the unit may have been done, or not."""
-
-
-class DuplicateKey(Exception):
-    """A row with this key is there already (1062). The statement is undone, the transaction lives on."""
 
 
 class Cause(NamedTuple):
@@ -73,30 +71,40 @@ class Staging(Protocol):
         """The commit happened."""
 
 
+Question = tuple[str, Sequence[Any]]
+"""A statement with its arguments."""
+
+
 class Reader:
     """A connection for questions. `now` is the one time that this unit of work knows."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
         self.now: datetime = utc_now()
 
     async def rows(self, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; `%s` are placeholders, and a list as argument expands for `IN %s`."""
-        async with self._connection.cursor() as cursor:
-            await _run(cursor.execute(statement(sql, args)))
-            return list(await cursor.fetchall())
+        return (await self._ask(sql, args)).rows
 
     async def row(self, sql: str, args: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""
         rows = await self.rows(sql, args)
         return rows[0] if rows else None
 
+    async def rows_of_each(self, *questions: Question) -> list[list[tuple[Any, ...]]]:
+        """All rows of each of several queries, asked one after the other in one round trip."""
+        outcomes = await self._pipeline.ask(*(statement(sql, args) for sql, args in questions))
+        return [outcome.rows for outcome in outcomes]
+
+    async def _ask(self, sql: str, args: Sequence[Any]) -> Outcome:
+        return (await self._pipeline.ask(statement(sql, args)))[0]
+
 
 class Transaction(Reader):
     """A unit of work that commits as a whole, together with the events it emits."""
 
-    def __init__(self, connection: Any, causes: Sequence[Cause] = ()) -> None:
-        super().__init__(connection)
+    def __init__(self, pipeline: Pipeline, causes: Sequence[Cause] = ()) -> None:
+        super().__init__(pipeline)
         self.causes = causes
         self.emitted: list[Emitted] = []
 
@@ -109,25 +117,53 @@ class Transaction(Reader):
 
     async def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
         """Run a statement; returns how many rows it changed. Raises `DuplicateKey`."""
-        async with self._connection.cursor() as cursor:
-            return await _run(cursor.execute(statement(sql, args)))
+        return (await self._ask(sql, args)).changed
 
     async def insert(self, sql: str, args: Sequence[Any] = ()) -> int:
         """Insert one row; returns the id that the database gave it. Raises `DuplicateKey`."""
-        async with self._connection.cursor() as cursor:
-            await _run(cursor.execute(statement(sql, args)))
-            return int(cursor.lastrowid)
+        return (await self._ask(sql, args)).last_id
 
-    async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
-        """Run an `INSERT ... VALUES (%s, ...)` for many rows as one statement; nothing at all for no rows.
+    async def write(self, sql: str, args: Sequence[Any] = ()) -> None:
+        """Run a statement of which no answer is needed: it travels with the next one, or with the commit.
+
+        A duplicate key that it meets is raised there, and so makes the whole unit run again.
+        """
+        await self._pipeline.put_off(statement(sql, args))
+
+    async def write_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """`write` an `INSERT ... VALUES (%s, ...)` for many rows at once; nothing at all for no rows.
 
         The tuple after VALUES may hold literals too; `ON DUPLICATE KEY UPDATE` may follow it.
         """
-        changed = 0
-        async with self._connection.cursor() as cursor:
-            for one in statements(sql, rows):
-                changed += await _run(cursor.execute(one))
-        return changed
+        for one in statements(sql, rows):
+            await self._pipeline.put_off(one)
+
+
+class _Models(TransactionWrapper):
+    """What the models talk to inside a unit of work: its own connection, once what it put off is done."""
+
+    def __init__(self, client: MySQLClient, connection: Any, pipeline: Pipeline) -> None:
+        super().__init__(client)
+        self._connection = connection
+        self._pipeline = pipeline
+
+    def acquire_connection(self) -> "_Settled":
+        return _Settled(self)
+
+
+class _Settled(ConnectionWrapper[Any]):
+    def __init__(self, models: _Models) -> None:
+        super().__init__(models._lock, models)
+        self._pipeline = models._pipeline
+
+    async def __aenter__(self) -> Any:
+        connection = await super().__aenter__()
+        try:
+            await self._pipeline.settle()
+        except BaseException:  # the models' lock is held for the connection that is not given out
+            await self.__aexit__(None, None, None)
+            raise
+        return connection
 
 
 class Database:
@@ -174,8 +210,8 @@ class Database:
         """
 
         async def look() -> None:
-            async with self._connection() as connection:
-                await Reader(connection).row("SELECT 1")
+            async with self._pipeline() as pipeline:
+                await Reader(pipeline).row("SELECT 1")
 
         await self._undisturbed(look(), PING_SECONDS)
 
@@ -196,8 +232,8 @@ class Database:
         """Run one statement that is a transaction by itself; returns how many rows it changed."""
 
         async def change() -> int:
-            async with self._connection() as connection:
-                return await Transaction(connection).execute(sql, args)
+            async with self._pipeline() as pipeline:
+                return await Transaction(pipeline).execute(sql, args)
 
         return await self._undisturbed(change())
 
@@ -205,16 +241,16 @@ class Database:
         """Run `unit` on a connection in autocommit. Raises `DatabaseUnavailable`, or what the unit raised."""
 
         async def look() -> T:
-            async with self._connection() as connection:
-                return await unit(Reader(connection))
+            async with self._pipeline() as pipeline:
+                return await unit(Reader(pipeline))
 
         return await self._undisturbed(look())
 
     async def _transact(self, unit: Callable[[Transaction], Awaitable[T]], causes: Sequence[Cause]) -> T:
         for attempt in range(1, UNIT_ATTEMPTS + 1):
             try:
-                async with self._connection() as connection:
-                    return await self._attempt(connection, unit, causes)
+                async with self._pipeline(transaction=True) as pipeline:
+                    return await self._attempt(pipeline, unit, causes)
             except Exception as error:  # only deadlocks and their like are tried again; the rest goes on
                 if attempt == UNIT_ATTEMPTS or _code_of(error) not in (DEADLOCK, LOCK_TIMEOUT, DUPLICATE):
                     raise
@@ -223,31 +259,30 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _attempt(
-        self, connection: Any, unit: Callable[[Transaction], Awaitable[T]], causes: Sequence[Cause]
+        self, pipeline: Pipeline, unit: Callable[[Transaction], Awaitable[T]], causes: Sequence[Cause]
     ) -> T:
-        await connection.begin()
-        tx = Transaction(connection, causes)
+        tx = Transaction(pipeline, causes)
         try:
             result = await unit(tx)
             stored = await self._staging.store(tx) if self._staging and tx.emitted else None
         except Exception:  # whatever the unit met, nothing of it may stay; raised again
-            if not connection.closed:
-                await connection.rollback()
+            await pipeline.rollback()
             raise
         try:
-            await connection.commit()
+            await pipeline.commit()
         except Exception as error:
             if not _is_away(error):
+                await pipeline.rollback()
                 raise
-            connection.close()
+            pipeline.close()
             raise CommitUnknown(str(error)) from error
         if self._staging and stored is not None:
             self._staging.after_commit(stored)
         return result
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        """A connection that the models use too, for as long as the block runs."""
+    async def _pipeline(self, *, transaction: bool = False) -> AsyncIterator[Pipeline]:
+        """The way to the server on a connection that the models use too, for as long as the block runs."""
         if self._client is None:
             raise DatabaseUnavailable("the database is closed")
         async with self._slots:
@@ -263,12 +298,11 @@ class Database:
                 raise DatabaseUnavailable(f"no connection within {CONNECT_SECONDS} s") from error
             except Exception as error:
                 raise DatabaseUnavailable(str(error)) from error
-            wrapper = TransactionWrapper(self._client)
-            wrapper._connection = connection
-            token = get_connections().set("default", wrapper)
+            pipeline = Pipeline(connection, transaction=transaction)
+            token = get_connections().set("default", _Models(self._client, connection, pipeline))
             try:
                 await self._prepare(connection)
-                yield connection
+                yield pipeline
             except Exception as error:
                 if _is_away(error):
                     connection.close()
@@ -342,15 +376,6 @@ async def _within(seconds: float, work: Awaitable[T]) -> T:
             return await work
     except TimeoutError as error:
         raise DatabaseUnavailable(f"a unit of work took more than {seconds:g} s") from error
-
-
-async def _run(statement: Awaitable[T]) -> T:
-    try:
-        return await statement
-    except pymysql.err.IntegrityError as error:
-        if error.args[0] == DUPLICATE:
-            raise DuplicateKey(str(error.args[1])) from error
-        raise
 
 
 def _driver_error(error: BaseException) -> BaseException:

@@ -26,7 +26,7 @@ class Inbox:
             (self.consumer, ids),
         )
         fresh = set(ids) - {row[0] for row in seen}
-        await tx.execute_many(
+        await tx.write_many(
             "INSERT INTO inbox (consumer, event_id, received_at) VALUES (%s, %s, %s)",
             [(self.consumer, event_id, tx.now) for event_id in sorted(fresh)],
         )

@@ -87,7 +87,7 @@ class Outbox:
         """Write what the transaction emitted as outbox rows, events of one type together."""
         messages = pack(self.service, tx.emitted, tx.causes)
         available_at = tx.now + self._grace
-        await tx.execute_many(
+        await tx.write_many(
             "INSERT INTO outbox"
             " (id, type, count, subjects, correlation_id, body, created_at, available_at, attempts)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0)",
@@ -249,7 +249,7 @@ class Outbox:
             (int(grace * 1_000_000), CLAIM),
         )
         if rows:
-            await tx.execute(
+            await tx.write(
                 "UPDATE outbox SET attempts = attempts + 1,"
                 " available_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND WHERE id IN %s",
                 (int(self._lease_s * 1_000_000), [row[0] for row in rows]),

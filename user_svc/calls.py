@@ -35,7 +35,7 @@ async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
     async def let_in(tx: Transaction, user: Credentials) -> Tokens:
         await throttle.forget(tx)
         if renewed_hash:
-            await tx.execute(
+            await tx.write(
                 "UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s",
                 (renewed_hash, user.user_id, user.password_hash),
             )

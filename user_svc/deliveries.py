@@ -28,7 +28,7 @@ class Due(NamedTuple):
 
 async def ask_for(tx: Transaction, notification_ids: Sequence[int]) -> None:
     """These notifications are to be sent."""
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO deliveries (notification_id, due_at, attempts) VALUES (%s, %s, 0)",
         [(number, tx.now) for number in notification_ids],
     )
@@ -54,7 +54,7 @@ async def _claim(tx: Transaction, lease: timedelta) -> list[Due]:
     if not claimed:
         return []
     ids = sorted(row[0] for row in claimed)
-    await tx.execute(
+    await tx.write(
         "UPDATE deliveries SET due_at = %s, attempts = attempts + 1 WHERE notification_id IN %s",
         (tx.now + lease, ids),
     )
@@ -86,7 +86,7 @@ async def _send(due: Due, channel: Channel, db: Database) -> None:
         )
 
         async def put_off(tx: Transaction) -> None:
-            await tx.execute(
+            await tx.write(
                 "UPDATE deliveries SET due_at = %s, last_error = %s WHERE notification_id = %s",
                 (tx.now + pause if pause else None, problem, due.notification_id),
             )

@@ -71,7 +71,7 @@ async def rotate(tx: Transaction, kid: UUID, *, lead: timedelta, life: timedelta
     newest = await tx.row("SELECT MAX(generation) FROM signing_keys")
     signs_from = tx.now + lead
     await add_key(tx, kid, generation=(newest[0] or 0) + 1 if newest else 1, signs_from=signs_from)
-    await tx.execute(
+    await tx.write(
         "UPDATE signing_keys SET ends_at = %s WHERE ends_at IS NULL AND kid <> %s", (signs_from + life, kid)
     )
     return KeyRotation(kid=kid, signs_from=signs_from, others_end_at=signs_from + life)
@@ -79,7 +79,7 @@ async def rotate(tx: Transaction, kid: UUID, *, lead: timedelta, life: timedelta
 
 async def purge(tx: Transaction, ended_before: datetime) -> None:
     """Delete keys that have ended, private halves and all."""
-    await tx.execute("DELETE FROM signing_keys WHERE ends_at < %s", (ended_before,))
+    await tx.write("DELETE FROM signing_keys WHERE ends_at < %s", (ended_before,))
 
 
 async def public_keys(db: Reader) -> list[PublicKey]:

@@ -42,7 +42,7 @@ async def tell(tx: Transaction, news: Sequence[News], settings: UserSettings) ->
         key = (str(one.order_id), one.kind)
         if one.user_id in users and key not in told:
             fresh.setdefault(key, one)
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO notifications (user_id, order_id, kind, reason, amount, created_at)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
         [(one.user_id, one.order_id, one.kind, one.reason, one.amount, tx.now) for one in fresh.values()],
@@ -81,7 +81,7 @@ async def follow(call: FollowNotifications, db: Reader) -> NewNotifications:
 
 async def mark_read(call: ReadNotification, tx: Transaction) -> Notification:
     """Keep when it was first read."""
-    await tx.execute(
+    await tx.write(
         "UPDATE notifications SET read_at = %s WHERE id = %s AND user_id = %s AND read_at IS NULL",
         (tx.now, call.notification_id, call.user_id),
     )

@@ -35,7 +35,7 @@ async def change_me(call: ChangeMe, db: Database, settings: UserSettings) -> Pro
             raise NotFound("There is no such user.")
         if new_hash and row[0] != old_hash:
             raise Conflict("The password was changed in the meantime.")
-        await tx.execute(
+        await tx.write(
             "UPDATE users SET name = COALESCE(%s, name), address = COALESCE(%s, address),"
             " password_hash = COALESCE(%s, password_hash) WHERE id = %s",
             (_stripped(call.name), _stripped(call.address), new_hash, call.user_id),

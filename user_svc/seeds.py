@@ -25,7 +25,7 @@ async def seed(tx: Transaction) -> None:
         if user_id in there:
             continue
         password_hash = await asyncio.to_thread(functools.partial(hash_now, password, settings))
-        await tx.execute(
+        await tx.write(
             "INSERT INTO users (id, email, email_key, name, address, password_hash, role, state, created_at)"
             " VALUES (%s, %s, %s, %s, 'Seoul', %s, %s, 'ACTIVE', %s)",
             (user_id, email, email, name, password_hash, role, tx.now),

@@ -102,7 +102,7 @@ async def test_what_is_not_on_sale_cannot_be_put_in_and_a_cart_has_an_end(db: Da
     with pytest.raises(NotFound):
         await _put(db, 10**15, 1)
     await db.transaction(
-        lambda tx: tx.execute_many(
+        lambda tx: tx.write_many(
             "INSERT INTO cart_lines (user_id, item_id, quantity, changed_at) VALUES (%s, %s, 1, %s)",
             [(ANN, 10**6 + number, tx.now) for number in range(MAX_CART_LINES - 1)],
         )

@@ -272,7 +272,7 @@ async def test_orders_and_their_releases_in_any_order_and_number_keep_the_books(
 async def test_an_order_of_two_thousand_lines_is_taken_and_given_back(db: Database, heard: Heard) -> None:
     now = "2026-01-01"
     await db.transaction(
-        lambda tx: tx.execute_many(
+        lambda tx: tx.write_many(
             "INSERT INTO items (id, name, size, price, stock, initial_stock, version, retired,"
             " created_at, changed_at) VALUES (%s, %s, '-', 100, 5, 5, 1, 0, %s, %s)",
             [(number, f"bulk {number}", now, now) for number in range(10_001, 12_001)],

@@ -45,7 +45,7 @@ class Ear:
             self.lists.append([one.key for one in heard])
             if self.before:
                 await self.before(heard)
-            await tx.execute_many(
+            await tx.write_many(
                 "INSERT INTO marks (`key`, text) VALUES (%s, '')", [(one.key,) for one in heard]
             )
             if self.after:

@@ -56,7 +56,7 @@ async def test_a_duplicate_key_that_is_caught_undoes_its_statement_alone(db: Dat
     async def unit(tx: Transaction) -> None:
         await tx.execute(UNIQUE, ["a", "same"])
         with pytest.raises(DuplicateKey):
-            await tx.execute_many(UNIQUE.replace("''", "%s"), [("b", "", "other"), ("c", "", "same")])
+            await tx.execute(UNIQUE + ", ('c', '', %s)", ["b", "other", "same"])
         await tx.execute(UNIQUE, ["d", "more"])
 
     await db.transaction(unit)
@@ -232,7 +232,7 @@ async def test_isolation_is_read_committed_on_every_connection(db: Database, lab
 
 async def test_list_arguments_expand(db: Database):
     async def unit(tx: Transaction) -> list[tuple[object, ...]]:
-        await tx.execute_many("INSERT INTO marks (`key`, text) VALUES (%s, %s)", [(k, "t") for k in "abcd"])
+        await tx.write_many("INSERT INTO marks (`key`, text) VALUES (%s, %s)", [(k, "t") for k in "abcd"])
         assert (
             await tx.execute("UPDATE marks SET text = 'u' WHERE `key` IN %s AND text = %s", (["a", "b"], "t"))
             == 2
@@ -251,12 +251,12 @@ async def test_many_rows_are_one_statement_which_may_update_what_is_there(db: Da
         " ON DUPLICATE KEY UPDATE text = VALUES(text), `key` = VALUES(`key`)"
     ).replace(" 100 %%", "")
 
-    async def unit(tx: Transaction) -> int:
+    async def unit(tx: Transaction) -> None:
         await tx.execute(UNIQUE, ["old", "1"])
-        assert await tx.execute_many(upsert, []) == 0
-        return await tx.execute_many(upsert, [("new '\\ %s", 1), ("more", 2)])
+        await tx.write_many(upsert, [])
+        await tx.write_many(upsert, [("new '\\ %s", 1), ("more", 2)])
 
-    assert await db.transaction(unit) == 3  # an update counts as two
+    await db.transaction(unit)
     assert await lab.marks(db.url) == ["more", "new '\\ %s"]
 
 
@@ -264,7 +264,7 @@ async def test_values_with_percent_signs_and_quotes_arrive_as_they_are(db: Datab
     strange = ["100 %", "%s", "it's", 'say "hi"', "back\\slash", "emoji 🛒"]
 
     async def unit(tx: Transaction) -> None:
-        await tx.execute_many("INSERT INTO marks (`key`, text) VALUES (%s, '')", [[word] for word in strange])
+        await tx.write_many("INSERT INTO marks (`key`, text) VALUES (%s, '')", [[word] for word in strange])
         for word in strange:
             assert await tx.row("SELECT COUNT(*) FROM marks WHERE `key` = %s", [word]) == (1,)
             assert await tx.row("SELECT COUNT(*) FROM marks WHERE `key` IN %s", [[word, "no"]]) == (1,)
@@ -289,8 +289,65 @@ async def test_times_are_utc_on_both_sides_and_ids_are_text(db: Database, lab: L
     assert await db.transaction(unit) == (str(key), stored)
 
 
+async def test_what_is_put_off_is_done_before_the_next_question_in_the_same_transaction(
+    db: Database, lab: Lab
+):
+    async def unit(tx: Transaction) -> None:
+        await tx.write(MARK, ["a"])
+        await tx.write_many(MARK, [["b"], ["c"]])
+        assert await tx.execute("UPDATE marks SET text = 'seen'") == 3
+        assert await tx.insert(MARK, ["d"]) > 0
+        await tx.write("DELETE FROM marks WHERE `key` = 'a'")
+        assert await tx.rows_of_each(
+            ("SELECT `key` FROM marks WHERE text = %s ORDER BY id", ["seen"]),
+            ("SELECT COUNT(*) FROM marks", []),
+        ) == [[("b",), ("c",)], [(3,)]]
+        await tx.write(MARK, ["e"])  # nothing follows: it travels with the commit
+        assert await lab.marks(db.url) == []
+
+    await db.transaction(unit)
+    assert await lab.marks(db.url) == ["b", "c", "d", "e"]
+
+
+async def test_what_is_put_off_and_fails_undoes_the_whole_unit(db: Database, lab: Lab):
+    await lab.sql(db.url, UNIQUE, ("old", "x"))
+
+    async def unit(tx: Transaction) -> None:
+        await tx.write(MARK, ["mine"])
+        await tx.write(UNIQUE, ["second", "x"])
+        await tx.write(MARK, ["never"])
+
+    with pytest.raises(DuplicateKey):
+        await db.transaction(unit)
+    assert await lab.marks(db.url) == ["old"]
+
+
+async def test_what_is_put_off_does_not_outgrow_a_packet(db: Database, lab: Lab):
+    comment = "x" * 500_000
+
+    async def unit(tx: Transaction) -> None:
+        for number in range(40):  # 20 MB, more than a server takes at once
+            await tx.write(f"{MARK} /* {comment} */", [f"{number:02}"])
+
+    await db.transaction(unit)
+    assert len(await lab.marks(db.url)) == 40
+
+
+async def test_a_unit_that_asks_nothing_needs_no_transaction(db: Database):
+    async def begun(reader: Reader) -> int:
+        row = await reader.row("SHOW GLOBAL STATUS LIKE 'Com_begin'")
+        assert row is not None
+        return int(row[1])
+
+    async def idle(tx: Transaction) -> None: ...
+
+    before = await db.read(begun)
+    await db.transaction(idle)
+    assert await db.read(begun) == before
+
+
 async def test_a_single_statement_is_a_transaction_by_itself(db: Database, lab: Lab):
-    await db.transaction(lambda tx: tx.execute_many(MARK, [["a"], ["b"], ["c"]]))
+    await db.transaction(lambda tx: tx.write_many(MARK, [["a"], ["b"], ["c"]]))
     assert await db.execute("DELETE FROM marks WHERE `key` IN %s", [["a", "b"]]) == 2
     assert await lab.marks(db.url) == ["c"]
 

@@ -182,7 +182,7 @@ async def test_calls_answered_in_lists_share_a_transaction(lab: Lab, url: str):
     async def gather(calls: list[Any], tx: Transaction) -> list[Answered | Problem]:
         lists.append(len(calls))
         traces.append(correlation_id())
-        await tx.execute_many(
+        await tx.write_many(
             "INSERT INTO marks (`key`, text) VALUES (%s, '')", [(call.key,) for call in calls]
         )
         if any(call.how == "break" for call in calls):

@@ -60,7 +60,7 @@ async def _answer(how: str, seconds: float, by: str) -> Answered:
 async def _note(tx: Transaction, marks: list[tuple[str, str]]) -> None:
     if any(text == "die" for _, text in marks):
         os.kill(os.getpid(), signal.SIGKILL)
-    await tx.execute_many("INSERT INTO marks (`key`, text) VALUES (%s, %s)", marks)
+    await tx.write_many("INSERT INTO marks (`key`, text) VALUES (%s, %s)", marks)
     if any(text == "boom" for _, text in marks):
         raise RuntimeError("a mark that nobody can take")
 
