@@ -6,9 +6,10 @@ given to them by their annotation: `Transaction`, `Reader`, `Database`, `Rpc`, o
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 import msgspec
+from aio_pika.abc import AbstractConnection
 
 from shared.database import Database, Reader, Transaction
 from shared.messages import Call, View, reply_type
@@ -26,9 +27,14 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Hearing(msgspec.Struct, frozen=True):
-    """An event, as its consumer views it, and the function that handles it (or lists of it)."""
+    """An event, as its consumer views it, and the function that handles it (or lists of it).
 
-    view: type[View]
+    `heard` is the event's name. Without a `view` it is the name of a publisher, all of whose events are
+    handled, as `CloudEvent`s whose data nobody has read yet.
+    """
+
+    heard: str
+    view: type[View] | None
     handler: Handler
     batch: int
     once: bool
@@ -47,6 +53,24 @@ class Job(msgspec.Struct, frozen=True):
     name: str
     seconds: float
     handler: Handler
+
+
+class Attachment(Protocol):
+    """Something of a service's own that stands on a connection to the broker, besides events and calls.
+
+    It is made once a process with the process's name, gets each fresh connection, and is given to handlers
+    that ask for it by its class. `role` names the connection.
+    """
+
+    role: str
+
+    def __init__(self, process: str) -> None: ...
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Take a fresh connection."""
+
+    async def tear_down(self) -> None:
+        """The connection is gone."""
 
 
 def answer(call: type[Call[Any]], handler: Handler, *, batch: int = 1) -> Answer:
@@ -70,7 +94,16 @@ def hear(view: type[View], handler: Handler, *, batch: int = 1, once: bool = Fal
     _check(handler)
     if once and Transaction not in _wishes(handler, messages=1).values():
         raise TypeError(f"{handler.__name__} must ask for the Transaction in which it is done once")
-    return Hearing(view, handler, batch, once)
+    return Hearing(view.wire_name, view, handler, batch, once)
+
+
+def hear_everything(publisher: str, handler: Handler, *, batch: int) -> Hearing:
+    """Handle every event of a publisher, also those that it will only invent later.
+
+    The handler takes lists of `shared.cloudevents.Undecoded`, so `batch` must be above 1.
+    """
+    _check(handler)
+    return Hearing(publisher, None, handler, batch, once=False)
 
 
 def tap(view: type[View], handler: Callable[[Any], None]) -> Tap:

@@ -6,8 +6,10 @@ from typing import Any
 
 from shared import crash, inbox, metrics
 from shared.broker import Link
+from shared.clock import utc_now
 from shared.consumer import Consumer
 from shared.database import Database, DatabaseUnavailable
+from shared.describe import Description, Process, memory_bytes, platform_answers, registrations, version
 from shared.errors import describe
 from shared.logs import log
 from shared.outbox import Outbox
@@ -38,6 +40,7 @@ class Runtime:
         self.closing = asyncio.Event()
         """Set when the process begins to shut down, before the answers in hand are waited for."""
         self.draining = False
+        self.started_at = utc_now()
         self.database = _database(service, settings)
         self.rpc = Rpc(
             self.name,
@@ -58,9 +61,14 @@ class Runtime:
                 lease_s=settings.outbox_lease_s,
             )
             provided[Outbox] = self.outbox
+        self._attachments = [kind(self.name) for kind in service.attachments]
+        provided |= {type(one): one for one in self._attachments}
         self._wiring = Wiring(provided)
         self.answering = Answering(
-            service.answers, self._wiring, self.database, linger_s=settings.linger_ms / 1000
+            (*service.answers, *platform_answers(service, self.description, self.outbox)),
+            self._wiring,
+            self.database,
+            linger_s=settings.linger_ms / 1000,
         )
         self.server = RpcServer(service.name, self.name, self.answering) if service.answers else None
         self.consumers = self._consumers()
@@ -123,6 +131,20 @@ class Runtime:
             found["consumers"] = f"paused: {', '.join(paused)}" if paused else "ok"
         return found
 
+    async def description(self) -> Description:
+        """What this service is made of, and how this process is."""
+        checks = await self.checks()
+        process = Process(
+            name=self.name,
+            replica=self.settings.instance,
+            version=version(),
+            started_at=self.started_at,
+            ready=all(result == "ok" for result in checks.values()),
+            checks=checks,
+            memory_bytes=memory_bytes(),
+        )
+        return Description(registrations=registrations(self.service), process=process)
+
     def _consumers(self) -> list[Consumer]:
         if self.database is None:
             if self.service.hears:
@@ -163,6 +185,10 @@ class Runtime:
                 taps = Taps(self.name, self.service.taps)
                 consume.use(taps.set_up, taps.tear_down)
             links.append(consume)
+        for attachment in self._attachments:
+            link = Link(url, f"{self.name} {attachment.role}")
+            link.use(attachment.set_up, attachment.tear_down)
+            links.append(link)
         return links
 
     def _all_jobs(self) -> Sequence[Job]:
