@@ -1,6 +1,5 @@
 """What the order service hears: the answers of its participants."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -82,63 +81,36 @@ No = StockRejected | CouponRejected | PaymentDeclined
 Released = StockReleased | CouponReleased | PaymentRefunded
 
 
-Tell = Callable[[StoredOrder, Any], object]
-
-
-async def hear_yes(answers: list[Yes], tx: Transaction, settings: OrderSettings) -> None:
-    """Participants have taken what these orders need: complete each that waits for no one else."""
-    await _hear(
-        answers,
-        tx,
-        settings,
-        _say_yes,
-    )
-
-
-async def hear_no(answers: list[No], tx: Transaction, settings: OrderSettings) -> None:
-    """Participants refuse these orders: fail each, and ask back what the others have taken."""
-    await _hear(
-        answers,
-        tx,
-        settings,
-        lambda order, answer: saga.hear(
-            order.saga,
-            participant_of(answer),
-            Signal.NO,
-            reason=answer.reason,
-            details=answer.details,
-            payment_id=_payment_id(answer),
-        ),
-    )
-
-
-async def hear_released(answers: list[Released], tx: Transaction, settings: OrderSettings) -> None:
-    """Participants have given back: cancel each order that has everything back."""
-    await _hear(
-        answers,
-        tx,
-        settings,
-        lambda order, answer: saga.hear(
-            order.saga, participant_of(answer), Signal.RELEASED, payment_id=_payment_id(answer)
-        ),
-    )
-
-
-def _say_yes(order: StoredOrder, answer: Yes) -> None:
-    saga.hear(order.saga, participant_of(answer), Signal.YES, payment_id=_payment_id(answer))
-    if isinstance(answer, StockReserved) and order.saga.changes:
-        order.item_names = answer.names
-
-
-async def _hear(answers: Sequence[Any], tx: Transaction, settings: OrderSettings, tell: Tell) -> None:
+async def hear_answers(answers: list[Yes | No | Released], tx: Transaction, settings: OrderSettings) -> None:
+    """Participants answer: let each order go where that takes it, and tell what follows from it."""
     orders = await store.lock_orders(tx, [answer.order_id for answer in answers])
     for answer in answers:
         order = orders.get(answer.order_id)
         if order is None:
             log.warning("order.unknown", order_id=str(answer.order_id), heard=type(answer).wire_name)
         else:
-            tell(order, answer)
+            _tell(order, answer)
     await store.save_orders(tx, orders.values(), settings)
+
+
+def _tell(order: StoredOrder, answer: Yes | No | Released) -> None:
+    who, payment_id = participant_of(answer), _payment_id(answer)
+    match answer:
+        case StockRejected() | CouponRejected() | PaymentDeclined():
+            saga.hear(
+                order.saga,
+                who,
+                Signal.NO,
+                reason=answer.reason,
+                details=answer.details,
+                payment_id=payment_id,
+            )
+        case StockReleased() | CouponReleased() | PaymentRefunded():
+            saga.hear(order.saga, who, Signal.RELEASED, payment_id=payment_id)
+        case StockReserved() | CouponApplied() | PaymentCaptured():
+            is_news = saga.hear(order.saga, who, Signal.YES, payment_id=payment_id)
+            if is_news and isinstance(answer, StockReserved):
+                order.item_names = answer.names
 
 
 def participant_of(answer: View) -> str:

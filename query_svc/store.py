@@ -45,7 +45,7 @@ async def append(tx: Transaction, head: Head, events: Sequence[Undecoded]) -> li
     for (message_id,) in known:
         del by_id[message_id]
     fresh = [keep(event, head.position + number) for number, event in enumerate(by_id.values(), start=1)]
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO saga_event_log (position, message_id, saga_id, service, event_type, event_data, status,"
         " time, stored_at, subject, sequence, correlation_id, causation_id)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",

@@ -4,9 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS_PUBLISHED = Counter("shop_events_published", "Events confirmed by the broker", ["event"])
 EVENTS_HANDLED = Counter("shop_events_handled", "Events handled, by outcome", ["event", "outcome"])
-EVENT_LIST_SECONDS = Histogram("shop_event_list_seconds", "Time to handle one list of events", ["event"])
+EVENT_LIST_SECONDS = Histogram("shop_event_list_seconds", "Time to handle one list of events", ["consumer"])
 EVENT_LIST_SIZE = Histogram(
-    "shop_event_list_size", "Events in one list", ["event"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+    "shop_event_list_size", "Events in one list", ["consumer"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 EVENT_LAG_SECONDS = Histogram("shop_event_lag_seconds", "From an event's time to its handling", ["event"])
 CALLS_ANSWERED = Counter("shop_calls_answered", "Calls answered, by status", ["call", "status"])

@@ -5,7 +5,7 @@ given to them by their annotation: `Transaction`, `Reader`, `Database`, `Rpc`, o
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, get_type_hints
 
 import msgspec
@@ -104,6 +104,15 @@ def hear_everything(publisher: str, handler: Handler, *, batch: int) -> Hearing:
     """
     _check(handler)
     return Hearing(publisher, None, handler, batch, once=False)
+
+
+def together(hearings: Sequence[Hearing]) -> list[list[Hearing]]:
+    """What is handled together: events that one function takes in lists share its lists, others are alone."""
+    shared: dict[Any, list[Hearing]] = {}
+    for number, hearing in enumerate(hearings):
+        in_lists = hearing.batch > 1 and not hearing.once
+        shared.setdefault(hearing.handler if in_lists else number, []).append(hearing)
+    return list(shared.values())
 
 
 def tap(view: type[View], handler: Callable[[Any], None]) -> Tap:

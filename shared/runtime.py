@@ -13,7 +13,7 @@ from shared.describe import Description, Process, memory_bytes, platform_answers
 from shared.errors import describe
 from shared.logs import log
 from shared.outbox import Outbox
-from shared.registry import Job, Wiring, every
+from shared.registry import Job, Wiring, every, together
 from shared.rpc import Rpc
 from shared.rpc.answering import Answering
 from shared.rpc.server import RpcServer
@@ -126,7 +126,7 @@ class Runtime:
                 found["database"] = f"away: {error}"
         down = [link.name for link in self.links if not link.is_up]
         found["broker"] = f"not connected: {', '.join(down)}" if down else "ok"
-        paused = [consumer.queue_name for consumer in self.consumers if consumer.paused]
+        paused = [consumer.name for consumer in self.consumers if consumer.paused]
         if self.consumers:
             found["consumers"] = f"paused: {', '.join(paused)}" if paused else "ok"
         return found
@@ -154,15 +154,15 @@ class Runtime:
             Consumer(
                 self.service.name,
                 self.name,
-                hearing,
-                self._wiring.bind(hearing.handler),
+                hearings,
+                self._wiring.bind(hearings[0].handler),
                 self.database,
-                in_unit=self._wiring.wants_unit(hearing.handler) or hearing.once,
+                in_unit=self._wiring.wants_unit(hearings[0].handler) or hearings[0].once,
                 retry_delays=self.settings.retry_delays,
                 linger_s=self.settings.linger_ms / 1000,
                 database_patience_s=self.settings.database_patience_s,
             )
-            for hearing in self.service.hears
+            for hearings in together(self.service.hears)
         ]
 
     def _links(self) -> list[Link]:

@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from shared import cloudevents
 from shared.cloudevents import CloudEvent
-from shared.consumer import REDRIVES_HEADER, UNREADABLE
+from shared.subscription import REDRIVES_HEADER, UNREADABLE
 
 _OF_ITS_DEATH = (
     "x-alone",

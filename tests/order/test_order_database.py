@@ -85,17 +85,16 @@ async def _look(db: Database, order_id: UUID) -> OrderView:
     return answer
 
 
-async def _say(db: Database, *answers: View) -> None:
-    """Let the order service hear these, each kind in one list, as they would arrive."""
-    handlers: list[tuple[Any, Any]] = [
-        (events.Yes, events.hear_yes),
-        (events.No, events.hear_no),
-        (events.Released, events.hear_released),
-    ]
-    for kinds, handler in handlers:
-        heard = [answer for answer in answers if isinstance(answer, kinds)]
-        if heard:
-            await db.transaction(lambda tx, handler=handler, heard=heard: handler(heard, tx, SETTINGS))
+async def _say(db: Database, *answers: Any) -> None:
+    """Let the order service hear these: first what is a yes, then the noes, then what was given back."""
+    for kinds in (events.Yes, events.No, events.Released):
+        if heard := [answer for answer in answers if isinstance(answer, kinds)]:
+            await _hear(db, *heard)
+
+
+async def _hear(db: Database, *answers: Any) -> None:
+    """Let the order service hear these in one list."""
+    await db.transaction(lambda tx: events.hear_answers(list(answers), tx, SETTINGS))
 
 
 def _reserved(order_id: UUID) -> events.StockReserved:
@@ -396,6 +395,32 @@ async def test_orders_of_one_list_go_their_own_ways(db: Database, heard: Heard) 
     assert heard.of(ReleaseCoupon) == [ReleaseCoupon(order_id=orders[3].id)]
 
 
+async def test_all_that_is_heard_of_an_order_may_come_in_one_list(db: Database, heard: Heard) -> None:
+    """Whatever kinds of answers share a list, each order goes where they take it one after the other."""
+    done, refused, late = [(await _place(db, _couponed())).id for _ in range(3)]
+    await _hear(
+        db,
+        _reserved(done),
+        events.CouponApplied(order_id=refused),
+        _no(refused),
+        events.CouponApplied(order_id=done),
+        _no(late),
+        events.CouponApplied(order_id=late),
+        events.CouponReleased(order_id=late),
+    )
+    ends = {order_id: await _look(db, order_id) for order_id in (done, refused, late)}
+    assert [end.status for end in ends.values()] == ["COMPLETED", "FAIL", "CANCEL"]
+    assert [entry.what for entry in ends[done].history] == [
+        "ORDER_CREATED",
+        "STOCK_DEDUCTED",
+        "COUPON_APPLIED",
+        "ORDER_COMPLETED",
+    ]
+    assert _stands(ends[refused]) == {"item": "NO", "coupon": "RELEASING"}
+    assert [told.order_id for told in heard.of(ReleaseCoupon)] == [refused, late]
+    assert [told.order_id for told in heard.of(OrderCancelled)] == [late]
+
+
 async def test_answers_about_an_unknown_order_are_passed_over(db: Database, heard: Heard) -> None:
     order = await _place(db, _call())
     await _say(db, _reserved(new_id()), _reserved(order.id))
@@ -530,7 +555,7 @@ async def _completed(
     db: Database, call: PlaceOrder | None = None, settings: OrderSettings = SETTINGS
 ) -> UUID:
     order = await _place(db, call or _call())
-    await db.transaction(lambda tx: events.hear_yes([_reserved(order.id)], tx, settings))
+    await db.transaction(lambda tx: events.hear_answers([_reserved(order.id)], tx, settings))
     return order.id
 
 
@@ -709,7 +734,7 @@ async def test_an_answer_that_comes_too_late_is_kept_in_the_history_and_delays_n
 ) -> None:
     order = await _place(db, _call())
     await _sweep(db, outbox, after_s=31)
-    await _later(db, 39, lambda tx: events.hear_yes([_reserved(order.id)], tx, SETTINGS))
+    await _later(db, 39, lambda tx: events.hear_answers([_reserved(order.id)], tx, SETTINGS))
     failed = await _look(db, order.id)
     assert _stands(failed) == {"item": "RELEASING"}
     assert (failed.history[-1].what, failed.history[-1].details) == ("STOCK_DEDUCTED", {"ignored": True})

@@ -116,6 +116,35 @@ async def test_what_arrives_together_is_handled_in_lists_in_order(lab: Lab, url:
     assert [len(one) for one in ear.lists] == [16, 16, 8]
 
 
+async def test_events_that_one_function_takes_share_its_lists_and_fail_each_to_its_own_queue(
+    lab: Lab, url: str
+):
+    ear, other = Ear(lab), Ear(lab)
+    [hearing] = ear.service.hears
+    other.name, other.queue = ear.name, f"{ear.name}.{other.publisher}.marked"
+    both = (hearing, hear(contracts(other.publisher).marked_view, hearing.handler, batch=16))
+    ear.service = Service(ear.name, models=MODELS, hears=both)
+    first = asyncio.Event()
+
+    async def hold(_: list[Any]) -> None:
+        if len(ear.lists) == 1:
+            await first.wait()
+
+    ear.before = hold
+    async with ear.running(url) as runtime:
+        await ear.tell("a0")
+        await eventually(lambda: _some(ear.lists))
+        await ear.tell("a1", "a2")
+        await other.tell("b1", "b2:boom")
+        [consumer] = runtime.consumers
+        await eventually(lambda: _some(len(consumer._waiting) == 2))
+        first.set()
+        await ear.handled(url, "a0", "a1", "a2", "b1")
+        await eventually(lambda: lab.length(f"{other.queue}.dead"), holds=lambda dead: dead == 1)
+    assert sorted(ear.lists[1]) == ["a1", "a2", "b1", "b2"]
+    await ear.is_done()
+
+
 async def test_single_messages_gather_while_a_list_is_handled(lab: Lab, url: str):
     ear = Ear(lab)
     first = asyncio.Event()

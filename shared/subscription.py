@@ -1,0 +1,223 @@
+"""A consumer's queue: what comes from it, decoded, and where what fails is put."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aio_pika
+import msgspec
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, DeliveryMode
+
+from shared import cloudevents, metrics, topology
+from shared.clock import utc_now
+from shared.cloudevents import CloudEvent, Undecoded
+from shared.database import Cause
+from shared.errors import describe
+from shared.logs import log
+from shared.registry import Hearing
+
+PREFETCH_LISTS = 4
+MOST_UNACKNOWLEDGED = 300
+"""More than that makes nothing faster, and a message may be large."""
+CONFIRM_SECONDS = 10.0
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
+SUSPECT_DELIVERIES = 2
+REDRIVES_HEADER = "x-redrives"
+"""How often a person has sent this event back from the dead letters; it stays with it through retries."""
+SHORT_BYTES = 255
+"""How long a text may be among a message's AMQP properties."""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """One event as it arrived: decoded, and as the JSON it came in."""
+
+    event: CloudEvent[Any]
+    raw: bytes
+
+    @property
+    def cause(self) -> Cause:
+        """This event as what the work in hand was started by."""
+        return Cause(self.event.id, self.event.correlationid, self.event.traceparent)
+
+
+class Delivery:
+    """One AMQP message: the events in it that can be read, and those that cannot."""
+
+    def __init__(self, message: AbstractIncomingMessage, source: "Subscription") -> None:
+        self.message = message
+        self.source = source
+        self.attempt = _number(message.headers.get("x-attempt"))
+        self.delivery_count = _number(message.headers.get("x-delivery-count"))
+        self.is_suspect = self.delivery_count >= SUSPECT_DELIVERIES or bool(message.headers.get("x-alone"))
+        """Whether something in it may have killed the process that had it before."""
+        self.events: list[Received] = []
+        self.unreadable: list[tuple[bytes, str]] = []
+        try:
+            raws = cloudevents.split(message.body)
+        except UNREADABLE as error:
+            self.unreadable.append((message.body, f"not a CloudEvents batch: {error}"))
+            return
+        for raw in raws:
+            try:
+                self.events.append(source.read(raw))
+            except UNREADABLE as error:
+                self.unreadable.append((raw, str(error)))
+
+
+class Subscription:
+    """One queue of a service, consumed on a channel of its own."""
+
+    def __init__(
+        self, service: str, process: str, hearing: Hearing, *, retry_delays: tuple[float, ...]
+    ) -> None:
+        self.event = hearing.heard
+        self.queue_name = topology.queue_name(service, self.event)
+        self._service = service
+        self._process = process
+        self._view = hearing.view
+        self._prefetch = min(hearing.batch * PREFETCH_LISTS, MOST_UNACKNOWLEDGED)
+        self._retry_delays = retry_delays
+        kind = Undecoded if hearing.view is None else CloudEvent[hearing.view]
+        self._decoder: msgspec.json.Decoder[CloudEvent[Any]] = msgspec.json.Decoder(kind)
+        self._channel: AbstractChannel | None = None
+        self._queue: Any = None
+        self._tag = ""
+        self._retries: dict[float, Any] = {}
+
+    # On the link -----------------------------------------------------------------------------------------
+
+    async def set_up(self, connection: AbstractConnection, take: Callable[[Delivery], None]) -> None:
+        """Declare the queue and start to consume it: each delivery is given to `take`."""
+
+        async def deliver(message: AbstractIncomingMessage) -> None:
+            # Only put it aside: what runs in the library's callback is torn apart when the channel closes.
+            take(Delivery(message, self))
+
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._channel = channel
+        await channel.set_qos(prefetch_count=self._prefetch)
+        self._queue = await topology.declare_event_queue(channel, self._service, self.event)
+        self._retries = {
+            delay: await topology.declare_retry_queue(channel, self._service, delay)
+            for delay in self._retry_delays
+        }
+        self._tag = await self._queue.consume(deliver, consumer_tag=f"{self._process} {self.event}")
+
+    def tear_down(self) -> None:
+        """The channel is gone, and with it what was not acknowledged: it will come again."""
+        self._channel = None
+
+    async def cancel(self, seconds: float) -> None:
+        """Take nothing more; what is unacknowledged goes back to the queue with the channel."""
+        if self._channel is None or self._queue is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._queue.cancel(self._tag)
+        except Exception as error:  # a broken channel has no consumer left to cancel
+            log.debug("consumer.cancel_failed", queue=self.queue_name, **describe(error))
+
+    # Reading ---------------------------------------------------------------------------------------------
+
+    def read(self, raw: bytes) -> Received:
+        """One event. Raises one of `UNREADABLE` for what is none, or none of those that this queue takes."""
+        event = self._decoder.decode(raw)
+        if self._view is not None and event.type != self.event:
+            raise msgspec.ValidationError(f"type is {event.type!r}, this queue takes {self.event!r}")
+        return Received(event, raw)
+
+    def message(self, one: Received) -> Any:
+        """What the handler is given: an event's data, or the whole event where it has no view of it."""
+        return one.event if self._view is None else one.event.data
+
+    # Failing ---------------------------------------------------------------------------------------------
+
+    async def try_later(self, delivery: Delivery, one: Received, error: Exception) -> None:
+        """Publish the event alone to the next retry queue, or bury it after the last."""
+        attempt = delivery.attempt + 1
+        if attempt > len(self._retry_delays):
+            await self.bury(delivery, one.raw, type(error).__name__, str(error), one)
+            return
+        delay = self._retry_delays[attempt - 1]
+        log.warning(
+            "consumer.retries",
+            queue=self.queue_name,
+            event_id=one.event.id,
+            correlation_id=one.event.correlationid,
+            attempt=attempt,
+            delay=delay,
+            exc_info=error,
+        )
+        metrics.EVENTS_HANDLED.labels(self.event, "retried").inc()
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            await self._retries[delay].publish(
+                self._copy(delivery, one.raw, one, {"x-attempt": attempt}), routing_key=self.queue_name
+            )
+
+    async def bury(
+        self, delivery: Delivery, raw: bytes, exception: str, why: str, one: Received | None = None
+    ) -> None:
+        """Publish the event alone to the queue of dead letters, saying what was wrong with it."""
+        log.error(
+            "consumer.dead_letter",
+            queue=self.queue_name,
+            event_id=one.event.id if one else None,
+            correlation_id=one.event.correlationid if one else None,
+            error=exception,
+            detail=why,
+        )
+        metrics.EVENTS_HANDLED.labels(self.event, "dead").inc()
+        metrics.DEAD_LETTERS.labels(self.queue_name).inc()
+        headers = {
+            "x-attempt": delivery.attempt,
+            "x-exception": exception,
+            "x-exception-message": why[:1000].encode(errors="replace").decode(),
+            "x-failed-at": utc_now().isoformat(),
+            "x-service": self._process,
+            "x-queue": self.queue_name,
+        }
+        await self._to_queue(topology.dead_name(self.queue_name), self._copy(delivery, raw, one, headers))
+
+    async def take_apart(self, delivery: Delivery) -> None:
+        """Publish each event of a message again, alone, and acknowledge the message."""
+        log.warning("consumer.takes_apart", queue=self.queue_name, events=len(delivery.events))
+        for raw, why in delivery.unreadable:
+            await self.bury(delivery, raw, "Unreadable", why)
+        for one in delivery.events:
+            headers = {"x-attempt": delivery.attempt, "x-alone": 1}
+            await self._to_queue(self.queue_name, self._copy(delivery, one.raw, one, headers))
+        await delivery.message.ack()
+
+    async def _to_queue(self, queue: str, message: aio_pika.Message) -> None:
+        if self._channel is None:
+            raise ConnectionError("the channel is gone")
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            await self._channel.default_exchange.publish(message, routing_key=queue, mandatory=True)
+
+    def _copy(
+        self, delivery: Delivery, raw: bytes, one: Received | None, headers: dict[str, Any]
+    ) -> aio_pika.Message:
+        """The event as a message of one, under its own id."""
+        original = delivery.message
+        kept = {name: value for name, value in original.headers.items() if name == REDRIVES_HEADER}
+        return aio_pika.Message(
+            cloudevents.batch([raw]) if one else raw,
+            message_id=_short(one.event.id) if one else original.message_id,
+            type=_short(one.event.type) if one else original.type or self.event,
+            app_id=original.app_id,
+            correlation_id=_short(one.event.correlationid) if one else original.correlation_id,
+            timestamp=original.timestamp or utc_now(),
+            content_type=original.content_type or cloudevents.CONTENT_TYPE,
+            delivery_mode=DeliveryMode.PERSISTENT,
+            headers={"x-count": 1, **kept, **headers},
+        )
+
+
+def _number(header: Any) -> int:
+    return header if isinstance(header, int) else 0
+
+
+def _short(text: str | None) -> str | None:
+    """At most as much of a foreign id as a property can hold: whoever made it too long must not stop us."""
+    return text and text.encode(errors="replace")[:SHORT_BYTES].decode(errors="ignore")
