@@ -128,4 +128,5 @@ class Migration(migrations.Migration):
                 "table_description": "A queue whose dead letters are taken in, remembered for when the service that owns it is down.",
             },
             bases=["Model"],
-        ),    ]
+        ),
+    ]
