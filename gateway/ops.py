@@ -1,6 +1,7 @@
 """What operators see of the shop: services, queues, outboxes, overdue orders, and the map of all of it."""
 
 import asyncio
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -41,7 +42,7 @@ class ServiceCard(Struct, frozen=True, kw_only=True):
     service: str
     present: bool
     ready: bool
-    seen_at: str | None
+    seen_at: datetime | None
     version: str | None
     replicas: list[Process]
     publishes: list[str]
@@ -190,7 +191,7 @@ def service_card(one: Replicas) -> ServiceCard:
         service=one.known.service,
         present=one.known.present or bool(processes),
         ready=bool(processes) and all(process.ready for process in processes),
-        seen_at=one.known.seen_at.isoformat() if one.known.seen_at else None,
+        seen_at=one.known.seen_at,
         version=processes[0].version if processes else None,
         replicas=processes,
         publishes=[event.event for event in made_of.publishes] if made_of else [],
