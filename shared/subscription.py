@@ -62,7 +62,8 @@ class Delivery:
             try:
                 self.events.append(source.read(raw))
             except UNREADABLE as error:
-                self.unreadable.append((raw, str(error)))
+                # Still a batch, so that it can be sent back as it is once whoever could not read it can.
+                self.unreadable.append((cloudevents.batch([raw]), str(error)))
 
 
 class Subscription:
