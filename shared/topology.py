@@ -13,6 +13,8 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 from shared.messages import service_of
 
 RPC_EXCHANGE = "rpc"
+REPLIES = "amq.rabbitmq.reply-to"
+"""The broker's name for the channel that asks; to the one who answers it shows as that channel's address."""
 DELIVERY_LIMIT = 20
 """How often a message may come back before the broker gives up on it: the guard against killers."""
 

@@ -67,7 +67,6 @@ class Rpc:
         )
         self._breaker_open_s = breaker_open_s
         self._exchange: AbstractExchange | None = None
-        self._reply_queue = ""
         self._pending: dict[str, _Waiting] = {}
         self._outgoing: dict[str, list[_Waiting]] = defaultdict(list)
         self._sending: set[asyncio.Task[None]] = set()
@@ -76,13 +75,12 @@ class Rpc:
     # On the link -----------------------------------------------------------------------------------------
 
     async def set_up(self, connection: AbstractConnection) -> None:
-        """Take a fresh connection: a reply queue of its own, which nobody else can still hold."""
+        """Take a fresh connection, and a channel of it on which answers come."""
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         exchange = await topology.declare_rpc_exchange(channel)
-        name = f"rpc.reply.{self._process}.{str(new_id())[-12:]}"
-        queue = await channel.declare_queue(name, exclusive=True, auto_delete=True)
-        await queue.consume(self._take, no_ack=True, consumer_tag=f"{self._process} replies")
-        self._reply_queue = name
+        # No queue on the way of an answer, and an address that nobody else can still hold.
+        replies = await channel.get_queue(topology.REPLIES, ensure=False)
+        await replies.consume(self._take, no_ack=True, consumer_tag=f"{self._process} replies")
         self._exchange = exchange
 
     async def tear_down(self) -> None:
@@ -178,28 +176,16 @@ class Rpc:
         group = self._outgoing[service]
         group.append(waiting)
         if len(group) == 1:
-            loop.call_soon(self._send, service)
+            task = asyncio.create_task(self._send(service))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
         return await waiting.outcome
 
-    def _send(self, service: str) -> None:
+    async def _send(self, service: str) -> None:
         """Send what has gathered for a service in this turn of the loop."""
         group = self._outgoing.pop(service, [])
-        part: list[_Waiting] = []
-        size = 0
-        for waiting in group:
-            length = len(bytes(waiting.request.data))
-            if part and (len(part) == wire.GROUP_CALLS or size + length > wire.GROUP_BYTES):
-                self._start(service, part)
-                part, size = [], 0
-            part.append(waiting)
-            size += length
-        if part:
-            self._start(service, part)
-
-    def _start(self, service: str, group: list[_Waiting]) -> None:
-        task = asyncio.create_task(self._publish(service, group))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        parts = wire.parts(group, lambda waiting: len(bytes(waiting.request.data)))
+        await asyncio.gather(*(self._publish(service, part) for part in parts))
 
     async def _publish(self, service: str, group: list[_Waiting]) -> None:
         exchange = self._exchange
@@ -220,7 +206,7 @@ class Rpc:
                     correlation_id=correlations.pop() if len(correlations) == 1 else None,
                     timestamp=utc_now(),
                     content_type=wire.CONTENT_TYPE,
-                    reply_to=self._reply_queue,
+                    reply_to=topology.REPLIES,
                     expiration=max((latest - utc_now()).total_seconds(), 0.001),
                     headers={"x-count": len(group)},
                 ),

@@ -82,21 +82,13 @@ class RpcServer:
         ready = self._answers[reply_to]
         ready.append(outcome)
         if len(ready) == 1:
-            asyncio.get_running_loop().call_soon(self._send, reply_to)
+            self._start(self._send(reply_to))
 
-    def _send(self, reply_to: str) -> None:
+    async def _send(self, reply_to: str) -> None:
+        """Send what has gathered for one who asked in this turn of the loop."""
         outcomes = self._answers.pop(reply_to, [])
-        part: list[wire.Outcome] = []
-        size = 0
-        for outcome in outcomes:
-            length = len(bytes(outcome.data))
-            if part and (len(part) == wire.GROUP_CALLS or size + length > wire.GROUP_BYTES):
-                self._start(self._publish(reply_to, part))
-                part, size = [], 0
-            part.append(outcome)
-            size += length
-        if part:
-            self._start(self._publish(reply_to, part))
+        for part in wire.parts(outcomes, lambda outcome: len(bytes(outcome.data))):
+            await self._publish(reply_to, part)
 
     async def _publish(self, reply_to: str, outcomes: list[wire.Outcome]) -> None:
         if self._channel is None:

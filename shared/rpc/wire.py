@@ -1,7 +1,8 @@
 """The bodies of call messages: arrays of requests, arrays of answers, as JSON that a person can read."""
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -37,6 +38,24 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     data: msgspec.Raw = msgspec.Raw(b"null")
     problem: ProblemDetails | None = None
+
+
+T = TypeVar("T")
+
+
+def parts(group: Sequence[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """A group as messages carry it: at most `GROUP_CALLS` and `GROUP_BYTES` each, order kept."""
+    part: list[T] = []
+    size = 0
+    for one in group:
+        length = size_of(one)
+        if part and (len(part) == GROUP_CALLS or size + length > GROUP_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += length
+    if part:
+        yield part
 
 
 encode = msgspec.json.Encoder().encode
