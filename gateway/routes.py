@@ -4,7 +4,20 @@ from typing import Any
 
 from litestar import Router
 
-from gateway import cart, coupons, docs, items, notifications, orders, payments, points, quotes, users
+from gateway import (
+    cart,
+    coupons,
+    docs,
+    items,
+    notifications,
+    orders,
+    payments,
+    points,
+    quotes,
+    stats,
+    timeline,
+    users,
+)
 from gateway.door import at_the_door
 from gateway.requests import ShopRequest
 
@@ -24,9 +37,10 @@ shop = Router(
         _noun("cart", cart.routes),
         _noun("coupons", coupons.routes),
         _noun("quotes", quotes.routes),
-        _noun("orders", orders.routes),
+        _noun("orders", [*orders.routes, *timeline.routes]),
         _noun("payments", payments.routes),
         _noun("points", points.routes),
+        _noun("figures", stats.routes),
         *docs.routes,
     ],
     before_request=at_the_door,

@@ -14,3 +14,5 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     """How often one caller (user, else address) may ask, such as `600/minute`; empty: no limit."""
     settle_poll_s: Positive = 1.0
     """How often a request that waits for an order asks about it, should the order's event not come."""
+    figures_s: Positive = 5.0
+    """How long rankings and sales figures are remembered before they are asked for again."""
