@@ -46,6 +46,30 @@ verify *args: _run
 trace *args: _run
     @{{ ops }} ops.trace "$@"
 
+[doc("Show the dead letters by cause, or one of them; give them up (--discard ID --reason TEXT)")]
+[group("see it work")]
+[no-cd]
+dead *args: _run
+    @{{ ops }} ops.dead "$@"
+
+[doc("Send dead letters back to the queues they failed in: redrive ID | --group G | --all")]
+[group("see it work")]
+[no-cd]
+redrive *args: _run
+    @{{ ops }} ops.redrive "$@"
+
+[doc("Show messages live as the broker passes them on (--order ID, --event NAME)")]
+[group("see it work")]
+[no-cd]
+trace-broker *args: _run
+    @{{ ops }} ops.trace_broker "$@"
+
+[doc("Write the stored events as NDJSON (--since POSITION, --limit N, --follow)")]
+[group("see it work")]
+[no-cd]
+export *args: _run
+    @{{ ops }} ops.export "$@"
+
 [doc("Measure the shop that runs: orders/s, time to the end, memory")]
 [group("see it work")]
 [no-cd]
@@ -98,6 +122,11 @@ scale service replicas: _run
 [group("run it")]
 open *args: _run
     @{{ local }} open "$@"
+
+[doc("Make orders, rankings and sales of the read side again from the stored events")]
+[group("run it")]
+rebuild *args: _run
+    @{{ ops }} ops.rebuild "$@"
 
 [doc("Sign access tokens with a new key; nobody is signed out")]
 [group("run it")]

@@ -1,5 +1,6 @@
 """The AsyncAPI document over HTTP, and as a page that needs nothing but itself: no script, no other host."""
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -92,9 +93,10 @@ def _event(
     message = channel["messages"][name]
     data = message["payload"]["items"]["allOf"][1]["properties"]["data"]
     yield f'<h3 id="{escape(name)}">{escape(name)}</h3>'
-    yield f"<p>{escape(channel['description'])}</p>"
+    yield f"<p>{_prose(channel['description'])}</p>"
     exchange = channel["bindings"]["amqp"]["exchange"]["name"]
-    yield f"<p>Exchange <code>{escape(exchange)}</code>, about <code>{escape(message['x-subject'])}</code>.</p>"
+    subject = message["x-subject"]
+    yield f"<p>Exchange <code>{escape(exchange)}</code>, about <code>{escape(subject)}</code>.</p>"
     ref = f"#/channels/{name}"
     listeners = [
         one for one in operations.values() if one["action"] == "receive" and one["channel"]["$ref"] == ref
@@ -112,7 +114,7 @@ def _listener(one: Mapping[str, Any]) -> str:
     many = f", up to {one['x-batch']} at once" if one["x-batch"] > 1 else ""
     return (
         f"<li><b>{escape(one['x-service'])}</b>: {where}, <code>{escape(one['x-handler'])}</code>{many}."
-        f" {escape(one['summary'])}</li>"
+        f" {_prose(one['summary'])}</li>"
     )
 
 
@@ -123,10 +125,15 @@ def _call(
     service = one["x-service"]
     yield f"<h3>{escape(call)}</h3>"
     again = "may be asked twice" if one["x-idempotent"] else "is not asked again when the outcome is unknown"
-    yield f"<p>{escape(one['summary'])} It {again}.</p>"
+    yield f"<p>{_prose(one['summary'])} It {again}.</p>"
     request = channels[f"rpc.{service}"]["messages"][call]["payload"]
     reply = channels[f"rpc.{service}.answers"]["messages"][call]["payload"]
     yield _schema("request", request, schemas) + _schema("answer", reply, schemas)
+
+
+def _prose(text: str) -> str:
+    """Text as it stands in a docstring, names in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _schema(title: str, schema: Any, schemas: Mapping[str, Any]) -> str:

@@ -17,6 +17,8 @@ from gateway import (
     payments,
     points,
     quotes,
+    stats,
+    timeline,
     users,
 )
 from gateway.door import at_the_door
@@ -38,11 +40,12 @@ shop = Router(
         _noun("cart", cart.routes),
         _noun("coupons", coupons.routes),
         _noun("quotes", quotes.routes),
-        _noun("orders", orders.routes),
+        _noun("orders", [*orders.routes, *timeline.routes]),
         _noun("payments", payments.routes),
         _noun("points", points.routes),
         _noun("operators", ops.routes),
         _noun("dead letters", dead_letters.routes),
+        _noun("figures", stats.routes),
         *docs.routes,
         *asyncapi_page.routes,
     ],
