@@ -206,7 +206,7 @@ class GrantCoupons(Call[Granted], name="coupon.grant", idempotent=True):
     """Give one coupon of a policy to each of some users: to all of them or to none.
 
     Idempotent by `request_id`. `NotFound`; `Conflict` when too few are left or a user's limit is reached;
-    `RuleBroken` when the policy has ended or a user is named twice.
+    `RuleBroken` when the policy has ended, a user is named twice, or some (which are named) do not exist.
     """
 
     request_id: UUID

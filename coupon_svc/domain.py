@@ -3,14 +3,14 @@
 Money is in whole won. Two coupons at most go on one piece: fixed amounts before percentages.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
 
-from shared.errors import Conflict, FieldError, RuleBroken
+from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 
 MAX_PER_LINE = 2
 
@@ -250,6 +250,23 @@ def check_issue(stock: Stock, held: Mapping[int, int], user_ids: Sequence[int], 
     if full:
         who = ", ".join(map(str, full[:10]))
         raise Conflict(f"Nobody may have more than {limit} of {stock.name!r}: user {who} would.")
+
+
+def check_known(user_ids: Sequence[int], known: Collection[int]) -> None:
+    """Raises `RuleBroken` that names those of some users who are not among the known ones."""
+    there = set(known)
+    errors = [
+        FieldError(f"user_ids[{number}]", f"there is no user {user_id}")
+        for number, user_id in enumerate(user_ids)
+        if user_id not in there
+    ]
+    if errors:
+        raise RuleBroken("Some of these users do not exist.", errors=errors)
+
+
+def no_policy(policy_id: int) -> NotFound:
+    """What is answered about a policy that there is not."""
+    return NotFound(f"There is no coupon {policy_id}.")
 
 
 def check_begun(stock: Stock, at: datetime) -> None:

@@ -40,8 +40,8 @@ class TokenReader:
     async def user(self, authorization: str | None) -> User:
         """The user that an `Authorization` header names.
 
-        Raises `Unauthorized` unless it is a valid token, `Unavailable` while its key may be one that could not
-        be fetched yet.
+        Raises `Unauthorized` unless it is a valid token, `Unavailable` while its key may be one that
+        could not be fetched yet.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:

@@ -34,7 +34,8 @@ CARTS_WITHOUT_GHOSTS = Check(
 CARTS_WITHOUT_ORDERED = Check(
     "what was ordered is not in the cart as well",
     ("user_id", "item_id"),
-    "cart of user {user_id}: still has item {item_id}, put there at {since} UTC, which order {order_id} has got",
+    "cart of user {user_id}: still has item {item_id}, put there at {since} UTC, which order {order_id}"
+    " has got",
     # What was put there after the order was placed is wanted once more.
     """
     SELECT c.user_id, c.item_id, c.changed_at AS since, o.id AS order_id

@@ -33,7 +33,7 @@ BUYERS_TOLD = Check(
     f"""
     SELECT o.id AS order_id, o.status, o.reason, o.buyer_id AS user_id, {_KIND} AS kind
            {_UNTOLD_ORDERS} AND o.updated_at < {_A_MOMENT}
-    """,  # noqa: S608 - constants
+    """,
 )
 
 PAYERS_TOLD = Check(
@@ -43,13 +43,14 @@ PAYERS_TOLD = Check(
     f"""
     SELECT p.payment_id, p.order_id, p.amount, p.user_id
            {_UNTOLD_REFUNDS} AND p.changed_at < {_A_MOMENT}
-    """,  # noqa: S608 - constants
+    """,
 )
 
 NOTICES_TRUE = Check(
     "notifications are true",
     ("notification_id",),
-    "notification {notification_id}: tells user {user_id} of {kind}, but order {order_id} is {status} ({reason})",
+    "notification {notification_id}: tells user {user_id} of {kind}, but order {order_id} is {status}"
+    " ({reason})",
     f"""
     SELECT n.id AS notification_id, n.user_id, n.kind, n.order_id,
            COALESCE(o.status, 'not theirs') AS status, COALESCE(o.reason, 'no reason') AS reason
@@ -66,7 +67,7 @@ NOTICES_TRUE = Check(
 NOTICE_CHECKS = (BUYERS_TOLD, PAYERS_TOLD, NOTICES_TRUE)
 
 UNTOLD_UNDER_WAY = (
-    f"SELECT 1 {_UNTOLD_ORDERS} AND o.updated_at <= %s LIMIT 1",  # noqa: S608
-    f"SELECT 1 {_UNTOLD_REFUNDS} AND p.changed_at <= %s LIMIT 1",  # noqa: S608
+    f"SELECT 1 {_UNTOLD_ORDERS} AND o.updated_at <= %s LIMIT 1",
+    f"SELECT 1 {_UNTOLD_REFUNDS} AND p.changed_at <= %s LIMIT 1",
 )
 """Finds what nobody was told of although it had happened by a given moment, the one argument."""

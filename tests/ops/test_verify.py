@@ -306,7 +306,7 @@ DAMAGE = [
                 (1, 2, FAILED, "order_expired", "NULL"),
             ),
             (
-                f"notification 1: tells user 2 of payment_refunded, but order {DONE} is COMPLETED (no reason)",
+                f"notification 1: tells user 2 of payment_refunded, but order {DONE} is COMPLETED",
                 (1, 2, DONE, "payment_refunded", "40080"),
             ),
         )
@@ -437,7 +437,8 @@ async def test_a_payment_that_was_made_later_and_came_to_nothing_is_nobodys(worl
     world.run(
         "INSERT INTO payment_svc.payments (order_id, payment_id, attempt, state, user_id, method, amount,"
         f" details, asks, created_at, changed_at) VALUES ('{OPEN}', 'p8', 1, 'REJECTED', 3, 'card', 5,"
-        f" '{{}}', 0, NOW(), NOW()), ('{OPEN}', 'p9', 2, 'RELEASED', 3, 'points', 5, '{{}}', 0, NOW(), NOW())",
+        f" '{{}}', 0, NOW(), NOW()),"
+        f" ('{OPEN}', 'p9', 2, 'RELEASED', 3, 'points', 5, '{{}}', 0, NOW(), NOW())",
         _notification(9, 3, OPEN, "payment_refunded", "5"),
     )
     assert (await books(world)).balanced
