@@ -14,7 +14,6 @@ from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 
 MAX_PER_LINE = 2
 
-ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
 Why = Literal[
     "unknown",
     "used",
@@ -25,14 +24,6 @@ Why = Literal[
     "quantity",
     "below_floor_price",
 ]
-
-
-class Claim(NamedTuple):
-    """What was answered to an order, or that it was given back (or called off before it was ever seen)."""
-
-    state: ClaimState
-    reason: str | None = None
-    details: dict[str, Any] | None = None
 
 
 class PricedLine(Struct, frozen=True, kw_only=True):

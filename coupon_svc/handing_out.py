@@ -1,4 +1,4 @@
-"""Coupons on their way into users' hands: taken by a buyer, granted by an admin, listed once they are held."""
+"""Coupons on their way into users' hands: taken by a buyer, granted by an admin, listed once held."""
 
 from collections.abc import Sequence
 from typing import cast
