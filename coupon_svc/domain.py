@@ -119,6 +119,12 @@ def price_with(price: int, coupons: Sequence[Coupon]) -> int | Refusal:
     return reduced
 
 
+def saving(price: int, coupons: Sequence[Coupon]) -> int:
+    """What coupons take off a price; nothing where they may not be used on it."""
+    reduced = price_with(price, coupons)
+    return 0 if isinstance(reduced, Refusal) else price - reduced
+
+
 def judge(
     lines: Sequence[Line], buyer_id: int, at: datetime, known: Mapping[int, Coupon]
 ) -> list[int] | Rejection:
