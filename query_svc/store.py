@@ -48,7 +48,7 @@ def _head(row: tuple[Any, ...] | None) -> Head:
 
 async def save_head(tx: Transaction, head: Head) -> None:
     """Keep how far store and views have come."""
-    await tx.execute(
+    await tx.write(
         "UPDATE event_store_head SET position = %s, folded = %s, wiping = %s WHERE id = 1",
         [head.position, head.folded, head.wiping],
     )

@@ -127,7 +127,7 @@ async def read_lines(db: Reader, order_ids: Iterable[UUID]) -> dict[UUID, list[L
 
 
 async def _save_orders(tx: Transaction, orders: Sequence[Order], lines: dict[UUID, list[Line]]) -> None:
-    await tx.execute_many(
+    await tx.write_many(
         f"INSERT INTO order_views ({_ORDER_COLUMNS}, status, settled, `lines`)"  # noqa: S608
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE last_event_at = VALUES(last_event_at), buyer_id = VALUES(buyer_id),"
@@ -189,7 +189,7 @@ async def _learn_names(tx: Transaction, news: Sequence[tuple[ItemEvent, datetime
         "SELECT item_id, version, told_at, name FROM item_names WHERE item_id IN %s", [sorted(found)]
     )
     known = {row[0]: (row[1], aware(row[2]), row[3]) for row in rows}
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO item_names (item_id, version, told_at, name) VALUES (%s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE version = VALUES(version), told_at = VALUES(told_at), name = VALUES(name)",
         [
@@ -205,7 +205,7 @@ def _is_better(name: tuple[int, datetime, str], known: tuple[int, datetime, str]
 
 
 async def _add_figures(tx: Transaction, changes: Changes) -> None:
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO item_sales (period, start, item_id, quantity, revenue) VALUES (%s, %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE quantity = quantity + VALUES(quantity),"
         " revenue = revenue + VALUES(revenue)",
@@ -220,11 +220,11 @@ async def _add_figures(tx: Transaction, changes: Changes) -> None:
         if figures.quantity < 0:
             called_off[key.period, key.start].append(key.item_id)
     for (period, start), item_ids in called_off.items():
-        await tx.execute(
+        await tx.write(
             "DELETE FROM item_sales WHERE period = %s AND start = %s AND item_id IN %s AND quantity = 0",
             [period, start.isoformat(), sorted(item_ids)],
         )
-    await tx.execute_many(
+    await tx.write_many(
         "INSERT INTO sales_hours (hour, orders, quantity, revenue, cancelled_orders, cancelled_revenue)"
         " VALUES (%s, %s, %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE orders = orders + VALUES(orders), quantity = quantity + VALUES(quantity),"

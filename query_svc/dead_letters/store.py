@@ -51,7 +51,7 @@ class Sendable(NamedTuple):
 async def keep(tx: Transaction, letters: Sequence[Letter]) -> None:
     """Take letters in; one that was taken in before, and came again, changes nothing."""
     for letter in letters:  # one by one: bodies may be large, and a statement has its limit
-        await tx.execute(
+        await tx.write(
             "INSERT INTO dead_letters (identity, group_key, state, queue, event, event_id, correlation_id,"
             " exception, message, attempts, failed_redrives, failed_at, seen_at, changed_at, encoding, body,"
             " headers, properties)"
@@ -212,7 +212,7 @@ async def move(
         f" WHERE {where} AND state = 'DEAD'",
         (to, action_id, tx.now, tx.now if to == "REDRIVING" else None, *args),
     )
-    await tx.execute(
+    await tx.write(
         "INSERT INTO letter_actions (letter_id, action_id)"
         " SELECT id, action_id FROM dead_letters WHERE action_id = %s",
         [action_id],
@@ -230,7 +230,7 @@ async def claim(tx: Transaction, most: int) -> list[Sendable]:
         (tx.now, most),
     )
     if rows:
-        await tx.execute(
+        await tx.write(
             "UPDATE dead_letters SET send_at = %s WHERE id IN %s", (tx.now + LEASE, [row[0] for row in rows])
         )
     return [
@@ -241,7 +241,7 @@ async def claim(tx: Transaction, most: int) -> list[Sendable]:
 
 async def sent(tx: Transaction, letter_ids: Sequence[int]) -> None:
     """These have reached their queues."""
-    await tx.execute(
+    await tx.write(
         "UPDATE dead_letters SET state = 'REDRIVEN', send_at = NULL, changed_at = %s"
         " WHERE id IN %s AND state = 'REDRIVING'",
         (tx.now, sorted(letter_ids)),
@@ -250,7 +250,7 @@ async def sent(tx: Transaction, letter_ids: Sequence[int]) -> None:
 
 async def came_back(tx: Transaction, letter_ids: Sequence[int], problem: str) -> None:
     """These could not be sent: they wait for a person again, who is told why."""
-    await tx.execute(
+    await tx.write(
         "UPDATE dead_letters SET state = 'DEAD', send_at = NULL, changed_at = %s, problem = %s"
         " WHERE id IN %s AND state = 'REDRIVING'",
         (tx.now, problem, sorted(letter_ids)),
@@ -297,7 +297,7 @@ async def recorded(
 
 async def came_to(tx: Transaction, action_id: int, affected: int, unaffected: int) -> None:
     """What an action came to."""
-    await tx.execute(
+    await tx.write(
         "UPDATE operator_actions SET affected = %s, unaffected = %s WHERE id = %s",
         (affected, unaffected, action_id),
     )

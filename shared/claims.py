@@ -1,0 +1,71 @@
+"""Claims: what a participant answered a saga, so that it answers the same however often it is asked.
+
+Each participant keeps them in a table of its own, with the saga's id as primary key. They are locked and
+written for whole lists at once, and never purged: repetitions may come late.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from shared.database import Transaction
+
+ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
+
+
+class Claim(NamedTuple):
+    """What was answered, or that it was given back (or called off before it was ever seen)."""
+
+    state: ClaimState
+    reason: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class Claims:
+    """The claims of one participant: the rows of `table`, whose column `key` is the saga's id."""
+
+    def __init__(self, table: str, *, key: str) -> None:
+        self._table = table
+        self._key = key
+
+    async def lock(self, tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Claim]:
+        """The claims of those sagas that have one, locked in the order of their ids against deadlocks."""
+        if not ids:
+            return {}
+        rows = await tx.rows(
+            f"SELECT {self._key}, state, reason, details FROM {self._table}"  # noqa: S608  names of our own
+            f" WHERE {self._key} IN %s ORDER BY {self._key} FOR UPDATE",
+            [sorted(ids)],
+        )
+        return {
+            UUID(saga_id): Claim(state, reason, msgspec.json.decode(details) if details else None)
+            for saga_id, state, reason, details in rows
+        }
+
+    async def add(self, tx: Transaction, claims: Mapping[UUID, Claim]) -> None:
+        """Write claims of sagas that had none; a twin that was faster makes the whole unit run again."""
+        await tx.write_many(
+            f"INSERT INTO {self._table} ({self._key}, state, reason, details, created_at, changed_at)"  # noqa: S608
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            [
+                (
+                    saga_id,
+                    claim.state,
+                    claim.reason,
+                    None if claim.details is None else msgspec.json.encode(claim.details).decode(),
+                    tx.now,
+                    tx.now,
+                )
+                for saga_id, claim in sorted(claims.items())
+            ],
+        )
+
+    async def release(self, tx: Transaction, ids: Collection[UUID]) -> None:
+        """The claims of these sagas hold nothing from now on."""
+        if ids:
+            await tx.write(
+                f"UPDATE {self._table} SET state = 'RELEASED', changed_at = %s WHERE {self._key} IN %s",  # noqa: S608
+                [tx.now, sorted(ids)],
+            )
