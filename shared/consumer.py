@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 
 from shared import cloudevents, crash, metrics, topology
 from shared.clock import utc_now
-from shared.cloudevents import CloudEvent
+from shared.cloudevents import CloudEvent, Undecoded
 from shared.context import working_on
 from shared.database import Cause, Database, DatabaseUnavailable, Transaction
 from shared.errors import describe
@@ -26,6 +26,8 @@ from shared.logs import log
 from shared.registry import Hearing
 
 PREFETCH_LISTS = 4
+MOST_UNACKNOWLEDGED = 300
+"""More than that makes nothing faster, and a message may be large."""
 PROBE_SECONDS = 1.0
 CONFIRM_SECONDS = 10.0
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
@@ -53,7 +55,10 @@ class Delivery:
     """One AMQP message: the events in it that can be read, and those that cannot."""
 
     def __init__(
-        self, message: AbstractIncomingMessage, decoder: msgspec.json.Decoder[Any], event: str
+        self,
+        message: AbstractIncomingMessage,
+        decoder: msgspec.json.Decoder[CloudEvent[Any]],
+        event: str | None,
     ) -> None:
         self.message = message
         self.attempt = _number(message.headers.get("x-attempt"))
@@ -70,7 +75,7 @@ class Delivery:
         for raw in raws:
             try:
                 decoded = decoder.decode(raw)
-                if decoded.type != event:
+                if event is not None and decoded.type != event:
                     raise msgspec.ValidationError(f"type is {decoded.type!r}, this queue takes {event!r}")
                 self.events.append(Received(decoded, raw))
             except UNREADABLE as error:
@@ -93,7 +98,7 @@ class Consumer:
         linger_s: float,
         database_patience_s: float,
     ) -> None:
-        self.event = hearing.view.wire_name
+        self.event = hearing.heard
         self.queue_name = topology.queue_name(service, self.event)
         self.paused = False
         self.give_back: Callable[[], None] = lambda: None
@@ -107,7 +112,8 @@ class Consumer:
         self._inbox = Inbox(self.queue_name) if hearing.once else None
         self._retry_delays = retry_delays
         self._patience_s = database_patience_s
-        self._decoder = msgspec.json.Decoder(CloudEvent[hearing.view])
+        kind = Undecoded if hearing.view is None else CloudEvent[hearing.view]
+        self._decoder: msgspec.json.Decoder[CloudEvent[Any]] = msgspec.json.Decoder(kind)
         self._waiting: Gathering[Delivery] = Gathering(hearing.batch, linger_s)
         self._suspects: list[Delivery] = []
         self._suspect_next = False
@@ -127,7 +133,7 @@ class Consumer:
         """Declare the queue and start to consume it, on a channel of its own."""
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         self._channel = channel
-        await channel.set_qos(prefetch_count=self._hearing.batch * PREFETCH_LISTS)
+        await channel.set_qos(prefetch_count=min(self._hearing.batch * PREFETCH_LISTS, MOST_UNACKNOWLEDGED))
         self._queue = await topology.declare_event_queue(channel, self._service, self.event)
         self._retries = {
             delay: await topology.declare_retry_queue(channel, self._service, delay)
@@ -167,7 +173,7 @@ class Consumer:
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         """Only put it aside: what runs in the library's callback is torn apart when the channel closes."""
-        delivery = Delivery(message, self._decoder, self.event)
+        delivery = Delivery(message, self._decoder, self._hearing.view and self.event)
         if delivery.is_suspect:
             self._suspects.append(delivery)
         else:
@@ -276,14 +282,14 @@ class Consumer:
 
     async def _run(self, received: list[Received]) -> None:
         async def unit(tx: Transaction | None) -> None:
-            data = [one.event.data for one in received]
+            messages = [self._message(one) for one in received]
             if self._inbox is not None and tx is not None:
                 fresh = await self._inbox.take_in(tx, [one.event.id for one in received])
                 # By id, because a list may hold the same event twice: published again, and both in hand.
-                by_id = {one.event.id: one.event.data for one in received if one.event.id in fresh}
-                data = list(by_id.values())
-            if data:
-                await self._handle(data if self._hearing.batch > 1 else data[0], unit=tx)
+                by_id = {one.event.id: self._message(one) for one in received if one.event.id in fresh}
+                messages = list(by_id.values())
+            if messages:
+                await self._handle(messages if self._hearing.batch > 1 else messages[0], unit=tx)
 
         alone = received[0].event if len(received) == 1 else None
         with working_on(alone.correlationid if alone else None, alone.traceparent if alone else None):
@@ -291,6 +297,10 @@ class Consumer:
                 await self._database.transaction(unit, causes=[one.cause for one in received])
             else:
                 await unit(None)
+
+    def _message(self, one: Received) -> Any:
+        """What the handler is given: an event's data, or the whole event where it has no view of it."""
+        return one.event if self._hearing.view is None else one.event.data
 
     def _count(self, received: list[tuple[Delivery, Received]]) -> None:
         metrics.EVENTS_HANDLED.labels(self.event, "handled").inc(len(received))
@@ -370,7 +380,7 @@ class Consumer:
         return aio_pika.Message(
             cloudevents.batch([raw]) if one else raw,
             message_id=_short(one.event.id) if one else original.message_id,
-            type=original.type or self.event,
+            type=_short(one.event.type) if one else original.type or self.event,
             app_id=original.app_id,
             correlation_id=_short(one.event.correlationid) if one else original.correlation_id,
             timestamp=original.timestamp or utc_now(),

@@ -26,9 +26,14 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Hearing(msgspec.Struct, frozen=True):
-    """An event, as its consumer views it, and the function that handles it (or lists of it)."""
+    """An event, as its consumer views it, and the function that handles it (or lists of it).
 
-    view: type[View]
+    `heard` is the event's name. Without a `view` it is the name of a publisher, all of whose events are
+    handled, as `CloudEvent`s whose data nobody has read yet.
+    """
+
+    heard: str
+    view: type[View] | None
     handler: Handler
     batch: int
     once: bool
@@ -70,7 +75,16 @@ def hear(view: type[View], handler: Handler, *, batch: int = 1, once: bool = Fal
     _check(handler)
     if once and Transaction not in _wishes(handler, messages=1).values():
         raise TypeError(f"{handler.__name__} must ask for the Transaction in which it is done once")
-    return Hearing(view, handler, batch, once)
+    return Hearing(view.wire_name, view, handler, batch, once)
+
+
+def hear_everything(publisher: str, handler: Handler, *, batch: int) -> Hearing:
+    """Handle every event of a publisher, also those that it will only invent later.
+
+    The handler takes lists of `shared.cloudevents.Undecoded`, so `batch` must be above 1.
+    """
+    _check(handler)
+    return Hearing(publisher, None, handler, batch, once=False)
 
 
 def tap(view: type[View], handler: Callable[[Any], None]) -> Tap:

@@ -7,10 +7,10 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler, Middleware
 
 from shared.messages import Event, service_of
-from shared.registry import Answer, Hearing, Job, Tap, answer, every, hear, tap
+from shared.registry import Answer, Hearing, Job, Tap, answer, every, hear, hear_everything, tap
 from shared.settings import Settings
 
-__all__ = ["Service", "answer", "every", "hear", "tap"]
+__all__ = ["Service", "answer", "every", "hear", "hear_everything", "tap"]
 
 
 class Service:
@@ -64,6 +64,6 @@ class Service:
         for one in self.answers:
             if service_of(one.call.wire_name) != self.name:
                 raise ValueError(f"{self.name} cannot answer {one.call.wire_name}")
-        heard = [hearing.view.wire_name for hearing in self.hears]
+        heard = [hearing.heard for hearing in self.hears]
         if len(heard) != len(set(heard)):
             raise ValueError(f"{self.name} hears an event twice; one queue has one handler")

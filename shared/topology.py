@@ -2,6 +2,7 @@
 
 <service>.events            topic exchange of a publisher; routing key = event name
 <consumer>.<event>          a consumer's queue, dead-lettering to <queue>.dead
+<consumer>.<publisher>      the queue of a consumer that hears everything of a publisher
 <service>.retry.<delay>     fanout exchange and queue; what lies there goes back to the queue it came from
 rpc / rpc.<service>         direct exchange and queue of calls
 """
@@ -27,9 +28,14 @@ def events_exchange(service: str) -> str:
     return f"{service}.events"
 
 
-def queue_name(consumer: str, event: str) -> str:
-    """The queue in which a consumer hears an event: `item.order.placed`."""
-    return f"{consumer}.{event}"
+def queue_name(consumer: str, heard: str) -> str:
+    """The queue in which a consumer hears an event (`item.order.placed`) or a publisher (`query.order`)."""
+    return f"{consumer}.{heard}"
+
+
+def binding_key(heard: str) -> str:
+    """What brings the events to the queue: the event's name, or `#` for all of a publisher's."""
+    return heard if heard != service_of(heard) else "#"
 
 
 def dead_name(queue: str) -> str:
@@ -52,9 +58,9 @@ async def declare_events_exchange(channel: AbstractChannel, service: str) -> Abs
     return await channel.declare_exchange(events_exchange(service), ExchangeType.TOPIC, durable=True)
 
 
-async def declare_event_queue(channel: AbstractChannel, consumer: str, event: str) -> AbstractQueue:
-    """A consumer's queue for one event, bound to its publisher, with the queue of its dead letters."""
-    name = queue_name(consumer, event)
+async def declare_event_queue(channel: AbstractChannel, consumer: str, heard: str) -> AbstractQueue:
+    """A consumer's queue for one event or one publisher, bound to it, with the queue of its dead letters."""
+    name = queue_name(consumer, heard)
     await channel.declare_queue(
         dead_name(name),
         durable=True,
@@ -70,7 +76,8 @@ async def declare_event_queue(channel: AbstractChannel, consumer: str, event: st
             "x-dead-letter-routing-key": dead_name(name),
         },
     )
-    await queue.bind(await declare_events_exchange(channel, service_of(event)), routing_key=event)
+    exchange = await declare_events_exchange(channel, service_of(heard))
+    await queue.bind(exchange, routing_key=binding_key(heard))
     return queue
 
 

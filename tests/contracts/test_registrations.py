@@ -19,7 +19,10 @@ for _service in SERVICES.values():
         PUBLISHED.setdefault(_event.wire_name, []).append(_event)
 
 HEARD: list[tuple[str, type[View]]] = [
-    (name, one.view) for name, service in SERVICES.items() for one in (*service.hears, *service.taps)
+    (name, one.view)
+    for name, service in SERVICES.items()
+    for one in (*service.hears, *service.taps)
+    if one.view is not None
 ]
 ANSWERED = {one.call: name for name, service in SERVICES.items() for one in service.answers}
 
@@ -97,7 +100,7 @@ def test_no_two_queues_or_exchanges_share_a_name() -> None:
     queues: list[str] = []
     exchanges = [topology.RPC_EXCHANGE]
     for name, service in SERVICES.items():
-        heard = [topology.queue_name(name, one.view.wire_name) for one in service.hears]
+        heard = [topology.queue_name(name, one.heard) for one in service.hears]
         queues += [*heard, *map(topology.dead_name, heard)]
         if service.answers:
             queues.append(topology.rpc_queue(name))

@@ -13,7 +13,7 @@ from deploy.services import DeclarationError, load_services
 
 def test_services_in_start_order() -> None:
     names = [service.name for service in load_services({})]
-    assert names[:5] == ["pg", "user", "item", "coupon", "order"]
+    assert names[:6] == ["pg", "query", "user", "item", "coupon", "order"]
     assert names[-1] == "gateway"
 
 

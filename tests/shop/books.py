@@ -9,7 +9,7 @@ from shared.topology import dead_name, queue_name
 from tests.contracts.house import SERVICES
 
 QUEUES = [
-    queue_name(name, hearing.view.wire_name)
+    queue_name(name, hearing.heard)
     for name, service in SERVICES.items()
     for hearing in service.hears
 ]
