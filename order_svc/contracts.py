@@ -249,3 +249,38 @@ class GetPaymentDue(Call[PaymentDue], name="order.payment_due", idempotent=True)
 
     order_id: UUID
     buyer_id: int
+
+
+class Missing(Struct, frozen=True, kw_only=True):
+    """What an overdue order waits for: a participant's answer, its giving back, or the buyer's payment."""
+
+    waits_for: Literal["answer", "release", "payment"]
+    of: str
+    since: datetime
+
+
+class OverdueOrder(Struct, frozen=True, kw_only=True):
+    """An order that should have moved on by now, and what is missing."""
+
+    id: UUID
+    buyer_id: int
+    status: str
+    reason: str | None
+    created_at: datetime
+    due_at: datetime
+    overdue_seconds: float
+    missing: list[Missing]
+
+
+class OverduePage(Struct, frozen=True, kw_only=True):
+    """A page of overdue orders, oldest first; `next` continues after its last one."""
+
+    items: list[OverdueOrder]
+    next: UUID | None
+
+
+class ListOverdue(Call[OverduePage], name="order.overdue", idempotent=True):
+    """Orders past their deadline, and those whose releases nobody acknowledged in time; oldest first."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    after: UUID | None = None

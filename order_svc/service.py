@@ -1,6 +1,6 @@
 """What the order service is made of."""
 
-from order_svc import calls, contracts, events, sweeps
+from order_svc import calls, contracts, events, overdue, sweeps
 from order_svc.settings import OrderSettings
 from shared.service import Service, answer, every, hear
 
@@ -28,6 +28,7 @@ service = Service(
         answer(contracts.ListOrders, calls.list_orders),
         answer(contracts.CancelOrder, calls.cancel_order),
         answer(contracts.GetPaymentDue, calls.get_payment_due),
+        answer(contracts.ListOverdue, overdue.list_overdue),
     ),
     hears=(
         hear(events.StockReserved, events.hear_yes, batch=LIST),

@@ -20,7 +20,7 @@ from shared.clock import utc_now
 from shared.cloudevents import CloudEvent
 from shared.context import child_of, correlation_id, new_traceparent
 from shared.database import Cause, Database, DatabaseUnavailable, Emitted, Reader, Transaction
-from shared.errors import describe
+from shared.errors import Unavailable, describe
 from shared.ids import new_id
 from shared.logs import log
 from shared.messages import Event, subject_of
@@ -44,6 +44,21 @@ class OutgoingMessage(msgspec.Struct, frozen=True):
     subjects: str
     correlation_id: str | None
     body: bytes
+
+
+class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that were committed and are not known to be with the broker yet.
+
+    `leased` of them are being published by a scheduler at this moment; `most_attempts` tells how often the
+    least lucky one was tried.
+    """
+
+    service: str
+    pending: int
+    leased: int
+    oldest_seconds: float
+    most_attempts: int
+    connected: bool
 
 
 class Outbox:
@@ -134,6 +149,34 @@ class Outbox:
         if row is None or row[1] is None:
             return 0, 0.0
         return int(row[0]), (utc_now().replace(tzinfo=None) - row[1]).total_seconds()
+
+    async def status(self) -> OutboxStatus:
+        """What waits, how much of it is being published right now, and whether the broker is there."""
+        row = await self._database.read(
+            lambda r: r.row(
+                "SELECT COUNT(*), COALESCE(SUM(attempts > 0 AND available_at > UTC_TIMESTAMP(6)), 0),"
+                " COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)), 0),"
+                " COALESCE(MAX(attempts), 0) FROM outbox"
+            )
+        )
+        pending, leased, oldest, attempts = map(int, row or (0, 0, 0, 0))
+        return OutboxStatus(
+            service=self.service,
+            pending=pending,
+            leased=leased,
+            oldest_seconds=max(oldest, 0) / 1_000_000,
+            most_attempts=attempts,
+            connected=self._exchange is not None,
+        )
+
+    def publish_now(self) -> None:
+        """Publish at once what waits for its grace time to pass. Raises `Unavailable` without a broker.
+
+        What another scheduler has leased is left to it: it is on its way.
+        """
+        if self._exchange is None:
+            raise Unavailable(f"The {self.service} service is not connected to the broker.")
+        self._wake.set()
 
     async def waiting_subjects(self, reader: Reader, event: type[Event]) -> set[str]:
         """What the events of one type that still wait here are about."""

@@ -6,8 +6,10 @@ from typing import Any
 
 from shared import crash, inbox, metrics
 from shared.broker import Link
+from shared.clock import utc_now
 from shared.consumer import Consumer
 from shared.database import Database, DatabaseUnavailable
+from shared.describe import Description, Process, memory_bytes, platform_answers, registrations, version
 from shared.errors import describe
 from shared.logs import log
 from shared.outbox import Outbox
@@ -38,6 +40,7 @@ class Runtime:
         self.closing = asyncio.Event()
         """Set when the process begins to shut down, before the answers in hand are waited for."""
         self.draining = False
+        self.started_at = utc_now()
         self.database = _database(service, settings)
         self.rpc = Rpc(
             self.name,
@@ -60,7 +63,10 @@ class Runtime:
             provided[Outbox] = self.outbox
         self._wiring = Wiring(provided)
         self.answering = Answering(
-            service.answers, self._wiring, self.database, linger_s=settings.linger_ms / 1000
+            (*service.answers, *platform_answers(service, self.description, self.outbox)),
+            self._wiring,
+            self.database,
+            linger_s=settings.linger_ms / 1000,
         )
         self.server = RpcServer(service.name, self.name, self.answering) if service.answers else None
         self.consumers = self._consumers()
@@ -122,6 +128,20 @@ class Runtime:
         if self.consumers:
             found["consumers"] = f"paused: {', '.join(paused)}" if paused else "ok"
         return found
+
+    async def description(self) -> Description:
+        """What this service is made of, and how this process is."""
+        checks = await self.checks()
+        process = Process(
+            name=self.name,
+            replica=self.settings.instance,
+            version=version(),
+            started_at=self.started_at,
+            ready=all(result == "ok" for result in checks.values()),
+            checks=checks,
+            memory_bytes=memory_bytes(),
+        )
+        return Description(registrations=registrations(self.service), process=process)
 
     def _consumers(self) -> list[Consumer]:
         if self.database is None:

@@ -108,14 +108,7 @@ class Rpc:
         service = service_of(kind.wire_name)
         seconds = timeout or self._timeout_s
         started = time.perf_counter()
-        request = wire.Request(
-            id=str(new_id()),
-            call=kind.wire_name,
-            deadline=utc_now() + timedelta(seconds=seconds),
-            correlationid=correlation_id(),
-            traceparent=child_of(traceparent()),
-            data=msgspec.Raw(wire.encode(call)),
-        )
+        request = self._request(call, seconds)
         breaker = await self._breakers.get_breaker(service)
         try:
             async with _judged(breaker), asyncio.timeout(seconds):
@@ -133,6 +126,28 @@ class Rpc:
         if outcome.problem is not None:
             raise problem_from(outcome.problem)
         return self._decoder(kind).decode(outcome.data)
+
+    @property
+    def services(self) -> list[str]:
+        """The services that this process knows of: those whose addresses it was told."""
+        return self._http.services
+
+    async def call_each(self, call: Call[R], *, timeout: float | None = None) -> list[R]:  # noqa: ASYNC109
+        """Ask every replica that has an address of its own; those that do not answer well are left out."""
+        kind = type(call)
+        request = self._request(call, timeout or self._timeout_s)
+        outcomes = await self._http.call_each(service_of(kind.wire_name), request)
+        return [self._decoder(kind).decode(one.data) for one in outcomes if one.problem is None]
+
+    def _request(self, call: Call[Any], seconds: float) -> wire.Request:
+        return wire.Request(
+            id=str(new_id()),
+            call=type(call).wire_name,
+            deadline=utc_now() + timedelta(seconds=seconds),
+            correlationid=correlation_id(),
+            traceparent=child_of(traceparent()),
+            data=msgspec.Raw(wire.encode(call)),
+        )
 
     async def _ask(self, service: str, request: wire.Request, *, again: bool) -> wire.Outcome:
         """Over the broker if it is there, else over HTTP; a second time only if that can do no harm."""

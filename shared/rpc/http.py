@@ -1,5 +1,6 @@
 """Calls over HTTP, for when the broker is away: same types, errors and deadlines at `POST /calls/<name>`."""
 
+import asyncio
 import re
 from datetime import datetime
 
@@ -57,6 +58,18 @@ class HttpCalls:
             urls.insert(0, url)
             return outcome
         raise NobodyThere
+
+    @property
+    def services(self) -> list[str]:
+        """The services whose addresses are known."""
+        return list(self._peers)
+
+    async def call_each(self, service: str, request: wire.Request) -> list[wire.Outcome]:
+        """Ask every address of a service at once; those that do not answer in time are left out."""
+        answers = await asyncio.gather(
+            *(self._post(url, request) for url in self._peers.get(service, [])), return_exceptions=True
+        )
+        return [one for one in answers if isinstance(one, wire.Outcome)]
 
     async def close(self) -> None:
         """Give up the connections."""
