@@ -83,12 +83,18 @@ def page(request: ConsoleRequest, template: str, facts: Facts, *, status: int = 
     return _answer(request, html, status)
 
 
-async def live_page(request: ConsoleRequest, template: str, load: Load) -> Response[str] | Stream:
-    """A page that lives: its template has a block `live`, which shows what `load` finds."""
+async def live_page(
+    request: ConsoleRequest, template: str, load: Load, **around: Any
+) -> Response[str] | Stream:
+    """A page that lives: its template has a block `live`, which shows what `load` finds.
+
+    `around` is what else the template shows; it stays as it is.
+    """
+    frame = {**_frame(request), **around}
     if request.wants_stream:
-        return _stream(request, template, load)
+        return _stream(request, _templates.get_template(template), frame, load)
     facts = await load()
-    html = _templates.get_template(template).render(_frame(request), **facts, version=_version(facts))
+    html = _templates.get_template(template).render({**frame, **facts, "version": _version(facts)})
     return _answer(request, html, 200)
 
 
@@ -101,9 +107,12 @@ def see_other(request: ConsoleRequest, where: str, *, said: str = "") -> Respons
     return answer
 
 
-def sign_in_page(request: ConsoleRequest, *, then: str, email: str = "", wrong: str = "", status: int = 200) -> Response[str]:
+def sign_in_page(
+    request: ConsoleRequest, *, then: str, email: str = "", wrong: str = "", status: int = 200
+) -> Response[str]:
     """The way in; `wrong` says why it was not."""
-    html = _templates.get_template("sign_in.html").render(then=then, email=email, wrong=wrong)
+    facts = {"then": then, "email": email, "wrong": wrong}
+    html = _templates.get_template("sign_in.html").render({**_frame(request), **facts})
     return _answer(request, html, status)
 
 
@@ -143,16 +152,16 @@ def _cookies(request: ConsoleRequest) -> list[Cookie]:
 
 
 def _said_cookie(text: str, max_age: int = 30) -> Cookie:
-    return Cookie(SAID, text, path=sessions.PATH, httponly=True, samesite="strict", max_age=max_age)
+    return Cookie(SAID, value=text, path=sessions.PATH, httponly=True, samesite="strict", max_age=max_age)
 
 
 def _version(facts: Facts) -> str:
     return _fingerprint(msgspec.json.encode(facts, order="deterministic"))
 
 
-def _stream(request: ConsoleRequest, template: str, load: Load) -> Stream:
+def _stream(request: ConsoleRequest, template: jinja2.Template, frame: Facts, load: Load) -> Stream:
     since = request.headers.get("last-event-id") or request.query_params.get("version")
-    stream = event_stream(request, _news(_templates.get_template(template), _frame(request), load, since))
+    stream = event_stream(request, _news(template, frame, load, since))
     stream.cookies.extend(_cookies(request))
     return stream
 

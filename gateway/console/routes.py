@@ -9,7 +9,7 @@ from litestar import Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
-from gateway.console import pages, session, sign_in
+from gateway.console import orders, pages, session, sign_in
 from gateway.console.requests import ConsoleRequest
 from gateway.door import door_of
 from shared.errors import NotFound, Problem, ProblemDetails
@@ -60,7 +60,7 @@ def asset(name: FromPath[str]) -> Response[bytes]:
 
 def _show_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Somebody who is not signed in is shown the way; everything else that went wrong is told."""
-    asked = cast(ConsoleRequest, request)
+    asked = ConsoleRequest(request.scope, request.receive, request.send)  # the framework gives a plain one
     answer = _plainly(request, error)
     problem = msgspec.json.decode(cast(bytes, answer.content), type=ProblemDetails)
     if asked.wants_stream:
@@ -79,7 +79,7 @@ def _plainly(request: Request[Any, Any, Any], error: Exception) -> Response[Any]
 
 console = Router(
     "/console",
-    route_handlers=[home, nowhere, asset, *sign_in.routes],
+    route_handlers=[home, nowhere, asset, *sign_in.routes, *orders.routes],
     before_request=let_in,
     exception_handlers={Problem: _show_problem, HTTPException: _show_problem, Exception: _show_problem},
     request_class=ConsoleRequest,

@@ -65,7 +65,7 @@ def ended(*, secure: bool) -> Cookie:
 
 
 def _cookie(value: str, *, secure: bool) -> Cookie:
-    return Cookie(COOKIE, value, path=PATH, httponly=True, samesite="strict", secure=secure)
+    return Cookie(COOKIE, value=value, path=PATH, httponly=True, samesite="strict", secure=secure)
 
 
 def read(cookie: str | None) -> Session | None:

@@ -1,0 +1,114 @@
+"""An order's timeline as a picture: where each step's bar begins and how wide it is. Pure, in percent.
+
+Long pauses in which nothing happened (a buyer who pays an hour later) are drawn short, and marked, so that
+the steps around them can be seen.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from query_svc.contracts import Step, Timeline
+
+PAUSE_SHARE = 0.12
+"""The most that a pause may take of all the time in which something happened."""
+NARROWEST = 0.4
+FRAMES = 100
+"""A bar that still grows does so in steps of this part of its length, or of a second: often enough to see."""
+
+
+class Bar(Struct, frozen=True):
+    """One step: its bar from `x`, `width` wide, and for a step backwards where its arrow points to."""
+
+    step: Step
+    x: float
+    width: float
+    back_to: float | None
+    after_pause: timedelta | None
+
+
+class Picture(Struct, frozen=True):
+    """A timeline's bars, in the order in which the steps began, and the time that they span."""
+
+    bars: list[Bar]
+    pauses: list[float]
+    seconds: float
+
+
+def draw(timeline: Timeline, now: datetime) -> Picture:
+    """The picture of a timeline as it is `now`."""
+    steps = timeline.steps
+    if not steps:
+        return Picture([], [], 0.0)
+    begin = min(step.started_at for step in steps)
+    now = _framed(begin, now)
+    ends = [step.ended_at or max(now, step.started_at) for step in steps]
+    spans = _busy(steps, ends)
+    place = _scale(spans)
+    bars: list[Bar] = []
+    for step, end in zip(steps, ends, strict=True):
+        x = place(step.started_at)
+        width = max(place(end) - x, NARROWEST)
+        bars.append(
+            Bar(step, round(min(x, 100 - width), 2), round(width, 2), _taken_back(step, bars), _pause(step, spans))
+        )
+    pauses = [round((place(one[1]) + place(two[0])) / 2, 2) for one, two in zip(spans, spans[1:], strict=False)]
+    return Picture(bars, pauses, (max(ends) - begin).total_seconds())
+
+
+def _framed(begin: datetime, now: datetime) -> datetime:
+    passed = max((now - begin).total_seconds(), 0.0)
+    frame = max(passed / FRAMES, 1.0)
+    return begin + timedelta(seconds=passed // frame * frame)
+
+
+def _taken_back(step: Step, before: Sequence[Bar]) -> float | None:
+    """Where the service's last step forwards ended: that is what a step backwards takes back."""
+    if not step.backwards:
+        return None
+    forwards = [bar for bar in before if bar.step.service == step.service and not bar.step.backwards]
+    return round(forwards[-1].x + forwards[-1].width, 2) if forwards else 0.0
+
+
+def _busy(steps: Sequence[Step], ends: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    """The spans of time in which any step was under way, in order."""
+    spans: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(zip((step.started_at for step in steps), ends, strict=True)):
+        if spans and start <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(end, spans[-1][1])
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def _pause(step: Step, spans: Sequence[tuple[datetime, datetime]]) -> timedelta | None:
+    """How long nothing had happened before this step, if it is the first after a pause."""
+    for one, two in zip(spans, spans[1:], strict=False):
+        if two[0] == step.started_at:
+            return two[0] - one[1]
+    return None
+
+
+def _scale(spans: Sequence[tuple[datetime, datetime]]) -> Callable[[datetime], float]:
+    """A time as percent of the picture's width."""
+    busy = sum((end - start).total_seconds() for start, end in spans)
+    longest_pause = max(busy * PAUSE_SHARE, 0.001)
+    marks: list[tuple[datetime, float]] = []
+    reached = 0.0
+    for start, end in spans:
+        if marks:
+            reached += min((start - marks[-1][0]).total_seconds(), longest_pause)
+        marks.append((start, reached))
+        reached += (end - start).total_seconds()
+        marks.append((end, reached))
+    whole = reached or 1.0
+
+    def place(at: datetime) -> float:
+        earlier = [mark for mark in marks if mark[0] <= at][-1]
+        later = next((mark for mark in marks if mark[0] >= at), earlier)
+        length = (later[0] - earlier[0]).total_seconds()
+        share = (at - earlier[0]).total_seconds() / length if length else 0.0
+        return (earlier[1] + share * (later[1] - earlier[1])) / whole * 100
+
+    return place
