@@ -57,7 +57,9 @@ def _overdue(
     if status == Status.COMPLETED and deadline_at is not None:
         missing.append(Missing(waits_for="payment", of="buyer", since=aware(updated_at)))
     due = [since + patience for _, stand, since in waiting if stand is Stand.RELEASING]
-    due_at = min([*due, *([deadline_at] if deadline_at else [])], default=now)
+    if deadline_at is not None:
+        due.append(deadline_at)
+    due_at = min(due) if due else now
     return OverdueOrder(
         id=UUID(str(order_id)),
         buyer_id=buyer_id,

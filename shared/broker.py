@@ -29,10 +29,13 @@ class _Connection(aio_pika.Connection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.opened: list[AbstractChannel] = []
+        self.is_set_up = False
+        """From then on channels are opened for a moment only, and not remembered."""
 
     def channel(self, *args: Any, **options: Any) -> AbstractChannel:
         channel = super().channel(*args, **options)
-        self.opened.append(channel)
+        if not self.is_set_up:
+            self.opened.append(channel)
         return channel
 
     def __del__(self) -> None:
@@ -126,6 +129,7 @@ class Link:
                     await set_up(connection)
                 for channel in connection.opened:
                     await _watch(channel, broken)
+                connection.is_set_up = True
             log.info("broker.link_up", link=self.name)
             self._up.set()
             await broken.wait()

@@ -35,6 +35,8 @@ UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 SUSPECT_DELIVERIES = 2
 SUSPECT_SECONDS = 0.2
 """How long suspects gather on a fresh link before one is drawn, or it would always be the queue's first."""
+REDRIVES_HEADER = "x-redrives"
+"""How often a person has sent this event back from the dead letters; it stays with it through retries."""
 SHORT_BYTES = 255
 """How long a text may be among a message's AMQP properties."""
 
@@ -377,6 +379,7 @@ class Consumer:
     ) -> aio_pika.Message:
         """The event as a message of one, under its own id."""
         original = delivery.message
+        kept = {name: value for name, value in original.headers.items() if name == REDRIVES_HEADER}
         return aio_pika.Message(
             cloudevents.batch([raw]) if one else raw,
             message_id=_short(one.event.id) if one else original.message_id,
@@ -386,7 +389,7 @@ class Consumer:
             timestamp=original.timestamp or utc_now(),
             content_type=original.content_type or cloudevents.CONTENT_TYPE,
             delivery_mode=DeliveryMode.PERSISTENT,
-            headers={"x-count": 1, **headers},
+            headers={"x-count": 1, **kept, **headers},
         )
 
 

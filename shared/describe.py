@@ -1,4 +1,4 @@
-"""What a service says of itself: what it publishes, hears, answers and does by itself, and how its outbox stands.
+"""What a service says of itself: what it publishes, hears, answers and repeats, and how its outbox stands.
 
 Every service that answers calls answers these too, without a line of its own: `order.describe`,
 `order.outbox` and `order.publish_outbox`. AsyncAPI, the flow map and the operators' pages are made of them.
@@ -73,7 +73,7 @@ class Repeated(Struct, frozen=True, kw_only=True):
 
 
 class Registrations(Struct, frozen=True, kw_only=True):
-    """What a service is made of. Its schemas refer to each other by `#/components/schemas/<service>.<name>`."""
+    """What a service is made of. Schemas refer to each other as `#/components/schemas/<service>.<name>`."""
 
     service: str
     publishes: list[Published]
@@ -165,7 +165,7 @@ def registrations(service: Service) -> Registrations:
     """What a service is made of, as data."""
     kinds: list[Any] = [
         *service.publishes,
-        *(one.view for one in (*service.hears, *service.taps)),
+        *(one.view for one in (*service.hears, *service.taps) if one.view is not None),
         *(one.call for one in service.answers),
         *(one.reply for one in service.answers),
     ]
@@ -199,24 +199,22 @@ def registrations(service: Service) -> Registrations:
             )
             for one in service.answers
         ],
-        jobs=[
-            Repeated(job=job.name, seconds=job.seconds, about=_about(job.handler)) for job in service.jobs
-        ],
+        jobs=[Repeated(job=job.name, seconds=job.seconds, about=_about(job.handler)) for job in service.jobs],
         schemas={f"{service.name}.{name}": dict(schema) for name, schema in components.items()},
     )
 
 
 def _heard(consumer: str, hearing: Hearing, schemas: Mapping[Any, dict[str, Any]]) -> Heard:
-    event = hearing.view.wire_name
+    publisher = service_of(hearing.heard)
     return Heard(
-        event=event,
-        exchange=topology.events_exchange(service_of(event)),
-        queue=topology.queue_name(consumer, event),
+        event=hearing.heard if hearing.view is not None else f"{publisher}.#",
+        exchange=topology.events_exchange(publisher),
+        queue=topology.queue_name(consumer, hearing.heard),
         handler=_name(hearing.handler),
         batch=hearing.batch,
         once=hearing.once,
         about=_about(hearing.handler),
-        schema=schemas[hearing.view],
+        schema=schemas[hearing.view] if hearing.view is not None else {},
     )
 
 

@@ -6,9 +6,10 @@ given to them by their annotation: `Transaction`, `Reader`, `Database`, `Rpc`, o
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 import msgspec
+from aio_pika.abc import AbstractConnection
 
 from shared.database import Database, Reader, Transaction
 from shared.messages import Call, View, reply_type
@@ -52,6 +53,24 @@ class Job(msgspec.Struct, frozen=True):
     name: str
     seconds: float
     handler: Handler
+
+
+class Attachment(Protocol):
+    """Something of a service's own that stands on a connection to the broker, besides events and calls.
+
+    It is made once a process with the process's name, gets each fresh connection, and is given to handlers
+    that ask for it by its class. `role` names the connection.
+    """
+
+    role: str
+
+    def __init__(self, process: str) -> None: ...
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Take a fresh connection."""
+
+    async def tear_down(self) -> None:
+        """The connection is gone."""
 
 
 def answer(call: type[Call[Any]], handler: Handler, *, batch: int = 1) -> Answer:

@@ -61,6 +61,8 @@ class Runtime:
                 lease_s=settings.outbox_lease_s,
             )
             provided[Outbox] = self.outbox
+        self._attachments = [kind(self.name) for kind in service.attachments]
+        provided |= {type(one): one for one in self._attachments}
         self._wiring = Wiring(provided)
         self.answering = Answering(
             (*service.answers, *platform_answers(service, self.description, self.outbox)),
@@ -183,6 +185,10 @@ class Runtime:
                 taps = Taps(self.name, self.service.taps)
                 consume.use(taps.set_up, taps.tear_down)
             links.append(consume)
+        for attachment in self._attachments:
+            link = Link(url, f"{self.name} {attachment.role}")
+            link.use(attachment.set_up, attachment.tear_down)
+            links.append(link)
         return links
 
     def _all_jobs(self) -> Sequence[Job]:

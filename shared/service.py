@@ -7,7 +7,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler, Middleware
 
 from shared.messages import Event, service_of
-from shared.registry import Answer, Hearing, Job, Tap, answer, every, hear, hear_everything, tap
+from shared.registry import Answer, Attachment, Hearing, Job, Tap, answer, every, hear, hear_everything, tap
 from shared.settings import Settings
 
 __all__ = ["Service", "answer", "every", "hear", "hear_everything", "tap"]
@@ -32,6 +32,7 @@ class Service:
         hears: Sequence[Hearing] = (),
         taps: Sequence[Tap] = (),
         jobs: Sequence[Job] = (),
+        attachments: Sequence[type[Attachment]] = (),
         routes: Sequence[ControllerRouterHandler] = (),
         middleware: Sequence[Middleware] = (),
         openapi: OpenAPIConfig | None = None,
@@ -47,6 +48,7 @@ class Service:
         self.hears = tuple(hears)
         self.taps = tuple(taps)
         self.jobs = tuple(jobs)
+        self.attachments = tuple(attachments)
         self.routes = tuple(routes)
         self.middleware = tuple(middleware)
         self.openapi = openapi

@@ -8,11 +8,7 @@ from ops.verify.books import examine
 from shared.topology import dead_name, queue_name
 from tests.contracts.house import SERVICES
 
-QUEUES = [
-    queue_name(name, hearing.heard)
-    for name, service in SERVICES.items()
-    for hearing in service.hears
-]
+QUEUES = [queue_name(name, hearing.heard) for name, service in SERVICES.items() for hearing in service.hears]
 
 
 async def assert_balanced(at: Layout) -> None:

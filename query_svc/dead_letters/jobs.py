@@ -1,0 +1,114 @@
+"""What goes on with dead letters by itself: queues become known, letters are fetched, and sent back."""
+
+import asyncio
+import time
+
+from aio_pika.exceptions import DeliveryError
+
+from query_svc.dead_letters import store
+from query_svc.dead_letters.letter import letter_of, message_of
+from query_svc.dead_letters.office import Arrived, DeadLetterOffice
+from query_svc.dead_letters.store import Sendable
+from shared import crash
+from shared.database import Database, DatabaseUnavailable
+from shared.describe import describe_call
+from shared.errors import Problem, describe
+from shared.logs import log
+from shared.rpc import Rpc
+
+FETCHED = 50
+SENT = 100
+ASK_AGAIN_S = 60.0
+_GONE = "Its queue does not exist any more, or takes nothing."
+
+
+async def learn_queues(rpc: Rpc, database: Database, office: DeadLetterOffice) -> None:
+    """Ask every service now and then which queues it has, remember them, and watch all that were ever seen.
+
+    So a service that is down does not keep its dead letters from being seen: they may be why it is down.
+    """
+    due = time.monotonic() - ASK_AGAIN_S
+    await asyncio.gather(
+        *(
+            _learn(service, rpc, database, office)
+            for service in rpc.services
+            if office.described_at.get(service, float("-inf")) < due
+        )
+    )
+    await office.watch(await database.read(store.watched_queues))
+
+
+async def _learn(service: str, rpc: Rpc, database: Database, office: DeadLetterOffice) -> None:
+    try:
+        description = await rpc.call(describe_call(service)())
+    except Problem as problem:
+        log.debug("dead_letters.not_described", of=service, **describe(problem))
+        return
+    queues = [
+        (one.queue, service, one.handler, one.event)
+        for one in description.registrations.hears
+        if one.queue is not None
+    ]
+    await database.transaction(lambda tx: store.remember_queues(tx, queues))
+    office.described_at[service] = time.monotonic()
+
+
+async def fetch(database: Database, office: DeadLetterOffice) -> None:
+    """Keep what has arrived, and only then acknowledge it."""
+    while arrived := office.take(FETCHED):
+        try:
+            await _keep(database, arrived)
+        except DatabaseUnavailable:
+            office.put_back(arrived)
+            raise
+        except Exception as error:  # one of them cannot be kept: it stays in its queue, the others must not
+            log.warning("dead_letters.list_apart", letters=len(arrived), **describe(error))
+            for one in arrived:
+                await _keep_alone(database, office, one)
+
+
+async def _keep(database: Database, arrived: list[Arrived]) -> None:
+    letters = [letter_of(one.message, one.queue) for one in arrived]
+    await database.transaction(lambda tx: store.keep(tx, letters))
+    crash.here("dead_letters.before_ack")
+    results = await asyncio.gather(*(one.message.ack() for one in arrived), return_exceptions=True)
+    # What could not be acknowledged comes again, and is recognised.
+    unacknowledged = sum(isinstance(result, BaseException) for result in results)
+    log.info("dead_letters.kept", letters=len(letters), unacknowledged=unacknowledged)
+
+
+async def _keep_alone(database: Database, office: DeadLetterOffice, one: Arrived) -> None:
+    try:
+        await _keep(database, [one])
+    except DatabaseUnavailable:
+        office.put_back([one])
+    except Exception as error:  # unacknowledged, so it is still in its queue when somebody has mended this
+        log.error("dead_letter.not_kept", queue=one.queue, exc_info=error)
+
+
+async def send_back(database: Database, office: DeadLetterOffice) -> None:
+    """Send the letters that are to be redriven to their queues, confirmed, and only then mark them.
+
+    If we die in between, the next process sends them again once the lease is over: twice does no harm.
+    """
+    while office.is_open:
+        letters = await database.transaction(lambda tx: store.claim(tx, SENT))
+        if not letters:
+            return
+        results = await asyncio.gather(*(_send(office, letter) for letter in letters), return_exceptions=True)
+        sent = [one.id for one, result in zip(letters, results, strict=True) if result is None]
+        gone = [
+            one.id for one, result in zip(letters, results, strict=True) if isinstance(result, DeliveryError)
+        ]
+        if sent:
+            await database.transaction(lambda tx, ids=sent: store.sent(tx, ids))
+        if gone:
+            await database.transaction(lambda tx, ids=gone: store.came_back(tx, ids, _GONE))
+        log.info("dead_letters.redriven", sent=len(sent), gone=len(gone), letters=len(letters))
+        if len(letters) < SENT:
+            return
+
+
+async def _send(office: DeadLetterOffice, letter: Sendable) -> None:
+    message = message_of(letter.encoding, letter.body, letter.headers, letter.properties, letter.redrives)
+    await office.send(letter.queue, message)

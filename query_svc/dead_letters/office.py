@@ -1,0 +1,112 @@
+"""Where dead letters are fetched from their queues, and where they are sent back from."""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from shared import topology
+from shared.errors import Unavailable
+from shared.logs import log
+
+PREFETCH = 50
+LARGEST_BODY = 4 * 1024 * 1024
+"""One that is larger is left in its queue: no statement could carry it. None of ours comes near."""
+LOOK_FOR_QUEUE_S = 15.0
+
+
+class Arrived(NamedTuple):
+    """A dead letter in hand, not acknowledged yet, and the queue that gave up on it."""
+
+    queue: str
+    message: AbstractIncomingMessage
+
+
+class DeadLetterOffice:
+    """Consumes the queues of dead letters, and publishes to queues; on a connection of its own."""
+
+    role = "dead letters"
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+        self._connection: AbstractConnection | None = None
+        self._taking: AbstractChannel | None = None
+        self._sending: AbstractChannel | None = None
+        self._consumed: set[str] = set()
+        self._missing: dict[str, float] = {}
+        self._arrived: deque[Arrived] = deque()
+        self.described_at: dict[str, float] = {}
+        """When each service last said which queues it has, by this process's clock."""
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Take a fresh connection; nothing is consumed on it until `watch` is told what."""
+        self._taking = await connection.channel(publisher_confirms=False)
+        await self._taking.set_qos(prefetch_count=PREFETCH)
+        self._sending = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._consumed.clear()
+        self._missing.clear()
+        self._arrived.clear()
+        self._connection = connection
+
+    async def tear_down(self) -> None:
+        """The connection is gone; what was not acknowledged on it will come again."""
+        self._connection = self._taking = self._sending = None
+        self._consumed.clear()
+        self._arrived.clear()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the broker is there."""
+        return self._sending is not None
+
+    async def watch(self, queues: Iterable[str]) -> None:
+        """Consume the dead letters of these queues, as far as that is not done already."""
+        for queue in queues:
+            if self._connection is None or self._taking is None:
+                return
+            if queue in self._consumed or self._missing.get(queue, 0.0) > time.monotonic():
+                continue
+            if not await _exists(self._connection, topology.dead_name(queue)):
+                # To consume from a queue that is not there breaks the channel: looked for now and then.
+                self._missing[queue] = time.monotonic() + LOOK_FOR_QUEUE_S
+                continue
+            self._consumed.add(queue)
+            declared = await self._taking.get_queue(topology.dead_name(queue), ensure=False)
+            await declared.consume(self._arrival(queue), consumer_tag=f"{self._process} {queue}.dead")
+
+    def take(self, most: int) -> list[Arrived]:
+        """What has arrived, to be kept and then acknowledged."""
+        return [self._arrived.popleft() for _ in range(min(most, len(self._arrived)))]
+
+    def put_back(self, arrived: list[Arrived]) -> None:
+        """These could not be kept now, and are to be handed out again; unless their connection is gone."""
+        self._arrived.extendleft(reversed([one for one in arrived if not one.message.channel.is_closed]))
+
+    async def send(self, queue: str, message: Message) -> None:
+        """Publish to one queue alone, confirmed. Raises `DeliveryError` if there is no such queue."""
+        if self._sending is None:
+            raise Unavailable("The broker is away.")
+        await self._sending.default_exchange.publish(message, routing_key=queue, mandatory=True, timeout=10)
+
+    def _arrival(self, queue: str) -> Any:
+        async def arrive(message: AbstractIncomingMessage) -> None:
+            if len(message.body) > LARGEST_BODY:
+                log.error("dead_letter.too_large", queue=queue, size=len(message.body))
+                return
+            self._arrived.append(Arrived(queue, message))
+
+        return arrive
+
+
+async def _exists(connection: AbstractConnection, queue: str) -> bool:
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        await channel.get_queue(queue, ensure=True)
+    except ChannelNotFoundEntity:
+        return False
+    await channel.close()
+    return True
