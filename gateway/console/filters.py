@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from gateway.console.requests import ConsoleRequest
 from shared.errors import FieldError, Malformed
 
 T = TypeVar("T")
+W = TypeVar("W", bound=str)
 
 
 class Query:
@@ -23,9 +24,10 @@ class Query:
         """Free text without what surrounds it."""
         return self._read(name, str.strip, lambda text: len(text) <= longest, f"Expected at most {longest} characters")
 
-    def one_of(self, name: str, allowed: tuple[str, ...]) -> str | None:
+    def one_of(self, name: str, allowed: tuple[W, ...]) -> W | None:
         """One of some words."""
-        return self._read(name, str, lambda word: word in allowed, f"Expected one of: {', '.join(allowed)}")
+        expected = f"Expected one of: {', '.join(allowed)}"
+        return self._read(name, lambda text: cast(W, text), lambda word: word in allowed, expected)
 
     def whole(self, name: str, *, least: int = 1, most: int = 2**63 - 1) -> int | None:
         """A whole number."""

@@ -2,7 +2,7 @@
 
 from asyncio import gather
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 from litestar import Response, get, post
@@ -23,11 +23,12 @@ from query_svc.contracts import (
     GetOrderFacts,
     GetTimeline,
     ListEvents,
+    OrderStatus,
 )
 from shared.context import traceparent, working_on
 from shared.errors import NotFound, Unavailable
 
-STATUSES = ("PENDING", "COMPLETED", "FAIL", "CANCEL")
+STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
 SHOWN = 50
 LINES_SHOWN = 50
 MESSAGES_SHOWN = 100

@@ -23,6 +23,7 @@ from gateway.console import words
 from gateway.console.requests import ConsoleRequest
 from gateway.sse import News, event_stream
 from shared.errors import ProblemDetails, Unavailable
+from shared.ids import new_id
 
 HERE = Path(__file__).parent
 LOOK_AGAIN_S = 1.0
@@ -50,6 +51,7 @@ PAGES = (
     ("flow", "Flow", "5"),
     ("sales", "Sales", "6"),
     ("services", "Services", "7"),
+    ("audit", "Audit log", "8"),
 )
 """Address, name and access key of each page, in the order of the menu."""
 
@@ -71,10 +73,13 @@ _templates = jinja2.Environment(
     lstrip_blocks=True,
 )
 _templates.filters.update(words.FILTERS)
-_templates.globals["pages"] = PAGES  # type: ignore[index]
-_templates.globals["style"] = _asset_url("console.css")  # type: ignore[index]
-_templates.globals["script"] = _asset_url("console.js")  # type: ignore[index]
-_templates.globals["icon"] = _asset_url("icon.svg")  # type: ignore[index]
+_templates.globals |= {
+    "pages": PAGES,
+    "style": _asset_url("console.css"),
+    "script": _asset_url("console.js"),
+    "icon": _asset_url("icon.svg"),
+    "new_id": new_id,
+}
 
 
 def page(request: ConsoleRequest, template: str, facts: Facts, *, status: int = 200) -> Response[str]:
