@@ -4,7 +4,20 @@ from typing import Any
 
 from litestar import Router
 
-from gateway import cart, coupons, docs, items, notifications, orders, payments, points, quotes, users
+from gateway import (
+    cart,
+    coupons,
+    dead_letters,
+    docs,
+    items,
+    notifications,
+    ops,
+    orders,
+    payments,
+    points,
+    quotes,
+    users,
+)
 from gateway.door import at_the_door
 from gateway.requests import ShopRequest
 
@@ -27,6 +40,8 @@ shop = Router(
         _noun("orders", orders.routes),
         _noun("payments", payments.routes),
         _noun("points", points.routes),
+        _noun("operators", ops.routes),
+        _noun("dead letters", dead_letters.routes),
         *docs.routes,
     ],
     before_request=at_the_door,

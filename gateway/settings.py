@@ -14,5 +14,7 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     """How often one caller (user, else address) may ask, such as `600/minute`; empty: no limit."""
     settle_poll_s: Positive = 1.0
     """How often a request that waits for an order asks about it, should the order's event not come."""
+    management_url: str = ""
+    """The broker's management API with its sign-in: `http://user:password@host:15672`. Empty: no figures."""
     console_secure_cookie: bool = False
     """Whether the console's session travels over HTTPS alone; switch it on wherever the shop has HTTPS."""

@@ -11,7 +11,7 @@ from pathlib import Path
 _point = ""
 _marker = ""
 
-POINTS = ("outbox.after_commit", "outbox.after_publish", "consumer.before_ack", "dead_letters.before_ack")
+POINTS = ("outbox.after_commit", "outbox.after_publish", "consumer.before_ack")
 
 
 def arm(point: str, marker: str = "") -> None:

@@ -1,36 +1,23 @@
-"""A request to the console: its session, its form, the way to the services."""
+"""A request to the console: its session, its form, and which of a page's two faces it asks for."""
 
-from typing import Any
 from urllib.parse import parse_qsl
 
 from litestar import Request
 from litestar.exceptions import HTTPException, InternalServerException
 
 from gateway.console.session import Session
-from gateway.requests import User
-from gateway.settings import GatewaySettings
+from gateway.requests import ShopRequest
 from shared.errors import Malformed
-from shared.rpc import Rpc
 
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 1000
 EVENT_STREAM = "text/event-stream"
 
 
-class ConsoleRequest(Request[User, Any, Any]):
+class ConsoleRequest(ShopRequest):
     """A request of a signed-in operator (or of somebody about to sign in)."""
 
     __slots__ = ()
-
-    @property
-    def rpc(self) -> Rpc:
-        """Asks the services."""
-        return self.app.state["rpc"]
-
-    @property
-    def settings(self) -> GatewaySettings:
-        """The gateway's settings."""
-        return self.app.state["settings"]
 
     @property
     def session(self) -> Session:
@@ -57,7 +44,7 @@ class ConsoleRequest(Request[User, Any, Any]):
         if media_type != FORM:
             raise HTTPException(status_code=415, detail=f"Send the form as {FORM}.")
         try:
-            body = await super().body()
+            body = await Request.body(self)  # a form, where the API's requests bring JSON
             return parse_qsl(
                 body.decode("ascii"),
                 keep_blank_values=True,

@@ -9,7 +9,6 @@ from query_svc.dead_letters import store
 from query_svc.dead_letters.letter import letter_of, message_of
 from query_svc.dead_letters.office import Arrived, DeadLetterOffice
 from query_svc.dead_letters.store import Sendable
-from shared import crash
 from shared.database import Database, DatabaseUnavailable
 from shared.describe import describe_call
 from shared.errors import Problem, describe
@@ -70,7 +69,6 @@ async def fetch(database: Database, office: DeadLetterOffice) -> None:
 async def _keep(database: Database, arrived: list[Arrived]) -> None:
     letters = [letter_of(one.message, one.queue) for one in arrived]
     await database.transaction(lambda tx: store.keep(tx, letters))
-    crash.here("dead_letters.before_ack")
     results = await asyncio.gather(*(one.message.ack() for one in arrived), return_exceptions=True)
     # What could not be acknowledged comes again, and is recognised.
     unacknowledged = sum(isinstance(result, BaseException) for result in results)

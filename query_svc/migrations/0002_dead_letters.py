@@ -129,42 +129,4 @@ class Migration(migrations.Migration):
             },
             bases=["Model"],
         ),
-        ops.RemoveField(model_name="ItemName", name="item_id"),
-        ops.AddField(
-            model_name="ItemName",
-            name="item_id",
-            field=fields.BigIntField(primary_key=True, unique=True, db_index=True),
-        ),
-        ops.AddIndex(
-            model_name="ItemName",
-            index=Index(fields=["item_id"]),
-        ),
-        ops.RemoveField(model_name="SagaEvent", name="position"),
-        ops.AddField(
-            model_name="SagaEvent",
-            name="position",
-            field=fields.BigIntField(primary_key=True, unique=True, db_index=True),
-        ),
-        ops.AddIndex(
-            model_name="SagaEvent",
-            index=Index(fields=["position"]),
-        ),
-        ops.AddIndex(
-            model_name="SagaEvent",
-            index=Index(fields=["saga_id", "position"]),
-        ),
-        ops.AddIndex(
-            model_name="SagaEvent",
-            index=Index(fields=["status", "position"]),
-        ),
-        ops.RemoveField(model_name="StoreHead", name="id"),
-        ops.AddField(
-            model_name="StoreHead",
-            name="id",
-            field=fields.IntField(primary_key=True, unique=True, db_index=True),
-        ),
-        ops.AddIndex(
-            model_name="StoreHead",
-            index=Index(fields=["id"]),
-        ),
     ]
