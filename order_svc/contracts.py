@@ -89,6 +89,7 @@ class OrderConfirmed(Event, name="order.confirmed", subject="order_id"):
     buyer_id: int
     total: int
     payment_id: UUID
+    confirmed_at: datetime
 
 
 class ConfirmationRejected(Event, name="order.confirmation_rejected", subject="order_id"):

@@ -224,14 +224,14 @@ def _emit(tx: Transaction, order: StoredOrder) -> None:
     for name in order.saga.releases:
         tx.emit(RELEASES[name](order_id=order.id), sequence=order.version)
     for told in order.saga.told:
-        tx.emit(_event(order, told), sequence=order.version)
+        tx.emit(_event(order, told, tx.now), sequence=order.version)
     for payment_id in order.saga.rejected:
         reason = order.saga.reason or ("paid" if order.saga.paid else "not_completed")
         rejected = ConfirmationRejected(order_id=order.id, payment_id=payment_id, reason=reason)
         tx.emit(rejected, sequence=order.version)
 
 
-def _event(order: StoredOrder, told: Told) -> Event:
+def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
     reason = order.saga.reason or ""
     match told:
         case Told.COMPLETED:
@@ -240,7 +240,11 @@ def _event(order: StoredOrder, told: Told) -> Event:
             payment_id = order.saga.participants["payment"].payment_id
             assert payment_id is not None  # noqa: S101  payment said yes, and every yes of it bears its id
             return OrderConfirmed(
-                order_id=order.id, buyer_id=order.buyer_id, total=order.total, payment_id=payment_id
+                order_id=order.id,
+                buyer_id=order.buyer_id,
+                total=order.total,
+                payment_id=payment_id,
+                confirmed_at=now,
             )
         case Told.FAILED:
             return OrderFailed(

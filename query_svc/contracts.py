@@ -17,7 +17,7 @@ EventStatus = Literal["PENDING", "COMPLETED", "FAILED", "COMPENSATED"]
 Period = Literal["day", "week", "month", "all"]
 Measure = Literal["quantity", "revenue"]
 Bucket = Literal["hour", "day"]
-Outcome = Literal["waiting", "done", "refused"]
+Outcome = Literal["waiting", "done", "refused", "given_up"]
 
 
 # Orders --------------------------------------------------------------------------------------------------
@@ -126,10 +126,13 @@ class StoredEvents(Struct, frozen=True, kw_only=True):
 
 
 class ListEvents(Call[StoredEvents], name="query.list_events", idempotent=True):
-    """Stored events by rising position, after (that is, above) `after`; of one saga where it is given."""
+    """Stored events by rising position, after (that is, above) `after`; of one saga where it is given.
+
+    A page of large events holds fewer than `limit`.
+    """
 
     saga_id: SearchText | None = None
-    limit: PageSize = 50
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     after: Position = 0
 
 
@@ -146,7 +149,8 @@ class Step(Struct, frozen=True, kw_only=True):
     """One step of an order's way: what a service was asked for, or did by itself, and what came of it.
 
     `backwards` marks what takes an earlier step back. `attempts` counts how often it was asked for; a step
-    still `waiting` has no end. `duration_ms` runs from start to end. `asked_by` and `answered_by` are the ids
+    still `waiting` has no end; `given_up` is one that will not be answered, since the order needs it no more.
+    `duration_ms` runs from start to end. `asked_by` and `answered_by` are the ids
     of the messages, oldest first; both show in the event store.
     """
 
@@ -165,7 +169,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """What an order waits for now: who is to do what, and since when it has been asked."""
+    """What an order waits for now: who is to do what, since when. A completed order waits for its `buyer`."""
 
     service: str
     step: str
@@ -300,3 +304,10 @@ class Lag(Struct, frozen=True, kw_only=True):
 
 class GetLag(Call[Lag], name="query.lag", idempotent=True):
     """How far the read side has come."""
+
+
+class RebuildViews(Call[Lag], name="query.rebuild", idempotent=True):
+    """Make orders, rankings and sales again from the stored events; `GetLag` tells how far it is.
+
+    Meanwhile events go on to be stored, and what is read from the views is not complete.
+    """

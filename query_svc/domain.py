@@ -1,13 +1,34 @@
-"""What an event means to the read side, whoever published it. Pure."""
+"""What events mean to the read side: where they belong, how an order stands by them, what they sell. Pure.
 
-from datetime import datetime
-from typing import Any, Literal
+An order is a set of facts, each told by one kind of event, and everything else follows from the facts that
+are known. So it does not matter in which order they become known, nor in which portions.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 import msgspec
 
+from query_svc.told import (
+    Line,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderEvent,
+    OrderFailed,
+    OrderPlaced,
+    OrderSettled,
+)
 from shared.cloudevents import Undecoded
 
 EventStatus = Literal["PENDING", "COMPLETED", "FAILED", "COMPENSATED"]
+OrderStatus = Literal["PENDING", "COMPLETED", "FAIL", "CANCEL"]
+Period = Literal["day", "week", "month", "all"]
+
+BEGINNING = date(1970, 1, 1)
+"""Where the period `all` begins."""
 
 STATUS_OF: dict[str, EventStatus] = {
     "order.placed": "PENDING",
@@ -50,7 +71,7 @@ class _AboutOrder(msgspec.Struct, frozen=True):
     order_id: str
 
 
-_read_about: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_AboutOrder)
+_read_about: msgspec.json.Decoder[_AboutOrder] = msgspec.json.Decoder(_AboutOrder)
 
 
 def keep(event: Undecoded, position: int) -> Kept:
@@ -77,3 +98,180 @@ def _order_of(data: bytes) -> str | None:
         return _read_about.decode(data).order_id
     except msgspec.DecodeError:
         return None
+
+
+# Orders --------------------------------------------------------------------------------------------------
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """The facts known of an order. `settled_at` is when it came to rest as failed, with nothing to undo."""
+
+    order_id: UUID
+    last_event_at: datetime
+    buyer_id: int | None = None
+    total: int | None = None
+    pay_with: str | None = None
+    participants: list[str] | None = None
+    line_count: int | None = None
+    payment_id: UUID | None = None
+    reason: str | None = None
+    reason_details: dict[str, Any] | None = None
+    placed_at: datetime | None = None
+    completed_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    failed_at: datetime | None = None
+    settled_at: datetime | None = None
+    cancelled_at: datetime | None = None
+
+    @property
+    def status(self) -> OrderStatus:
+        """Where it stands: an order never goes back, so the furthest that was told of it counts."""
+        if self.cancelled_at:
+            return "CANCEL"
+        if self.failed_at or self.settled_at:
+            return "FAIL"
+        return "COMPLETED" if self.completed_at or self.confirmed_at else "PENDING"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of it is under way."""
+        if self.status == "FAIL":
+            return self.settled_at is not None
+        return self.status != "PENDING"
+
+    @property
+    def sale(self) -> Literal["none", "standing", "called off"]:
+        """What it is to the sales figures; its lines must be known as well as that it was confirmed."""
+        if self.placed_at is None or self.confirmed_at is None:
+            return "none"
+        return "standing" if self.status == "COMPLETED" else "called off"
+
+
+def learn(order: Order, told: OrderEvent, at: datetime) -> None:
+    """Add what an event of time `at` tells."""
+    order.last_event_at = max(order.last_event_at, at)
+    order.buyer_id = told.buyer_id
+    match told:
+        case OrderPlaced():
+            order.total = told.total
+            order.pay_with = told.pay_with
+            order.participants = told.participants
+            order.line_count = len(told.lines)
+            order.placed_at = told.placed_at
+        case OrderCompleted():
+            order.total = told.total
+            order.completed_at = at
+        case OrderConfirmed():
+            order.total = told.total
+            order.confirmed_at = told.confirmed_at
+            order.payment_id = told.payment_id
+        case OrderFailed():
+            order.reason, order.reason_details = told.reason, told.reason_details
+            order.failed_at = at
+            order.settled_at = at if told.settled else order.settled_at
+        case OrderSettled():
+            order.reason = told.reason
+            order.settled_at = at
+        case OrderCancelled():
+            order.reason = told.reason
+            order.cancelled_at = at
+
+
+# Figures -------------------------------------------------------------------------------------------------
+
+
+class ItemKey(NamedTuple):
+    """An item in a period of the calendar."""
+
+    period: Period
+    start: date
+    item_id: int
+
+
+class ItemFigures(msgspec.Struct):
+    """What was sold of an item."""
+
+    quantity: int = 0
+    revenue: int = 0
+
+
+class HourFigures(msgspec.Struct):
+    """What was sold in an hour, and of that: what was called off since."""
+
+    orders: int = 0
+    quantity: int = 0
+    revenue: int = 0
+    cancelled_orders: int = 0
+    cancelled_revenue: int = 0
+
+
+class Changes(msgspec.Struct):
+    """By how much figures change."""
+
+    items: dict[ItemKey, ItemFigures] = {}
+    hours: dict[datetime, HourFigures] = {}
+
+
+def count(changes: Changes, order: Order, was: str, lines: Sequence[Line]) -> None:
+    """Add what it changes that an order, a sale of the kind `was` before, is another kind now."""
+    if order.sale == was or order.confirmed_at is None:
+        return
+    moment = order.confirmed_at.astimezone(UTC)
+    hour = changes.hours.setdefault(hour_of(moment), HourFigures())
+    quantity = sum(line.quantity for line in lines)
+    revenue = sum(line.quantity * line.discounted_price for line in lines)
+    stands = (order.sale == "standing") - (was == "standing")
+    hour.orders += stands
+    hour.quantity += stands * quantity
+    hour.revenue += stands * revenue
+    called_off = (order.sale == "called off") - (was == "called off")
+    hour.cancelled_orders += called_off
+    hour.cancelled_revenue += called_off * revenue
+    if not stands:
+        return
+    starts: list[tuple[Period, date]] = [(period, start_of(period, moment.date())) for period in PERIODS]
+    for line in lines:
+        for period, start in starts:
+            figures = changes.items.setdefault(ItemKey(period, start, line.item_id), ItemFigures())
+            figures.quantity += stands * line.quantity
+            figures.revenue += stands * line.quantity * line.discounted_price
+
+
+PERIODS: tuple[Period, ...] = ("day", "week", "month", "all")
+
+
+def start_of(period: Period, day: date) -> date:
+    """The first day of the period that holds `day`; weeks begin on Monday."""
+    match period:
+        case "day":
+            return day
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+        case "all":
+            return BEGINNING
+
+
+def end_of(period: Period, start: date) -> date:
+    """The day after the period that begins on `start`."""
+    match period:
+        case "day":
+            return start + timedelta(days=1)
+        case "week":
+            return start + timedelta(days=7)
+        case _:
+            return (start.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def hour_of(moment: datetime) -> datetime:
+    """The hour that holds a moment, in UTC."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def buckets(since: datetime, until: datetime, step: timedelta) -> Iterable[datetime]:
+    """The starts of the buckets from `since` until before `until`."""
+    start = since
+    while start < until:
+        yield start
+        start += step

@@ -1,12 +1,19 @@
 """What query hears: everything that anybody publishes."""
 
-from query_svc import store
+from query_svc import store, views
 from shared.cloudevents import Undecoded
 from shared.database import Transaction
 
 
 async def take_in(events: list[Undecoded], tx: Transaction) -> None:
-    """Keep every event that is not kept yet."""
+    """Keep every event that is not kept yet, and add what it tells to the views.
+
+    While the views are being rebuilt it is only kept: the rebuild comes by it.
+    """
     head = await store.lock_head(tx)
-    await store.append(tx, head, events)
+    was_folded = head.is_folded
+    fresh = await store.append(tx, head, events)
+    if was_folded:
+        await views.fold(tx, fresh)
+        head.folded = head.position
     await store.save_head(tx, head)

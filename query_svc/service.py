@@ -1,18 +1,25 @@
 """What the query service is made of."""
 
-from query_svc import events
+from query_svc import calls, contracts, events, rebuild, told
 from query_svc.dead_letters import calls as dead_letters
 from query_svc.dead_letters import contracts as dead_letter_contracts
 from query_svc.dead_letters import jobs as dead_letter_jobs
 from query_svc.dead_letters.office import DeadLetterOffice
 from shared.service import Service, answer, every, hear_everything
 
-PUBLISHERS = ("order", "item", "coupon", "payment", "user")
-
 service = Service(
     "query",
     models=("query_svc.models", "query_svc.dead_letters.models"),
     answers=(
+        answer(contracts.FindOrders, calls.find_orders),
+        answer(contracts.GetOrderFacts, calls.order_facts),
+        answer(contracts.ListEvents, calls.list_events),
+        answer(contracts.GetEvent, calls.get_event),
+        answer(contracts.GetTimeline, calls.get_timeline),
+        answer(contracts.GetRanking, calls.ranking),
+        answer(contracts.GetSales, calls.sales),
+        answer(contracts.GetLag, calls.lag),
+        answer(contracts.RebuildViews, calls.rebuild_views),
         answer(dead_letter_contracts.ListDeadLetterGroups, dead_letters.list_groups),
         answer(dead_letter_contracts.ListDeadLetters, dead_letters.list_letters),
         answer(dead_letter_contracts.GetDeadLetter, dead_letters.get_letter),
@@ -22,8 +29,15 @@ service = Service(
         answer(dead_letter_contracts.ListAudit, dead_letters.list_audit),
         answer(dead_letter_contracts.RecordAction, dead_letters.record_action),
     ),
-    hears=tuple(hear_everything(name, events.take_in, batch=256) for name in PUBLISHERS),
+    hears=(
+        hear_everything("order", events.take_in, batch=128, reads=told.OF_ORDER),
+        hear_everything("item", events.take_in, batch=128, reads=told.OF_ITEM),
+        hear_everything("coupon", events.take_in, batch=128, reads=told.OF_COUPON),
+        hear_everything("payment", events.take_in, batch=128, reads=told.OF_PAYMENT),
+        hear_everything("user", events.take_in, batch=128),
+    ),
     jobs=(
+        every(1.0, rebuild.carry_on),
         every(2.0, dead_letter_jobs.learn_queues),
         every(0.3, dead_letter_jobs.fetch),
         every(0.3, dead_letter_jobs.send_back),

@@ -1,16 +1,24 @@
 """The event store: every event once, in the order in which they were committed here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from query_svc.domain import Kept, keep
+from shared.clock import aware
 from shared.cloudevents import Undecoded
-from shared.database import Transaction
+from shared.database import Reader, Transaction
+
+PAGE_BYTES = 1024 * 1024
+"""How much event data a page may hold: a thousand small events, or a few of the largest."""
+
+_HEAD = "SELECT position, folded, wiping FROM event_store_head WHERE id = 1"
 
 
 class Head(msgspec.Struct):
-    """Where the store ends, and up to where the views contain it. Whoever holds it has locked it."""
+    """Where the store ends, and up to where the views contain it."""
 
     position: int
     folded: int
@@ -24,7 +32,15 @@ class Head(msgspec.Struct):
 
 async def lock_head(tx: Transaction) -> Head:
     """Become the one who writes; the others wait until this transaction ends."""
-    row = await tx.row("SELECT position, folded, wiping FROM event_store_head WHERE id = 1 FOR UPDATE")
+    return _head(await tx.row(f"{_HEAD} FOR UPDATE"))
+
+
+async def read_head(db: Reader) -> Head:
+    """How far store and views have come, just to know it."""
+    return _head(await db.row(_HEAD))
+
+
+def _head(row: tuple[Any, ...] | None) -> Head:
     if row is None:
         raise LookupError("event_store_head has no row: the migrations of query_svc are not complete")
     return Head(row[0], row[1], bool(row[2]))
@@ -70,3 +86,90 @@ async def append(tx: Transaction, head: Head, events: Sequence[Undecoded]) -> li
     )
     head.position += len(fresh)
     return fresh
+
+
+_COLUMNS = (
+    "position, message_id, saga_id, service, event_type, event_data, status, time, subject, sequence,"
+    " correlation_id, causation_id"
+)
+
+
+async def read_kept(db: Reader, after: int, until: int, types: Sequence[str]) -> list[Kept]:
+    """The events of some types above one position up to another."""
+    rows = await db.rows(
+        f"SELECT {_COLUMNS} FROM saga_event_log WHERE position > %s AND position <= %s"  # noqa: S608
+        " AND event_type IN %s ORDER BY position",
+        [after, until, types],
+    )
+    return [_kept(row) for row in rows]
+
+
+async def read_saga(db: Reader, saga_id: str) -> list[Kept]:
+    """All events of a saga, in the order in which they were stored."""
+    rows = await db.rows(
+        f"SELECT {_COLUMNS} FROM saga_event_log WHERE saga_id = %s ORDER BY position",  # noqa: S608
+        [saga_id],
+    )
+    return [_kept(row) for row in rows]
+
+
+def _kept(row: tuple[Any, ...]) -> Kept:
+    return Kept(
+        position=row[0],
+        message_id=row[1],
+        saga_id=row[2],
+        service=row[3],
+        event_type=row[4],
+        event_data=row[5],
+        status=row[6],
+        time=aware(row[7]),
+        subject=row[8],
+        sequence=row[9],
+        correlation_id=row[10],
+        causation_id=row[11],
+    )
+
+
+async def read_page(
+    db: Reader, after: int, limit: int, *, saga_id: str | None = None
+) -> tuple[list[tuple[Kept, datetime]], bool]:
+    """Events above a position with the times they were stored, and whether there are more of them.
+
+    A page holds `limit` events or `PAGE_BYTES`, but one event at least.
+    """
+    where, args = "position > %s", list[Any]([after])
+    if saga_id is not None:
+        where, args = f"saga_id = %s AND {where}", [saga_id, *args]
+    sizes = await db.rows(
+        f"SELECT position, LENGTH(event_data) FROM saga_event_log WHERE {where} ORDER BY position LIMIT %s",  # noqa: S608
+        [*args, limit + 1],
+    )
+    positions: list[int] = []
+    size = 0
+    for position, length in sizes[:limit]:
+        if positions and size + length > PAGE_BYTES:
+            break
+        positions.append(position)
+        size += length
+    if not positions:
+        return [], False
+    rows = await db.rows(
+        f"SELECT {_COLUMNS}, stored_at FROM saga_event_log WHERE position IN %s ORDER BY position",  # noqa: S608
+        [positions],
+    )
+    return [(_kept(row[:-1]), aware(row[-1])) for row in rows], len(sizes) > len(positions)
+
+
+async def read_event(db: Reader, message_id: str) -> Kept | None:
+    """An event by its message id."""
+    row = await db.row(f"SELECT {_COLUMNS} FROM saga_event_log WHERE message_id = %s", [message_id])  # noqa: S608
+    return _kept(row) if row else None
+
+
+async def unknown_ids(db: Reader, message_ids: Iterable[str]) -> set[str]:
+    """Those of some message ids that are not in the store."""
+    wanted = set(message_ids)
+    if not wanted:
+        return set()
+    rows = await db.rows("SELECT message_id FROM saga_event_log WHERE message_id IN %s", [sorted(wanted)])
+    return wanted - {row[0] for row in rows}

@@ -5,7 +5,7 @@ given to them by their annotation: `Transaction`, `Reader`, `Database`, `Rpc`, o
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, get_type_hints
 
 import msgspec
@@ -30,7 +30,7 @@ class Hearing(msgspec.Struct, frozen=True):
     """An event, as its consumer views it, and the function that handles it (or lists of it).
 
     `heard` is the event's name. Without a `view` it is the name of a publisher, all of whose events are
-    handled, as `CloudEvent`s whose data nobody has read yet.
+    handled, as `CloudEvent`s whose data nobody has read yet; `reads` are views of those that will be read.
     """
 
     heard: str
@@ -38,6 +38,12 @@ class Hearing(msgspec.Struct, frozen=True):
     handler: Handler
     batch: int
     once: bool
+    reads: tuple[type[View], ...] = ()
+
+    @property
+    def views(self) -> tuple[type[View], ...]:
+        """What is read in the events: what their publishers must not take away."""
+        return self.reads if self.view is None else (self.view,)
 
 
 class Tap(msgspec.Struct, frozen=True):
@@ -97,13 +103,16 @@ def hear(view: type[View], handler: Handler, *, batch: int = 1, once: bool = Fal
     return Hearing(view.wire_name, view, handler, batch, once)
 
 
-def hear_everything(publisher: str, handler: Handler, *, batch: int) -> Hearing:
+def hear_everything(
+    publisher: str, handler: Handler, *, batch: int, reads: Sequence[type[View]] = ()
+) -> Hearing:
     """Handle every event of a publisher, also those that it will only invent later.
 
-    The handler takes lists of `shared.cloudevents.Undecoded`, so `batch` must be above 1.
+    The handler takes lists of `shared.cloudevents.Undecoded`, so `batch` must be above 1. `reads` says which
+    of the events it looks into, and at what.
     """
     _check(handler)
-    return Hearing(publisher, None, handler, batch, once=False)
+    return Hearing(publisher, None, handler, batch, once=False, reads=tuple(reads))
 
 
 def tap(view: type[View], handler: Callable[[Any], None]) -> Tap:

@@ -15,7 +15,9 @@ from pymysql.converters import escape_string
 from shared.clock import naive
 
 STATEMENT_ROWS = 4000
-"""Rows in one statement, so that it stays well below the server's packet limit."""
+STATEMENT_CHARACTERS = 2 * 1024 * 1024
+"""How long a statement may become by its rows. Both keep it well below the server's packet limit, beyond
+which the server hangs up, as if it were away."""
 
 _VALUES = re.compile(r"(.*?\sVALUES\s*)(\([^()]*\))((?:\s+ON\s+DUPLICATE\s.*)?)", re.DOTALL | re.IGNORECASE)
 
@@ -35,9 +37,17 @@ def statements(sql: str, rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     if match is None:
         raise ValueError(f"no single tuple of VALUES in {sql!r}")
     head, values, tail = match.groups()
-    for start in range(0, len(rows), STATEMENT_ROWS):
-        part = rows[start : start + STATEMENT_ROWS]
-        yield head + ",".join([values % tuple(map(literal, row)) for row in part]) + tail
+    part: list[str] = []
+    length = 0
+    for row in rows:
+        written = values % tuple(map(literal, row))
+        if part and (len(part) == STATEMENT_ROWS or length + len(written) > STATEMENT_CHARACTERS):
+            yield head + ",".join(part) + tail
+            part, length = [], 0
+        part.append(written)
+        length += len(written)
+    if part:
+        yield head + ",".join(part) + tail
 
 
 def literal(value: Any) -> str:

@@ -19,10 +19,9 @@ for _service in SERVICES.values():
         PUBLISHED.setdefault(_event.wire_name, []).append(_event)
 
 HEARD: list[tuple[str, type[View]]] = [
-    (name, one.view)
+    (name, view)
     for name, service in SERVICES.items()
-    for one in (*service.hears, *service.taps)
-    if one.view is not None
+    for view in (*(view for one in service.hears for view in one.views), *(one.view for one in service.taps))
 ]
 ANSWERED = {one.call: name for name, service in SERVICES.items() for one in service.answers}
 

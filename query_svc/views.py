@@ -1,0 +1,296 @@
+"""The views: what is kept of the events for quick reading. All of it can be made again from the store.
+
+Whoever writes here holds the store's head. An event is added to the views once, in the transaction that adds
+it to the store, or (after a rebuild began) in the one that moves the head's `folded` past it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+import msgspec
+
+from query_svc import told
+from query_svc.domain import Changes, Kept, Order, count, learn
+from query_svc.told import ItemEvent, Line, OrderEvent, OrderPlaced, StockReserved
+from shared.clock import aware
+from shared.database import Reader, Transaction
+from shared.errors import describe
+from shared.logs import log
+from shared.messages import View
+
+TABLES = ("order_views", "item_names", "item_sales", "sales_hours")
+
+READ = sorted(kind.wire_name for kind in (*get_args(OrderEvent), *get_args(ItemEvent)))
+"""The events that mean something to the views."""
+
+_ORDER_COLUMNS = (
+    "order_id, last_event_at, buyer_id, total, pay_with, participants, line_count, payment_id, reason,"
+    " reason_details, placed_at, completed_at, confirmed_at, failed_at, settled_at, cancelled_at"
+)
+_json = msgspec.json.Encoder()
+_read_lines: msgspec.json.Decoder[list[Line]] = msgspec.json.Decoder(list[Line])
+_read_names: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+_read_details: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+async def fold(tx: Transaction, events: Iterable[Kept]) -> None:
+    """Add what these events tell to the views."""
+    orders: list[tuple[OrderEvent, datetime]] = []
+    items: list[tuple[ItemEvent, datetime]] = []
+    for event in events:
+        news = _read(event)
+        if isinstance(news, OrderEvent):
+            orders.append((news, event.time))
+        elif isinstance(news, ItemEvent):
+            items.append((news, event.time))
+    await _learn_names(tx, items)
+    await _learn_orders(tx, orders)
+
+
+def _read(event: Kept) -> View | None:
+    try:
+        return told.read(event.event_type, event.event_data)
+    except msgspec.DecodeError as error:
+        # It is in the store for good; whoever mends the cause can have the views made again.
+        log.warning("view.unreadable", message_id=event.message_id, type=event.event_type, **describe(error))
+        return None
+
+
+# Orders --------------------------------------------------------------------------------------------------
+
+
+async def _learn_orders(tx: Transaction, news: Sequence[tuple[OrderEvent, datetime]]) -> None:
+    orders = await read_orders(tx, {event.order_id for event, _ in news})
+    sales = {order_id: order.sale for order_id, order in orders.items()}
+    lines: dict[UUID, list[Line]] = {}
+    for event, at in news:
+        order = orders.setdefault(event.order_id, Order(order_id=event.order_id, last_event_at=at))
+        learn(order, event, at)
+        if isinstance(event, OrderPlaced):
+            lines[event.order_id] = event.lines
+    changed = [order for order in orders.values() if order.sale != sales.get(order.order_id, "none")]
+    unread = {order.order_id for order in changed} - lines.keys()
+    known = lines | await read_lines(tx, unread)
+    changes = Changes()
+    for order in changed:
+        count(changes, order, sales.get(order.order_id, "none"), known[order.order_id])
+    await _save_orders(tx, list(orders.values()), lines)
+    await _add_figures(tx, changes)
+
+
+async def read_orders(db: Reader, order_ids: Iterable[UUID]) -> dict[UUID, Order]:
+    """The facts known of some orders."""
+    ids = sorted(map(str, order_ids))
+    if not ids:
+        return {}
+    rows = await db.rows(f"SELECT {_ORDER_COLUMNS} FROM order_views WHERE order_id IN %s", [ids])  # noqa: S608
+    return {UUID(row[0]): _order(row) for row in rows}
+
+
+def _order(row: tuple[Any, ...]) -> Order:
+    return Order(
+        order_id=UUID(row[0]),
+        last_event_at=aware(row[1]),
+        buyer_id=row[2],
+        total=row[3],
+        pay_with=row[4],
+        participants=_read_names.decode(row[5]) if row[5] else None,
+        line_count=row[6],
+        payment_id=UUID(row[7]) if row[7] else None,
+        reason=row[8],
+        reason_details=_read_details.decode(row[9]) if row[9] else None,
+        placed_at=_moment(row[10]),
+        completed_at=_moment(row[11]),
+        confirmed_at=_moment(row[12]),
+        failed_at=_moment(row[13]),
+        settled_at=_moment(row[14]),
+        cancelled_at=_moment(row[15]),
+    )
+
+
+def _moment(value: datetime | None) -> datetime | None:
+    return aware(value) if value else None
+
+
+async def read_lines(db: Reader, order_ids: Iterable[UUID]) -> dict[UUID, list[Line]]:
+    """The lines of those of some orders that are known to be placed."""
+    ids = sorted(map(str, order_ids))
+    if not ids:
+        return {}
+    rows = await db.rows(
+        "SELECT order_id, `lines` FROM order_views WHERE order_id IN %s AND `lines` IS NOT NULL", [ids]
+    )
+    return {UUID(row[0]): _read_lines.decode(row[1]) for row in rows}
+
+
+async def _save_orders(tx: Transaction, orders: Sequence[Order], lines: dict[UUID, list[Line]]) -> None:
+    await tx.execute_many(
+        f"INSERT INTO order_views ({_ORDER_COLUMNS}, status, settled, `lines`)"  # noqa: S608
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE last_event_at = VALUES(last_event_at), buyer_id = VALUES(buyer_id),"
+        " total = VALUES(total), pay_with = VALUES(pay_with), participants = VALUES(participants),"
+        " line_count = VALUES(line_count), payment_id = VALUES(payment_id), reason = VALUES(reason),"
+        " reason_details = VALUES(reason_details), placed_at = VALUES(placed_at),"
+        " completed_at = VALUES(completed_at), confirmed_at = VALUES(confirmed_at),"
+        " failed_at = VALUES(failed_at), settled_at = VALUES(settled_at),"
+        " cancelled_at = VALUES(cancelled_at), status = VALUES(status), settled = VALUES(settled),"
+        " `lines` = COALESCE(VALUES(`lines`), `lines`)",
+        [
+            (
+                order.order_id,
+                order.last_event_at,
+                order.buyer_id,
+                order.total,
+                order.pay_with,
+                _text(order.participants),
+                order.line_count,
+                order.payment_id,
+                order.reason,
+                _text(order.reason_details),
+                order.placed_at,
+                order.completed_at,
+                order.confirmed_at,
+                order.failed_at,
+                order.settled_at,
+                order.cancelled_at,
+                order.status,
+                order.settled,
+                _text(lines.get(order.order_id)),
+            )
+            for order in orders
+        ],
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else _json.encode(value).decode()
+
+
+# Items and figures ---------------------------------------------------------------------------------------
+
+
+async def _learn_names(tx: Transaction, news: Sequence[tuple[ItemEvent, datetime]]) -> None:
+    """Keep the name of an item's highest version; of those that orders found, which bear none, the first."""
+    found: dict[int, tuple[int, datetime, str]] = {}
+    for event, at in news:
+        if isinstance(event, StockReserved):
+            offered = {item_id: (0, at, name) for item_id, name in event.names.items()}
+        else:
+            offered = {event.item_id: (event.version, at, event.name)}
+        for item_id, name in offered.items():
+            if item_id not in found or _is_better(name, found[item_id]):
+                found[item_id] = name
+    if not found:
+        return
+    rows = await tx.rows(
+        "SELECT item_id, version, told_at, name FROM item_names WHERE item_id IN %s", [sorted(found)]
+    )
+    known = {row[0]: (row[1], aware(row[2]), row[3]) for row in rows}
+    await tx.execute_many(
+        "INSERT INTO item_names (item_id, version, told_at, name) VALUES (%s, %s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE version = VALUES(version), told_at = VALUES(told_at), name = VALUES(name)",
+        [
+            (item_id, *name)
+            for item_id, name in sorted(found.items())
+            if item_id not in known or _is_better(name, known[item_id])
+        ],
+    )
+
+
+def _is_better(name: tuple[int, datetime, str], known: tuple[int, datetime, str]) -> bool:
+    return (-name[0], name[1]) < (-known[0], known[1])
+
+
+async def _add_figures(tx: Transaction, changes: Changes) -> None:
+    await tx.execute_many(
+        "INSERT INTO item_sales (period, start, item_id, quantity, revenue) VALUES (%s, %s, %s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE quantity = quantity + VALUES(quantity),"
+        " revenue = revenue + VALUES(revenue)",
+        [
+            (key.period, key.start.isoformat(), key.item_id, figures.quantity, figures.revenue)
+            for key, figures in sorted(changes.items.items())
+        ],
+    )
+    # What was sold and called off looks like what was never sold, in whatever portions it was told.
+    called_off: dict[tuple[str, date], list[int]] = defaultdict(list)
+    for key, figures in changes.items.items():
+        if figures.quantity < 0:
+            called_off[key.period, key.start].append(key.item_id)
+    for (period, start), item_ids in called_off.items():
+        await tx.execute(
+            "DELETE FROM item_sales WHERE period = %s AND start = %s AND item_id IN %s AND quantity = 0",
+            [period, start.isoformat(), sorted(item_ids)],
+        )
+    await tx.execute_many(
+        "INSERT INTO sales_hours (hour, orders, quantity, revenue, cancelled_orders, cancelled_revenue)"
+        " VALUES (%s, %s, %s, %s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE orders = orders + VALUES(orders), quantity = quantity + VALUES(quantity),"
+        " revenue = revenue + VALUES(revenue),"
+        " cancelled_orders = cancelled_orders + VALUES(cancelled_orders),"
+        " cancelled_revenue = cancelled_revenue + VALUES(cancelled_revenue)",
+        [
+            (
+                hour,
+                figures.orders,
+                figures.quantity,
+                figures.revenue,
+                figures.cancelled_orders,
+                figures.cancelled_revenue,
+            )
+            for hour, figures in sorted(changes.hours.items())
+        ],
+    )
+
+
+# Reading -------------------------------------------------------------------------------------------------
+
+
+async def find_orders(
+    db: Reader, conditions: Sequence[str], args: Sequence[Any], *, limit: int
+) -> list[Order]:
+    """The newest `limit` orders that fit all conditions (ids sort by time)."""
+    rows = await db.rows(
+        f"SELECT {_ORDER_COLUMNS} FROM order_views"  # noqa: S608
+        f" WHERE {' AND '.join(conditions) or '1 = 1'} ORDER BY order_id DESC LIMIT %s",
+        [*args, limit],
+    )
+    return [_order(row) for row in rows]
+
+
+async def count_orders(db: Reader) -> tuple[int, int]:
+    """How many orders are known, and how many of them are not settled."""
+    row = await db.row("SELECT COUNT(*), COALESCE(SUM(settled = 0), 0) FROM order_views")
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+async def read_names(db: Reader, item_ids: Iterable[int]) -> dict[int, str]:
+    """What those of some items are called whose names are known."""
+    ids = sorted(item_ids)
+    if not ids:
+        return {}
+    return dict(await db.rows("SELECT item_id, name FROM item_names WHERE item_id IN %s", [ids]))
+
+
+async def best_sellers(
+    db: Reader, period: str, start: date, by: Literal["quantity", "revenue"], limit: int
+) -> list[tuple[int, int, int]]:
+    """Items with quantity and revenue, by one of them; the first entries of the index for it."""
+    rows = await db.rows(
+        "SELECT item_id, quantity, revenue FROM item_sales WHERE period = %s AND start = %s AND quantity > 0"  # noqa: S608
+        f" ORDER BY {by} DESC, item_id LIMIT %s",
+        [period, start.isoformat(), limit],
+    )
+    return [(row[0], int(row[1]), int(row[2])) for row in rows]
+
+
+async def sales_hours(db: Reader, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
+    """The figures of the hours that have any: hour, orders, quantity, revenue, and those called off."""
+    rows = await db.rows(
+        "SELECT hour, orders, quantity, revenue, cancelled_orders, cancelled_revenue FROM sales_hours"
+        " WHERE hour >= %s AND hour < %s ORDER BY hour",
+        [since, until],
+    )
+    return [(aware(hour), *map(int, figures)) for hour, *figures in rows]
