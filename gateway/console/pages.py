@@ -89,7 +89,7 @@ def page(request: ConsoleRequest, template: str, facts: Facts, *, status: int = 
 
 
 async def live_page(
-    request: ConsoleRequest, template: str, load: Load, **around: Any
+    request: ConsoleRequest, template: str, load: Load, *, look_again_s: float = LOOK_AGAIN_S, **around: Any
 ) -> Response[str] | Stream:
     """A page that lives: its template has a block `live`, which shows what `load` finds.
 
@@ -97,7 +97,7 @@ async def live_page(
     """
     frame = {**_frame(request), **around}
     if request.wants_stream:
-        return _stream(request, _templates.get_template(template), frame, load)
+        return _stream(request, _news(request, _templates.get_template(template), frame, load, look_again_s))
     facts = await load()
     html = _templates.get_template(template).render({**frame, **facts, "version": _version(facts)})
     return _answer(request, html, 200)
@@ -164,28 +164,28 @@ def _version(facts: Facts) -> str:
     return _fingerprint(msgspec.json.encode(facts, order="deterministic"))
 
 
-def _stream(request: ConsoleRequest, template: jinja2.Template, frame: Facts, load: Load) -> Stream:
-    since = request.headers.get("last-event-id") or request.query_params.get("version")
-    stream = event_stream(request, _news(template, frame, load, since))
+def _stream(request: ConsoleRequest, news: AsyncGenerator[News, None]) -> Stream:
+    stream = event_stream(request, news)
     stream.cookies.extend(_cookies(request))
     return stream
 
 
 async def _news(
-    template: jinja2.Template, frame: Facts, load: Load, version: str | None
+    request: ConsoleRequest, template: jinja2.Template, frame: Facts, load: Load, look_again_s: float
 ) -> AsyncGenerator[News, None]:
-    """The page's middle each time that the facts differ from `version`, and word of services that are away."""
+    """The page's middle whenever its facts differ from those last sent, and word of services that are away."""
+    version = request.headers.get("last-event-id") or request.query_params.get("version", "")
     away = False
     while True:
         try:
             facts = await load()
         except Unavailable as problem:
             if not away:
-                yield News(version or "", "away", problem.detail)
+                yield News(version, "away", problem.detail)
             away = True
         else:
             found = _version(facts)
             if found != version or away:
                 version, away = found, False
                 yield News(found, "page", template.render({**frame, **facts, "layout": "fragment.html"}))
-        await asyncio.sleep(LOOK_AGAIN_S)
+        await asyncio.sleep(look_again_s)

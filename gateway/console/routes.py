@@ -9,7 +9,17 @@ from litestar import Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
-from gateway.console import orders, pages, session, sign_in
+from gateway.console import (
+    dead_letters,
+    orders,
+    overdue,
+    pages,
+    queues,
+    sales,
+    services,
+    session,
+    sign_in,
+)
 from gateway.console.requests import ConsoleRequest
 from gateway.door import door_of
 from shared.errors import NotFound, Problem, ProblemDetails
@@ -79,7 +89,18 @@ def _plainly(request: Request[Any, Any, Any], error: Exception) -> Response[Any]
 
 console = Router(
     "/console",
-    route_handlers=[home, nowhere, asset, *sign_in.routes, *orders.routes],
+    route_handlers=[
+        home,
+        nowhere,
+        asset,
+        *sign_in.routes,
+        *orders.routes,
+        *dead_letters.routes,
+        *queues.routes,
+        *overdue.routes,
+        *services.routes,
+        *sales.routes,
+    ],
     before_request=let_in,
     exception_handlers={Problem: _show_problem, HTTPException: _show_problem, Exception: _show_problem},
     request_class=ConsoleRequest,

@@ -24,7 +24,7 @@ function follow() {
     const fresh = document.createElement("div");
     fresh.innerHTML = JSON.parse(event.data);
     live.dataset.version = event.lastEventId;
-    morph(live, fresh, true);
+    morph(live, fresh);
     say("live", "Live");
     tick();
   });
@@ -61,13 +61,13 @@ function say(state, text) {
 
 const KEPT = new Set(["open", "data-new"]);
 
-function morph(old, fresh, mark) {
+function morph(old, fresh) {
   const known = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
   let place = old.firstChild;
   for (const wanted of [...fresh.childNodes]) {
     let found = wanted.id ? known.get(wanted.id) : alike(place, wanted) ? place : null;
     if (!found) {
-      if (mark && wanted.id && known.size) wanted.dataset?.id ?? wanted.setAttribute?.("data-new", "");
+      if (wanted.id && known.size) wanted.setAttribute("data-new", ""); // one more among others: it shows itself
       old.insertBefore(wanted, place);
       continue;
     }
@@ -77,7 +77,7 @@ function morph(old, fresh, mark) {
       if (found.data !== wanted.data) found.data = wanted.data;
     } else if (!found.isEqualNode(wanted)) {
       attributes(found, wanted);
-      morph(found, wanted, mark);
+      morph(found, wanted);
     }
   }
   while (place) {
