@@ -1,4 +1,4 @@
-"""Dead letters: their groups, one group's letters, one letter; send them back or give them up; the audit log."""
+"""Dead letters by group and one by one; sending them back, giving them up; and the audit log."""
 
 from typing import Annotated, get_args
 
@@ -55,13 +55,11 @@ async def list_groups(request: ConsoleRequest) -> Response[str] | Stream:
 async def show_group(request: ConsoleRequest, group: Group) -> Response[str] | Stream:
     """One group: how many of its letters stand where, and which they are."""
     query = Query(request)
-    state = query.one_of("state", STATES)
+    state: LetterState | None = query.one_of("state", STATES)
     after = query.whole("after")
 
     async def load() -> pages.Facts:
-        letters = await request.rpc.call(
-            ListDeadLetters(group=group, state=state, limit=SHOWN, after=after)
-        )
+        letters = await request.rpc.call(ListDeadLetters(group=group, state=state, limit=SHOWN, after=after))
         return {
             "group": await _find_group(request, group),
             "letters": letters.items,

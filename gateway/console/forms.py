@@ -33,4 +33,6 @@ class Form:
         try:
             return UUID(self.text("request_id") or "")
         except ValueError:
-            raise Malformed("The form cannot be read.", errors=[FieldError("request_id", "Expected an id")]) from None
+            raise Malformed(
+                "The form cannot be read.", errors=[FieldError("request_id", "Expected an id")]
+            ) from None

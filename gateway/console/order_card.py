@@ -1,4 +1,4 @@
-"""The facts of one order as its page shows them, from the order service or, while that is away, from events."""
+"""The facts of one order as its page shows them: from the order service or, without it, from events."""
 
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ class Standing(Struct, frozen=True):
 
 
 class OrderCard(Struct, frozen=True, kw_only=True):
-    """What there is to know of an order at a glance; `by_events` where the order service could not be asked."""
+    """What there is to know of an order at a glance; `by_events` where only its events could be asked."""
 
     id: UUID
     buyer_id: int | None

@@ -20,6 +20,7 @@ from litestar.response import Stream
 
 from gateway.console import session as sessions
 from gateway.console import words
+from gateway.console.filters import VERSION
 from gateway.console.requests import ConsoleRequest
 from gateway.sse import News, event_stream
 from shared.errors import ProblemDetails, Unavailable
@@ -153,7 +154,7 @@ def _cookies(request: ConsoleRequest) -> list[Cookie]:
     """The session, where its tokens have just been renewed."""
     if not request.state.get("renewed"):
         return []
-    return [request.session.cookie(secure=request.settings.console_secure_cookie)]
+    return [request.operator.cookie(secure=request.settings.console_secure_cookie)]
 
 
 def _said_cookie(text: str, max_age: int = 30) -> Cookie:
@@ -173,8 +174,8 @@ def _stream(request: ConsoleRequest, news: AsyncGenerator[News, None]) -> Stream
 async def _news(
     request: ConsoleRequest, template: jinja2.Template, frame: Facts, load: Load, look_again_s: float
 ) -> AsyncGenerator[News, None]:
-    """The page's middle whenever its facts differ from those last sent, and word of services that are away."""
-    version = request.headers.get("last-event-id") or request.query_params.get("version", "")
+    """The page's middle whenever its facts differ from those last sent; word of services that are away."""
+    version = request.headers.get("last-event-id") or request.query_params.get(VERSION, "")
     away = False
     while True:
         try:

@@ -50,8 +50,10 @@ class QueueRow(Struct, frozen=True, kw_only=True):
 
 
 def rows(queues: Sequence[Queue], dead: Mapping[str, int]) -> list[QueueRow]:
-    """The queues that events and calls go through. Queues of dead letters count with those that they belong to;
-    those of single processes, which come and go with them, are left out."""
+    """The queues that events and calls go through, each with its dead letters.
+
+    Queues of single processes come and go with them, and are left out.
+    """
     unfetched = {queue.name: queue.ready + queue.unacknowledged for queue in queues}
     return [
         QueueRow(

@@ -20,8 +20,8 @@ class ConsoleRequest(ShopRequest):
     __slots__ = ()
 
     @property
-    def session(self) -> Session:
-        """Who asks; there is one behind every route that is not `opt=OPEN`."""
+    def operator(self) -> Session:
+        """The session of who asks; there is one behind every route that is not `opt=OPEN`."""
         return self.state["session"]
 
     @property

@@ -23,7 +23,7 @@ from gateway.console import (
 from gateway.console.requests import ConsoleRequest
 from gateway.door import door_of
 from shared.errors import NotFound, Problem, ProblemDetails
-from shared.web import exception_handlers, problem_response
+from shared.web import exception_handlers
 
 LARGEST_FORM = 64 * 1024
 _ASSETS = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -42,7 +42,7 @@ async def let_in(request: Request[Any, Any, Any]) -> None:
             request.state["session"], request.state["renewed"] = await session.identify(request, renewals)
             if acting:
                 fields = request.state["fields"] = await asked.fields()
-                session.check_form(asked.session, dict(fields).get("form_token", ""))
+                session.check_form(asked.operator, dict(fields).get("form_token", ""))
     finally:
         door_of(request.app).count(request)
 

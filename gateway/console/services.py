@@ -32,8 +32,10 @@ class Behind(Struct, frozen=True):
 
 def behind(service: str, queues: Sequence[QueueRow] | None, boxes: Sequence[ServiceOutbox]) -> Behind:
     """What waits for a service, and in it."""
-    queued = None if queues is None else sum(
-        row.ready + row.unacknowledged for row in queues if row.owner == service
+    queued = (
+        None
+        if queues is None
+        else sum(row.ready + row.unacknowledged for row in queues if row.owner == service)
     )
     statuses = [box.status for box in boxes if box.service == service]
     return Behind(queued, next((status.pending for status in statuses if status), None))

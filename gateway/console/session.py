@@ -115,7 +115,7 @@ class Renewals:
 
 
 def is_ending(access_token: str) -> bool:
-    """Whether an access token is about to expire, by what it says itself; who it names is checked elsewhere."""
+    """Whether an access token is about to expire by its own word; who it names is checked elsewhere."""
     try:
         claims = jwt.decode(access_token, options={"verify_signature": False})
         return float(claims["exp"]) < time.time() + RENEW_BEFORE_S

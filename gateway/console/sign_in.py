@@ -50,7 +50,7 @@ async def _session(request: ConsoleRequest, email: str, password: str) -> sessio
 @post("/sign-out", status_code=200)
 async def sign_out(request: ConsoleRequest) -> Response[str]:
     """End the session here and at the user service."""
-    with_token = Logout(refresh_token=request.session.refresh_token)
+    with_token = Logout(refresh_token=request.operator.refresh_token)
     try:
         await request.rpc.call(with_token)
     except Problem as away:
@@ -65,7 +65,8 @@ async def sign_out(request: ConsoleRequest) -> Response[str]:
 def _ours(where: str) -> str:
     """A path of the console, so that nobody can be sent elsewhere from here."""
     inside = where == "/console" or where.startswith(("/console/", "/console?"))
-    return where if inside and where.isprintable() and not where.startswith("/console/sign-") else "/console/orders"
+    sane = inside and where.isprintable() and not where.startswith("/console/sign-")
+    return where if sane else "/console/orders"
 
 
 routes = [ask, sign_in, sign_out]

@@ -6,6 +6,7 @@ the steps around them can be seen.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -50,10 +51,10 @@ def draw(timeline: Timeline, now: datetime) -> Picture:
     for step, end in zip(steps, ends, strict=True):
         x = place(step.started_at)
         width = max(place(end) - x, NARROWEST)
-        bars.append(
-            Bar(step, round(min(x, 100 - width), 2), round(width, 2), _taken_back(step, bars), _pause(step, spans))
-        )
-    pauses = [round((place(one[1]) + place(two[0])) / 2, 2) for one, two in zip(spans, spans[1:], strict=False)]
+        x = min(x, 100 - width)
+        pause = _pause(step, spans)
+        bars.append(Bar(step, round(x, 2), round(width, 2), _taken_back(step, bars), pause))
+    pauses = [round((place(one[1]) + place(two[0])) / 2, 2) for one, two in pairwise(spans)]
     return Picture(bars, pauses, (max(ends) - begin).total_seconds())
 
 
@@ -84,7 +85,7 @@ def _busy(steps: Sequence[Step], ends: Sequence[datetime]) -> list[tuple[datetim
 
 def _pause(step: Step, spans: Sequence[tuple[datetime, datetime]]) -> timedelta | None:
     """How long nothing had happened before this step, if it is the first after a pause."""
-    for one, two in zip(spans, spans[1:], strict=False):
+    for one, two in pairwise(spans):
         if two[0] == step.started_at:
             return two[0] - one[1]
     return None

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from markupsafe import Markup
 
-NONE = "–"
+NONE = "–"  # noqa: RUF001  a dash, as printed
 """Stands where there is nothing to show."""
 
 
@@ -26,10 +26,10 @@ def won(amount: int | None) -> str:
     return f"−₩{-amount:,}" if amount < 0 else f"₩{amount:,}"  # noqa: RUF001  a true minus sign
 
 
-def moment(at: datetime | None) -> Markup:
+def moment(at: datetime | None) -> str:
     """A time to the second, in UTC; the exact one for machines and on hovering."""
     if at is None:
-        return Markup(NONE)
+        return NONE
     at = at.astimezone(UTC)
     return Markup('<time datetime="{0}" title="{0}">{1:%Y-%m-%d %H:%M:%S}</time>').format(_iso(at), at)
 
@@ -41,10 +41,10 @@ def clock(at: datetime) -> Markup:
     return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(_iso(at), shown)
 
 
-def age(since: datetime | None) -> Markup:
+def age(since: datetime | None) -> str:
     """How long ago something was; a script lets it go on."""
     if since is None:
-        return Markup(NONE)
+        return NONE
     seconds = max(0.0, (datetime.now(UTC) - since).total_seconds())
     return Markup('<time data-since="{0}" datetime="{0}" title="{0}">{1}</time>').format(
         _iso(since.astimezone(UTC)), lasting(float(int(seconds)))
