@@ -73,7 +73,7 @@ def columns(values: Sequence[Value]) -> Chart:
             for number, value in enumerate(values)
         ],
         [
-            Mark(round(zero - number * step * unit, 1), _short(abs(number) * step))
+            Mark(round(zero - number * step * unit, 1), _short(number * step))
             for number in range(-below, above + 1)
         ],
         _labels(values, place),
@@ -99,6 +99,8 @@ def _step(most: int) -> int:
 
 def _short(amount: int) -> str:
     """1,500,000 as 1.5M."""
+    if amount < 0:
+        return f"−{_short(-amount)}"  # noqa: RUF001  a true minus sign
     for unit, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
         if amount >= unit:
             return f"{amount / unit:g}{letter}"

@@ -4,8 +4,10 @@ Publishers stand on the left with their events, listeners on the right with thei
 from each event to each queue that takes it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from statistics import mean
 from typing import TypeVar
 
 from msgspec import Struct
@@ -62,11 +64,15 @@ def draw(flow: Flow) -> FlowPicture:
     """Lay out the map."""
     nodes = {node.service: node for node in flow.nodes}
     publishers = [node for node in flow.nodes if node.publishes or _is_heard(node, flow.edges)]
+    heard = Counter(edge.consumer for edge in flow.edges)
+    heights = [_height(len(node.publishes)) for node in publishers], [_height(n) for n in heard.values()]
+    height = max(sum(column) + GAP * (len(column) - 1) for column in heights)
     boxes: list[Box] = []
     ports: list[Port] = []
-    starts: dict[str, tuple[int, int]] = {}
+    curves: list[Curve] = []
 
-    y = 0
+    starts: dict[str, tuple[int, int]] = {}
+    y, gap = 0, _gap(height, heights[0])
     for node in publishers:
         events = sorted(node.publishes)
         boxes.append(_box(node.service, node.present, 0, y, LEFT_WIDTH, len(events)))
@@ -74,14 +80,10 @@ def draw(flow: Flow) -> FlowPicture:
         for event, at in _lines(events, y):
             ports.append(Port(event, 14, at, None))
             starts[event] = LEFT_WIDTH, at
-        y = _below(boxes[-1])
-    left_height = y - GAP
+        y += boxes[-1].height + gap
 
-    y = 0
-    curves: list[Curve] = []
-    by_listener = sorted(flow.edges, key=lambda edge: (edge.consumer, edge.publisher, edge.event))
-    for consumer, heard in groupby(by_listener, key=lambda edge: edge.consumer):
-        edges = list(heard)
+    y, gap = 0, _gap(height, heights[1])
+    for consumer, edges in _listeners(flow.edges, starts):
         node = nodes.get(consumer)
         boxes.append(_box(consumer, bool(node and node.present), RIGHT_X, y, WIDTH - RIGHT_X, len(edges)))
         for edge, at in _lines(edges, y):
@@ -89,8 +91,23 @@ def draw(flow: Flow) -> FlowPicture:
             start = starts.get(edge.event) or starts.get(f"{edge.publisher}.#")
             if start is not None:
                 curves.append(_curve(start, (RIGHT_X, at), edge))
-        y = _below(boxes[-1])
-    return FlowPicture(WIDTH, max(left_height, y - GAP, 0), boxes, ports, curves)
+        y += boxes[-1].height + gap
+    return FlowPicture(WIDTH, height, boxes, ports, curves)
+
+
+def _gap(height: int, boxes: Sequence[int]) -> int:
+    """The space between the boxes of a column, so that both columns are equally high."""
+    return (height - sum(boxes)) // max(len(boxes) - 1, 1)
+
+
+def _listeners(
+    edges: Iterable[FlowEdge], starts: Mapping[str, tuple[int, int]]
+) -> list[tuple[str, list[FlowEdge]]]:
+    """The listeners with what they hear, each about as far down as that begins, so that few ways cross."""
+    begins = {edge: starts.get(edge.event, starts.get(f"{edge.publisher}.#", (0, 0)))[1] for edge in edges}
+    by_listener = groupby(sorted(begins, key=lambda edge: edge.consumer), key=lambda edge: edge.consumer)
+    heard = [(consumer, sorted(group, key=begins.__getitem__)) for consumer, group in by_listener]
+    return sorted(heard, key=lambda one: mean(begins[edge] for edge in one[1]))
 
 
 def _is_heard(node: FlowNode, edges: Iterable[FlowEdge]) -> bool:
@@ -103,15 +120,15 @@ def _heard(edge: FlowEdge) -> str:
 
 
 def _box(service: str, present: bool, x: int, y: int, width: int, lines: int) -> Box:
-    return Box(service, present, x, y, width, HEAD + lines * LINE + (FOOT if lines else 0))
+    return Box(service, present, x, y, width, _height(lines))
+
+
+def _height(lines: int) -> int:
+    return HEAD + lines * LINE + (FOOT if lines else 0)
 
 
 def _lines(texts: Sequence[T], top: int) -> list[tuple[T, int]]:
     return [(text, top + HEAD + number * LINE + LINE // 2) for number, text in enumerate(texts)]
-
-
-def _below(box: Box) -> int:
-    return box.y + box.height + GAP
 
 
 def _curve(start: tuple[int, int], end: tuple[int, int], edge: FlowEdge) -> Curve:

@@ -7,6 +7,7 @@ the steps around them can be seen.
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -19,8 +20,14 @@ FRAMES = 100
 """A bar that still grows does so in steps of this part of its length, or of a second: often enough to see."""
 
 
+Span: TypeAlias = tuple[datetime, datetime]
+
+
 class Bar(Struct, frozen=True):
-    """One step: its bar from `x`, `width` wide, and for a step backwards where its arrow points to."""
+    """One step: its bar from `x`, `width` wide, and for a step backwards where its arrow points to.
+
+    A step without any width was done in no time: a point.
+    """
 
     step: Step
     x: float
@@ -46,15 +53,20 @@ def draw(timeline: Timeline, now: datetime) -> Picture:
     now = _framed(begin, now)
     ends = [step.ended_at or max(now, step.started_at) for step in steps]
     spans = _busy(steps, ends)
-    place = _scale(spans)
+    longest_pause = _longest_pause(spans)
+    place = _scale(spans, longest_pause)
     bars: list[Bar] = []
     for step, end in zip(steps, ends, strict=True):
         x = place(step.started_at)
-        width = max(place(end) - x, NARROWEST)
+        width = max(place(end) - x, NARROWEST) if end > step.started_at else 0.0
         x = min(x, 100 - width)
-        pause = _pause(step, spans)
+        pause = _pause(step, spans, longest_pause)
         bars.append(Bar(step, round(x, 2), round(width, 2), _taken_back(step, bars), pause))
-    pauses = [round((place(one[1]) + place(two[0])) / 2, 2) for one, two in pairwise(spans)]
+    pauses = [
+        round((place(one[1]) + place(two[0])) / 2, 2)
+        for one, two in pairwise(spans)
+        if two[0] - one[1] > longest_pause
+    ]
     return Picture(bars, pauses, (max(ends) - begin).total_seconds())
 
 
@@ -65,16 +77,16 @@ def _framed(begin: datetime, now: datetime) -> datetime:
 
 
 def _taken_back(step: Step, before: Sequence[Bar]) -> float | None:
-    """Where the service's last step forwards ended: that is what a step backwards takes back."""
+    """Where the service's first step forwards began: a step backwards brings things back to there."""
     if not step.backwards:
         return None
     forwards = [bar for bar in before if bar.step.service == step.service and not bar.step.backwards]
-    return round(forwards[-1].x + forwards[-1].width, 2) if forwards else 0.0
+    return forwards[0].x if forwards else 0.0
 
 
-def _busy(steps: Sequence[Step], ends: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+def _busy(steps: Sequence[Step], ends: Sequence[datetime]) -> list[Span]:
     """The spans of time in which any step was under way, in order."""
-    spans: list[tuple[datetime, datetime]] = []
+    spans: list[Span] = []
     for start, end in sorted(zip((step.started_at for step in steps), ends, strict=True)):
         if spans and start <= spans[-1][1]:
             spans[-1] = spans[-1][0], max(end, spans[-1][1])
@@ -83,23 +95,27 @@ def _busy(steps: Sequence[Step], ends: Sequence[datetime]) -> list[tuple[datetim
     return spans
 
 
-def _pause(step: Step, spans: Sequence[tuple[datetime, datetime]]) -> timedelta | None:
-    """How long nothing had happened before this step, if it is the first after a pause."""
+def _pause(step: Step, spans: Sequence[Span], longest: timedelta) -> timedelta | None:
+    """How long nothing had happened before this step, where that is a pause which is drawn short."""
     for one, two in pairwise(spans):
-        if two[0] == step.started_at:
+        if two[0] == step.started_at and two[0] - one[1] > longest:
             return two[0] - one[1]
     return None
 
 
-def _scale(spans: Sequence[tuple[datetime, datetime]]) -> Callable[[datetime], float]:
+def _longest_pause(spans: Sequence[Span]) -> timedelta:
+    """How long a pause is drawn at most."""
+    busy = sum((end - start for start, end in spans), timedelta())
+    return max(busy * PAUSE_SHARE, timedelta(milliseconds=1))
+
+
+def _scale(spans: Sequence[Span], longest_pause: timedelta) -> Callable[[datetime], float]:
     """A time as percent of the picture's width."""
-    busy = sum((end - start).total_seconds() for start, end in spans)
-    longest_pause = max(busy * PAUSE_SHARE, 0.001)
     marks: list[tuple[datetime, float]] = []
     reached = 0.0
     for start, end in spans:
         if marks:
-            reached += min((start - marks[-1][0]).total_seconds(), longest_pause)
+            reached += min(start - marks[-1][0], longest_pause).total_seconds()
         marks.append((start, reached))
         reached += (end - start).total_seconds()
         marks.append((end, reached))

@@ -56,7 +56,7 @@ def lasting(seconds: float | None) -> str:
     if seconds is None:
         return NONE
     if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms" if seconds else "0 s"
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.2f}".rstrip("0").rstrip(".") + " s"
     minutes, rest = divmod(int(seconds), 60)
