@@ -46,6 +46,12 @@ verify *args: _run
 trace *args: _run
     @{{ ops }} ops.trace "$@"
 
+[doc("Write the stored events as NDJSON (--since POSITION, --limit N, --follow)")]
+[group("see it work")]
+[no-cd]
+export *args: _run
+    @{{ ops }} ops.export "$@"
+
 [doc("Measure the shop that runs: orders/s, time to the end, memory")]
 [group("see it work")]
 [no-cd]
@@ -98,6 +104,11 @@ scale service replicas: _run
 [group("run it")]
 open *args: _run
     @{{ local }} open "$@"
+
+[doc("Make orders, rankings and sales of the read side again from the stored events")]
+[group("run it")]
+rebuild *args: _run
+    @{{ ops }} ops.rebuild "$@"
 
 [doc("Sign access tokens with a new key; nobody is signed out")]
 [group("run it")]

@@ -1,5 +1,6 @@
 """What the routes have in common: kinds of parameters, and how their answers are described in OpenAPI."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -75,3 +76,18 @@ def parse_ids(name: str, text: str, *, most: int = 200) -> list[int]:
         error = FieldError(field=name, message=f"Expected at most {most} ids")
         raise RuleBroken("These are too many ids.", errors=[error])
     return [int(part) for part in parts]
+
+
+def parse_moment(name: str, text: str | None) -> datetime | None:
+    """A time in a query; a date is its midnight, and a time without a zone is UTC. Raises `Malformed`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if not 1970 <= moment.astimezone(UTC).year <= 9998:
+            raise ValueError
+    except (ValueError, OverflowError):
+        error = FieldError(field=name, message="Expected a time, such as 2026-01-31T12:00:00Z, or a date")
+        raise Malformed("A query parameter cannot be read.", errors=[error]) from None
+    return moment

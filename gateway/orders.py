@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -16,8 +16,9 @@ from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParam
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
-from gateway.api import BODY, IdempotencyKey, PageSize, also, problems
+from gateway.api import BODY, IdempotencyKey, PageSize, also, parse_moment, problems
 from gateway.door import SIGNED_IN
+from gateway.etags import IfNoneMatch, names
 from gateway.requests import ShopRequest
 from gateway.sse import News, event_stream, follow, stream_answer
 from gateway.waiting import changes, settlements, wait_seconds
@@ -34,7 +35,7 @@ from order_svc.contracts import (
     PlaceOrder,
 )
 from shared.context import traceparent, working_on
-from shared.errors import FieldError, Malformed, Unavailable
+from shared.errors import Unavailable
 from shared.ids import new_id
 
 OrderId = Annotated[UUID, PathParameter(description="The order's id.")]
@@ -46,10 +47,6 @@ Since = Annotated[
     str | None, QueryParameter(name="from", description="Placed at this time or later (ISO 8601).")
 ]
 Until = Annotated[str | None, QueryParameter(name="to", description="Placed before this time (ISO 8601).")]
-IfNoneMatch = Annotated[
-    str | None,
-    HeaderParameter(name="If-None-Match", description="The ETag of the order as you know it."),
-]
 LastEventId = Annotated[
     str | None,
     HeaderParameter(
@@ -176,27 +173,12 @@ async def list_orders(
     call = ListOrders(
         buyer_id=request.user.owner,
         status=status,
-        since=_moment("from", since),
-        until=_moment("to", until),
+        since=parse_moment("from", since),
+        until=parse_moment("to", until),
         limit=limit,
         after=after,
     )
     return await request.rpc.call(call)
-
-
-def _moment(name: str, text: str | None) -> datetime | None:
-    """A time in a query; a date is its midnight, and a time without a zone is UTC."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if not 1970 <= moment.astimezone(UTC).year <= 9998:
-            raise ValueError
-    except (ValueError, OverflowError):
-        error = FieldError(field=name, message="Expected a time, such as 2026-01-31T12:00:00Z, or a date")
-        raise Malformed("A query parameter cannot be read.", errors=[error]) from None
-    return moment
 
 
 @get(
@@ -220,15 +202,9 @@ async def get_order(
     order = await request.rpc.call(GetOrder(order_id=order_id, buyer_id=request.user.owner))
     tag = f'"{order.version}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if if_none_match is not None and _names(if_none_match, tag):
+    if names(if_none_match, tag):
         return Response(cast(OrderView, None), status_code=304, headers=headers)
     return Response(order, headers=headers)
-
-
-def _names(header: str, tag: str) -> bool:
-    """Whether an `If-None-Match` names this tag; comparison is weak (RFC 9110, 13.1.2)."""
-    offered = [part.strip().removeprefix("W/") for part in header.split(",")]
-    return "*" in offered or tag in offered
 
 
 @get(

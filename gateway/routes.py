@@ -16,6 +16,8 @@ from gateway import (
     payments,
     points,
     quotes,
+    stats,
+    timeline,
     users,
 )
 from gateway.door import at_the_door
@@ -37,11 +39,12 @@ shop = Router(
         _noun("cart", cart.routes),
         _noun("coupons", coupons.routes),
         _noun("quotes", quotes.routes),
-        _noun("orders", orders.routes),
+        _noun("orders", [*orders.routes, *timeline.routes]),
         _noun("payments", payments.routes),
         _noun("points", points.routes),
         _noun("operators", ops.routes),
         _noun("dead letters", dead_letters.routes),
+        _noun("figures", stats.routes),
         *docs.routes,
     ],
     before_request=at_the_door,

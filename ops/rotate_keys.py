@@ -5,24 +5,16 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
-import httpx
-import msgspec
-
-from deploy.local.errors import FleetError
 from deploy.local.fleet import current_layout
-from shared.errors import Problem
+from ops.asking import NO_ANSWER, asking
 from shared.ids import new_id
-from shared.rpc import Rpc
 from user_svc.contracts import KeyRotation, RotateKeys
 
 
 async def rotate(peers: str) -> KeyRotation:
-    """Ask the user service, over HTTP, for a new key. Raises `Problem`."""
-    rpc = Rpc("rotate-keys", timeout_s=10.0, peers=peers, breaker_threshold=5, breaker_open_s=5.0)
-    try:
+    """Ask the user service, for a new key. Raises `NO_ANSWER`."""
+    async with asking("rotate-keys", peers) as rpc:
         return await rpc.call(RotateKeys(request_id=new_id()))
-    finally:
-        await rpc.close()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.parse_args(argv)
     try:
         rotation = asyncio.run(rotate(current_layout().peers))
-    except (FleetError, Problem, httpx.HTTPError, msgspec.DecodeError) as error:
+    except NO_ANSWER as error:
         print(error, file=sys.stderr)
         return 1
     print(

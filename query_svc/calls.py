@@ -145,9 +145,7 @@ async def get_timeline(call: contracts.GetTimeline, db: Reader) -> contracts.Tim
     unknown = NotFound(f"No event has told of an order {call.order_id}.")
     if not events:
         raise unknown
-    own = {event.message_id for event in events}
-    causes = {event.causation_id for event in events if event.causation_id} - own
-    found = way(call.order_id, events, unknown_causes=await store.unknown_ids(db, causes))
+    found = way(call.order_id, events)
     if call.buyer_id is not None and found.order.buyer_id != call.buyer_id:
         raise unknown
     return contracts.Timeline(
@@ -220,11 +218,11 @@ async def sales(call: contracts.GetSales, db: Reader) -> contracts.Sales:
     since, until = _floor(call.since, call.bucket), _floor(call.until, call.bucket)
     until += step if until < call.until else timedelta()
     if since >= until:
-        error = FieldError(field="until", message="Expected a time after `since`")
+        error = FieldError(field="until", message="Expected a later time than the beginning")
         raise RuleBroken("The range of time is empty.", errors=[error])
     if (until - since) // step > MOST_BUCKETS:
         error = FieldError(
-            field="until", message=f"Expected at most {MOST_BUCKETS} {call.bucket}s after `since`"
+            field="until", message=f"Expected at most {MOST_BUCKETS} {call.bucket}s from the beginning"
         )
         raise RuleBroken(f"At most {MOST_BUCKETS} buckets are told at once.", errors=[error])
     sold: dict[datetime, list[int]] = {}

@@ -151,7 +151,7 @@ class Step(Struct, frozen=True, kw_only=True):
     `backwards` marks what takes an earlier step back. `attempts` counts how often it was asked for; a step
     still `waiting` has no end; `given_up` is one that will not be answered, since the order needs it no more.
     `duration_ms` runs from start to end. `asked_by` and `answered_by` are the ids
-    of the messages, oldest first; both show in the event store.
+    of the messages, oldest first. They are in the event store, but for the call that a step may begin with.
     """
 
     service: str

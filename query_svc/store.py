@@ -1,6 +1,6 @@
 """The event store: every event once, in the order in which they were committed here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -164,12 +164,3 @@ async def read_event(db: Reader, message_id: str) -> Kept | None:
     """An event by its message id."""
     row = await db.row(f"SELECT {_COLUMNS} FROM saga_event_log WHERE message_id = %s", [message_id])  # noqa: S608
     return _kept(row) if row else None
-
-
-async def unknown_ids(db: Reader, message_ids: Iterable[str]) -> set[str]:
-    """Those of some message ids that are not in the store."""
-    wanted = set(message_ids)
-    if not wanted:
-        return set()
-    rows = await db.rows("SELECT message_id FROM saga_event_log WHERE message_id IN %s", [sorted(wanted)])
-    return wanted - {row[0] for row in rows}

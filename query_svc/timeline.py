@@ -4,7 +4,7 @@ An order is asked for by some events and answered by others. Steps are made from
 ended by the answers, so that neither the order of arrival nor clocks that disagree can turn them round.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -47,7 +47,10 @@ ANSWERS = {
     "payment.refunded": Answer("payment", True, "done"),
 }
 
-DECISIONS: dict[str, tuple[str, bool, Outcome]] = {
+NEVER_UNASKED = {"item", "coupon"}
+"""Who only ever answers; a payment may also come from a buyer who pays later."""
+
+AT_ONCE: dict[str, tuple[str, bool, Outcome]] = {
     "order.placed": ("accept order", False, "done"),
     "order.completed": ("complete order", False, "done"),
     "order.confirmed": ("confirm order", False, "done"),
@@ -55,8 +58,9 @@ DECISIONS: dict[str, tuple[str, bool, Outcome]] = {
     "order.failed": ("fail order", False, "refused"),
     "order.settled": ("close order", False, "refused"),
     "order.cancelled": ("cancel order", True, "done"),
+    "user.notified": ("notify buyer", False, "done"),
 }
-"""What the order service does by itself, in no time: a name, the direction and how it ends."""
+"""What services do by themselves, in no time: a name, the direction and how it ends."""
 
 
 class Step(msgspec.Struct, kw_only=True):
@@ -110,11 +114,8 @@ class Way(msgspec.Struct, kw_only=True):
         return max(end for end in ends if end is not None)
 
 
-def way(order_id: UUID, events: Sequence[Kept], *, unknown_causes: Collection[str] = ()) -> Way:
-    """The way of an order by its events, of which there is at least one.
-
-    `unknown_causes` are the causes of its events that are not in the store: something is missing then.
-    """
+def way(order_id: UUID, events: Sequence[Kept]) -> Way:
+    """The way of an order by its events, of which there is at least one."""
     read = [(event, _read(event)) for event in sorted(events, key=lambda event: (event.time, event.position))]
     order = Order(order_id=order_id, last_event_at=read[0][0].time)
     for event, news in read:
@@ -126,8 +127,12 @@ def way(order_id: UUID, events: Sequence[Kept], *, unknown_causes: Collection[st
     _give_up(steps)
     steps += _decided(read)
     steps.sort(key=lambda step: (step.started_at, step.backwards, step.service != "order"))
-    complete = order.placed_at is not None and not unknown_causes and not _contradicts(order, steps)
-    return Way(order=order, steps=steps, waiting_for=_waiting_for(order, steps), complete=complete)
+    return Way(
+        order=order,
+        steps=steps,
+        waiting_for=_waiting_for(order, steps),
+        complete=order.placed_at is not None and not _lacks_something(order, steps),
+    )
 
 
 def _read(event: Kept) -> View | None:
@@ -218,7 +223,7 @@ def _decided(read: Iterable[tuple[Kept, View | None]]) -> list[Step]:
         if event.event_type in ANSWERS or event.event_type in ASKS_BACK:
             continue
         plain = event.event_type.partition(".")[2].replace("_", " ") or event.event_type
-        name, backwards, outcome = DECISIONS.get(event.event_type, (plain, False, "done"))
+        name, backwards, outcome = AT_ONCE.get(event.event_type, (plain, False, "done"))
         steps.append(
             Step(
                 service=event.service,
@@ -246,8 +251,11 @@ def _waiting_for(order: Order, steps: Sequence[Step]) -> list[Waiting]:
     return waiting
 
 
-def _contradicts(order: Order, steps: Sequence[Step]) -> bool:
-    """Whether the order is said to be further than the steps show: then an answer is missing."""
+def _lacks_something(order: Order, steps: Sequence[Step]) -> bool:
+    """Whether somebody answered who was not asked, or the order is further than the answers: the events of it
+    that are known cannot be all of them then."""
+    if any(step.service in NEVER_UNASKED and not step.asked_by for step in steps):
+        return True
     open_steps = [step for step in steps if step.ended_at is None]
     if order.status == "COMPLETED":
         return any(not step.backwards for step in open_steps)

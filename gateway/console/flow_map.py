@@ -66,7 +66,7 @@ def draw(flow: Flow) -> FlowPicture:
     publishers = [node for node in flow.nodes if node.publishes or _is_heard(node, flow.edges)]
     heard = Counter(edge.consumer for edge in flow.edges)
     heights = [_height(len(node.publishes)) for node in publishers], [_height(n) for n in heard.values()]
-    height = max(sum(column) + GAP * (len(column) - 1) for column in heights)
+    height = max(0, *(sum(column) + GAP * (len(column) - 1) for column in heights))
     boxes: list[Box] = []
     ports: list[Port] = []
     curves: list[Curve] = []
