@@ -51,6 +51,23 @@ trace *args: _run
 [no-cd]
 export *args: _run
     @{{ ops }} ops.export "$@"
+[doc("Show the dead letters by cause, or one of them; give them up (--discard ID --reason TEXT)")]
+[group("see it work")]
+[no-cd]
+dead *args: _run
+    @{{ ops }} ops.dead "$@"
+
+[doc("Send dead letters back to the queues they failed in: redrive ID | --group G | --all")]
+[group("see it work")]
+[no-cd]
+redrive *args: _run
+    @{{ ops }} ops.redrive "$@"
+
+[doc("Show messages live as the broker passes them on (--order ID, --event NAME)")]
+[group("see it work")]
+[no-cd]
+trace-broker *args: _run
+    @{{ ops }} ops.trace_broker "$@"
 
 [doc("Measure the shop that runs: orders/s, time to the end, memory")]
 [group("see it work")]

@@ -1,6 +1,6 @@
 """Dead letters over HTTP: found, sent back or given up by operators, who leave a trace in the audit log."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 from litestar import get, post
 from litestar.params import JSONBody, QueryParameter
@@ -26,10 +26,12 @@ from query_svc.dead_letters.contracts import (
     Reason,
     RedriveDeadLetters,
 )
-from shared.errors import Conflict, FieldError, RuleBroken
+from shared.errors import Conflict, FieldError, Malformed, RuleBroken
 from shared.ids import new_id
 
 Name = Annotated[str | None, QueryParameter(min_length=1, max_length=255)]
+STATES = get_args(LetterState)
+State = Annotated[str | None, QueryParameter(name="state", description=f"One of {', '.join(STATES)}.")]
 Group = Annotated[str | None, QueryParameter(pattern=r"^[0-9a-f]{16}$", description="The key of a group.")]
 
 
@@ -82,7 +84,7 @@ async def list_dead_letter_groups(
 async def list_dead_letters(
     request: ShopRequest,
     group: Group = None,
-    letter_state: Annotated[LetterState | None, QueryParameter(name="state")] = None,
+    letter_state: State = None,
     queue: Name = None,
     correlation_id: Name = None,
     limit: PageSize = 50,
@@ -91,7 +93,7 @@ async def list_dead_letters(
     """Dead letters, newest first; of one group, state, queue or order (its id is the correlation id)."""
     call = ListDeadLetters(
         group=group,
-        state=letter_state,
+        state=_state(letter_state),
         queue=queue,
         correlation_id=correlation_id,
         limit=limit,
@@ -202,6 +204,14 @@ async def discard_dead_letters(request: ShopRequest, data: JSONBody[Discarding])
 async def list_audit(request: ShopRequest, limit: PageSize = 50, after: After = None) -> AuditPage:
     """Who did what, when, to what, and why; newest first."""
     return await request.rpc.call(ListAudit(limit=limit, after=after))
+
+
+def _state(text: str | None) -> LetterState | None:
+    """Read here: the framework would tell of `letter_state`, for its own `state` is something else."""
+    if text is not None and text not in STATES:
+        error = FieldError(field="state", message=f"Expected one of {', '.join(STATES)}")
+        raise Malformed("A query parameter cannot be read.", errors=[error])
+    return cast(LetterState | None, text)
 
 
 def _not_one(names: str, given: list[str]) -> RuleBroken:

@@ -62,9 +62,7 @@ class Management:
     async def queues(self) -> list[Queue]:
         """All queues by name. Raises `Unavailable` where the API is not set or does not answer."""
         if not self._url:
-            raise Unavailable(
-                "The broker's management API is unknown here: SHOP_MANAGEMENT_URL is not set."
-            )
+            raise Unavailable("The broker's management API is unknown here: SHOP_MANAGEMENT_URL is not set.")
         async with self._asking:
             if time.monotonic() - self._seen[0] > FRESH_S:
                 self._seen = (time.monotonic(), await self._ask())

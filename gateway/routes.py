@@ -5,6 +5,7 @@ from typing import Any
 from litestar import Router
 
 from gateway import (
+    asyncapi_page,
     cart,
     coupons,
     dead_letters,
@@ -46,6 +47,7 @@ shop = Router(
         _noun("dead letters", dead_letters.routes),
         _noun("figures", stats.routes),
         *docs.routes,
+        *asyncapi_page.routes,
     ],
     before_request=at_the_door,
     request_class=ShopRequest,

@@ -81,7 +81,8 @@ class Delivery:
                     raise msgspec.ValidationError(f"type is {decoded.type!r}, this queue takes {event!r}")
                 self.events.append(Received(decoded, raw))
             except UNREADABLE as error:
-                self.unreadable.append((raw, str(error)))
+                # Still a batch, so that it can be sent back as it is once whoever could not read it can.
+                self.unreadable.append((cloudevents.batch([raw]), str(error)))
 
 
 class Consumer:

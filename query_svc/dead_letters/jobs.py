@@ -94,15 +94,16 @@ async def send_back(database: Database, office: DeadLetterOffice) -> None:
         if not letters:
             return
         results = await asyncio.gather(*(_send(office, letter) for letter in letters), return_exceptions=True)
-        sent = [one.id for one, result in zip(letters, results, strict=True) if result is None]
-        gone = [
-            one.id for one, result in zip(letters, results, strict=True) if isinstance(result, DeliveryError)
-        ]
+        outcomes = [(one.id, result) for one, result in zip(letters, results, strict=True)]
+        sent = [letter_id for letter_id, result in outcomes if result is None]
+        # What failed otherwise (the connection broke) may have arrived: it is sent again after its lease.
+        returned = {letter_id: _why(result) for letter_id, result in outcomes if _why(result)}
         if sent:
             await database.transaction(lambda tx, ids=sent: store.sent(tx, ids))
-        if gone:
-            await database.transaction(lambda tx, ids=gone: store.came_back(tx, ids, _GONE))
-        log.info("dead_letters.redriven", sent=len(sent), gone=len(gone), letters=len(letters))
+        for why in sorted(set(returned.values())):
+            ids = [letter_id for letter_id, said in returned.items() if said == why]
+            await database.transaction(lambda tx, ids=ids, why=why: store.came_back(tx, ids, why))
+        log.info("dead_letters.redriven", letters=len(letters), sent=len(sent), returned=len(returned))
         if len(letters) < SENT:
             return
 
@@ -110,3 +111,12 @@ async def send_back(database: Database, office: DeadLetterOffice) -> None:
 async def _send(office: DeadLetterOffice, letter: Sendable) -> None:
     message = message_of(letter.encoding, letter.body, letter.headers, letter.properties, letter.redrives)
     await office.send(letter.queue, message)
+
+
+def _why(result: BaseException | None) -> str:
+    """Why a letter certainly did not reach its queue, and never will as it is; else nothing."""
+    if isinstance(result, DeliveryError):
+        return _GONE
+    if isinstance(result, TypeError | ValueError | OverflowError):
+        return f"It cannot be sent: {result}"[:500]
+    return ""

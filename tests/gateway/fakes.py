@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import cache
 from inspect import isawaitable
 from typing import Any, TypeVar, cast
@@ -16,8 +17,10 @@ from litestar import Litestar
 from gateway.service import service
 from gateway.settings import GatewaySettings
 from shared.app import create_app
+from shared.describe import Description, Process, registrations
 from shared.errors import Unavailable
 from shared.messages import Call, reply_type, service_of
+from shared.service import Service
 from user_svc.contracts import GetKeys, KeySet, PublicKey
 
 R = TypeVar("R")
@@ -33,6 +36,15 @@ class FakeRpc:
     def __init__(self) -> None:
         self.answers: dict[type[Call[Any]], Callable[[Any], Any]] = {}
         self.calls: list[Call[Any]] = []
+        self.services: list[str] = []
+        """The services that the gateway knows of."""
+
+    async def call_each(self, call: Call[R], *, timeout: float | None = None) -> list[R]:  # noqa: ASYNC109
+        """One replica of each service has an address."""
+        try:
+            return [await self.call(call)]
+        except Unavailable:
+            return []
 
     async def call(self, call: Call[R], *, timeout: float | None = None) -> R:  # noqa: ASYNC109  as the real one
         call = msgspec.json.decode(msgspec.json.encode(call), type=type(call))
@@ -54,9 +66,27 @@ class FakeRuntime:
         self.settings = settings
         self.closing = asyncio.Event()
 
+    async def description(self) -> Description:
+        """What the gateway says of itself."""
+        return described(service)
+
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+
+def described(of: Service, **changes: Any) -> Description:
+    """What a service says of itself, all being well."""
+    process: dict[str, Any] = {
+        "name": f"{of.app_id}#1",
+        "replica": 1,
+        "version": "0.1.0",
+        "started_at": datetime(2026, 1, 31, 12, tzinfo=UTC),
+        "ready": True,
+        "checks": {"broker": "ok"},
+        "memory_bytes": 50_000_000,
+    }
+    return Description(registrations=registrations(of), process=Process(**(process | changes)))
 
 
 class Signer:
@@ -88,7 +118,9 @@ def gateway(rpc: FakeRpc, signer: Signer, **settings: Any) -> Litestar:
     rpc.answers.setdefault(GetKeys, lambda _: signer.keys())
     app = _app(GatewaySettings(**settings))
     app.state["rpc"] = rpc
-    app.state.pop("door", None)
+    for remembered in ("door", "directory", "management"):
+        app.state.pop(remembered, None)
+    app.state["runtime"].rpc = rpc
     return app
 
 

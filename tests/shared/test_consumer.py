@@ -250,7 +250,7 @@ async def test_what_cannot_be_read_is_a_dead_letter_at_once(lab: Lab, url: str, 
     assert letter.headers["x-exception"] == "Unreadable"
     assert why in str(letter.headers["x-exception-message"])
     assert letter.headers["x-attempt"] == 0
-    assert letter.body == (body if why.startswith("not a") else body[1:-1])
+    assert letter.body == body
     assert letter.message_id == "m1"
     assert ear.lists == [["good"]]
 
@@ -276,7 +276,7 @@ async def test_an_event_that_is_not_as_declared_is_buried_alone(
         letter = await lab.dead(ear.queue)
         await ear.handled(url, "good")
     assert why in str(letter.headers["x-exception-message"])
-    assert letter.body == bad
+    assert letter.body == cloudevents.batch([bad])
     assert ear.lists == [["good"]]
 
 
