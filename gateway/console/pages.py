@@ -90,7 +90,7 @@ def page(request: ConsoleRequest, template: str, facts: Facts, *, status: int = 
 
 
 async def live_page(
-    request: ConsoleRequest, template: str, load: Load, *, look_again_s: float = LOOK_AGAIN_S, **around: Any
+    request: ConsoleRequest, template: str, load: Load, *, look_again_s: float | None = None, **around: Any
 ) -> Response[str] | Stream:
     """A page that lives: its template has a block `live`, which shows what `load` finds.
 
@@ -98,7 +98,8 @@ async def live_page(
     """
     frame = {**_frame(request), **around}
     if request.wants_stream:
-        return _stream(request, _news(request, _templates.get_template(template), frame, load, look_again_s))
+        every_s = look_again_s or LOOK_AGAIN_S
+        return _stream(request, _news(request, _templates.get_template(template), frame, load, every_s))
     facts = await load()
     html = _templates.get_template(template).render({**frame, **facts, "version": _version(facts)})
     return _answer(request, html, 200)

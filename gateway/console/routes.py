@@ -6,7 +6,6 @@ from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, Router, get
-from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
 from gateway.console import (
@@ -22,7 +21,7 @@ from gateway.console import (
 )
 from gateway.console.requests import ConsoleRequest
 from gateway.door import door_of
-from shared.errors import NotFound, Problem, ProblemDetails
+from shared.errors import NotFound, ProblemDetails
 from shared.web import exception_handlers
 
 LARGEST_FORM = 64 * 1024
@@ -102,7 +101,7 @@ console = Router(
         *sales.routes,
     ],
     before_request=let_in,
-    exception_handlers={Problem: _show_problem, HTTPException: _show_problem, Exception: _show_problem},
+    exception_handlers=dict.fromkeys(exception_handlers, _show_problem),
     request_class=ConsoleRequest,
     request_max_body_size=LARGEST_FORM,
     include_in_schema=False,
