@@ -55,9 +55,10 @@ async def listening(
 ) -> AsyncIterator[Listener]:
     """Listen to the event stream of a page."""
     path, query = urlsplit(address).path, urlsplit(address).query
+    cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
     sent = {
         "accept": "text/event-stream",
-        "cookie": "; ".join(f"{k}={v}" for k, v in cookies.items()),
+        "cookie": cookie,
         **headers,
     }
     scope = {

@@ -128,22 +128,33 @@ async def test_an_order_is_shown_with_its_way_and_its_messages(
     operator: Console, rpc: FakeRpc, known: None
 ) -> None:
     back = step("item", 2, 3, backwards=True, attempts=3, reason="out_of_stock")
-    waiting = [Waiting(service="payment", step="take payment", since=at(0))]
     rpc.answers[GetTimeline] = lambda _: timeline(
-        step("order", 0, 0), step("item", 0, 1), step("payment", 0, None), back, waiting_for=waiting
+        step("order", 0, 0), step("item", 0, 1), step("payment", 0, 1, outcome="refused"), back
     )
     page = (await operator.get(ONE)).text
     assert page.count('class="lane ') == 4
     for part in (
-        "Waiting for payment:</b> take payment",
         "⟳ 3 attempts",
         "out of stock",
         "↩ taken back",
-        "◔ waiting",
+        "✕ refused",
         'class="arrow"',
         'href="/console/messages/message-1"',
     ):
         assert part in page
+
+
+async def test_an_order_says_what_it_waits_for(operator: Console, rpc: FakeRpc, known: None) -> None:
+    rpc.answers[GetTimeline] = lambda _: timeline(
+        step("item", 0, 1),
+        step("payment", 0, None),
+        waiting_for=[Waiting(service="payment", step="take payment", since=at(0))],
+        complete=False,
+    )
+    page = (await operator.get(ONE)).text
+    assert "Waiting for payment:</b> take payment, for <time data-since" in page
+    assert 'class="waiting"' in page
+    assert "Some of its messages have not been heard yet" in page
 
 
 async def test_two_thousand_lines_are_paged(operator: Console, rpc: FakeRpc, known: None) -> None:
