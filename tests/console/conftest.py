@@ -6,13 +6,18 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from playwright.async_api import Browser, BrowserContext
 
+from deploy.local.layout import Layout
 from gateway.console import session as sessions
+from tests.console.desk import PATIENCE_MS, WIDE, Desk
 from tests.gateway.conftest import rpc, settings, signer  # pyright: ignore[reportUnusedImport]
 from tests.gateway.fakes import FakeRpc, Signer, gateway
+from tests.shop.conftest import shop, stage  # pyright: ignore[reportUnusedImport]
+from tests.support.chromium import browser
 from user_svc.contracts import Login, Logout, Tokens
 
-__all__ = ["rpc", "settings", "signer"]
+__all__ = ["rpc", "settings", "shop", "signer", "stage"]
 
 
 class Console(httpx.AsyncClient):
@@ -70,3 +75,30 @@ async def operator(console: Console) -> Console:
     """A browser of an operator who is signed in."""
     await console.sign_in()
     return console
+
+
+@pytest.fixture(scope="package")
+async def chromium() -> AsyncIterator[Browser]:
+    """A real browser."""
+    async with browser() as one:
+        yield one
+
+
+@pytest.fixture(scope="package")
+async def signed_in(chromium: Browser, shop: Layout) -> AsyncIterator[BrowserContext]:
+    """A browser that an admin is signed in with."""
+    context = await chromium.new_context(viewport=WIDE, color_scheme="light")
+    context.set_default_timeout(PATIENCE_MS)
+    await Desk(shop.gateway_url, await context.new_page()).sign_in()
+    yield context
+    await context.close()
+
+
+@pytest.fixture
+async def desk(signed_in: BrowserContext, shop: Layout) -> AsyncIterator[Desk]:
+    """A page of that browser, on which nothing may go wrong."""
+    page = await signed_in.new_page()
+    desk = Desk(shop.gateway_url, page)
+    yield desk
+    await page.close()
+    assert desk.complaints == []
