@@ -5,7 +5,7 @@ import time
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from litestar import Request
+from litestar import Litestar, Request
 
 from gateway.auth import TokenReader
 from gateway.rate_limit import parse_rate
@@ -40,22 +40,31 @@ class Door:
             if who:
                 request.scope["user"] = await self.tokens.user(authorization)
         finally:  # a caller who tries tokens is limited as well, by address
-            if self._limit is not None:
-                self._limit.take(_caller(request), time.monotonic())
+            self.count(request)
         if who == "admin" and not request.user.is_admin:
             raise Forbidden("This is for admins.")
         _refuse_untidy(request)
 
+    def count(self, request: Request[Any, Any, Any]) -> None:
+        """Count this request against its caller's limit. Raises `TooMany` when that is used up."""
+        if self._limit is not None:
+            self._limit.take(_caller(request), time.monotonic())
+
 
 async def at_the_door(request: Request[Any, Any, Any]) -> None:
     """`before_request` of all routes. One hook, because the framework copies the route for every guard."""
-    door: Door | None = request.app.state.get("door")
+    await door_of(request.app).enter(cast(ShopRequest, request))
+
+
+def door_of(app: Litestar) -> Door:
+    """The door of this process, made when it is first needed."""
+    door: Door | None = app.state.get("door")
     if door is None:
-        door = request.app.state["door"] = Door(request.app.state["rpc"], request.app.state["settings"])
-    await door.enter(cast(ShopRequest, request))
+        door = app.state["door"] = Door(app.state["rpc"], app.state["settings"])
+    return door
 
 
-def _caller(request: ShopRequest) -> str:
+def _caller(request: Request[Any, Any, Any]) -> str:
     if user := request.scope.get("user"):
         return f"user {user.id}"
     return request.client.host if request.client else "nobody"

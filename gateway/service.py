@@ -1,6 +1,7 @@
 """What the gateway is made of."""
 
 from gateway import docs, events
+from gateway.console.routes import console
 from gateway.routes import shop
 from gateway.settings import GatewaySettings
 from shared.service import Service, tap
@@ -16,6 +17,6 @@ service = Service(
         tap(events.OrderConfirmed, events.order_confirmed),
         tap(events.UserNotified, events.user_notified),
     ),
-    routes=(shop,),
+    routes=(shop, console),
     openapi=docs.config,
 )

@@ -16,5 +16,7 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     """How often a request that waits for an order asks about it, should the order's event not come."""
     management_url: str = ""
     """The broker's management API with its sign-in: `http://user:password@host:15672`. Empty: no figures."""
+    console_secure_cookie: bool = False
+    """Whether the console's session travels over HTTPS alone; switch it on wherever the shop has HTTPS."""
     figures_s: Positive = 5.0
     """How long rankings and sales figures are remembered before they are asked for again."""

@@ -58,16 +58,25 @@ def ensure(*, broker: bool, database: bool) -> None:
         missing.append("mariadbd")
     if not missing:
         return
-    prefix = _root_prefix()
-    apt = which("apt-get")
-    if apt is None or prefix is None:
-        raise FleetError(_advice(missing, may_install=apt is not None))
-    packages = [_PACKAGES[name] for name in missing]
-    print(f"{' and '.join(missing)} not found: installing {' '.join(packages)} with apt-get", flush=True)
-    _install(str(apt), prefix, packages)
+    if not install([_PACKAGES[name] for name in missing], missing):
+        raise FleetError(_advice(missing, may_install=which("apt-get") is not None))
     if (broker and rabbitmq_server() is None) or (database and database_server() is None):
         raise FleetError(_advice(missing, may_install=False))
     print("installed; no system service was started", flush=True)
+
+
+def install(packages: Sequence[str], missing: Sequence[str]) -> bool:
+    """Install packages for the programs that are missing, saying so; False where that is not ours to do.
+
+    Raises FleetError when it fails.
+    """
+    prefix = _root_prefix()
+    apt = which("apt-get")
+    if apt is None or prefix is None:
+        return False
+    print(f"{' and '.join(missing)} not found: installing {' '.join(packages)} with apt-get", flush=True)
+    _install(str(apt), prefix, packages)
+    return True
 
 
 def _advice(missing: Sequence[str], *, may_install: bool) -> str:

@@ -1,0 +1,72 @@
+"""Signing in to the console and out of it."""
+
+from typing import Annotated
+
+from litestar import Response, get, post
+from litestar.params import QueryParameter
+
+from gateway.console import pages, session
+from gateway.console.requests import ConsoleRequest
+from gateway.door import door_of
+from shared.errors import Forbidden, Problem, TooMany, Unauthorized
+from user_svc.contracts import Login, Logout
+
+OPEN = "open"
+"""`opt=` of a route that needs no sign-in."""
+Then = Annotated[str, QueryParameter(description="Where to go afterwards.")]
+
+
+@get("/sign-in", opt={OPEN: True}, sync_to_thread=False)
+def ask(request: ConsoleRequest, then: Then = "/console/orders") -> Response[str]:
+    """The form."""
+    return pages.sign_in_page(request, then=_ours(then))
+
+
+@post("/sign-in", opt={OPEN: True}, status_code=200)
+async def sign_in(request: ConsoleRequest) -> Response[str]:
+    """Let an admin in; tell everybody else why not."""
+    form = dict(await request.fields())
+    email, then = form.get("email", ""), _ours(form.get("then", ""))
+    try:
+        begun = await _session(request, email, form.get("password", ""))
+    except (Unauthorized, Forbidden, TooMany) as no:
+        return pages.sign_in_page(request, then=then, email=email, wrong=no.detail, status=no.status)
+    answer = pages.see_other(request, then)
+    answer.set_cookie(begun.cookie(secure=request.settings.console_secure_cookie))
+    return answer
+
+
+async def _session(request: ConsoleRequest, email: str, password: str) -> session.Session:
+    """Raises `Unauthorized`, `TooMany`, and `Forbidden` for a customer, who is not kept signed in."""
+    address = request.client.host if request.client else ""
+    tokens = await request.rpc.call(Login(email=email, password=password, client=address))
+    user = await door_of(request.app).tokens.user(f"Bearer {tokens.access_token}")
+    if not user.is_admin:
+        await request.rpc.call(Logout(refresh_token=tokens.refresh_token))
+        raise Forbidden(f"{email} is a customer's account; the console is for the shop's operators.")
+    return session.begin(email, tokens)
+
+
+@post("/sign-out", status_code=200)
+async def sign_out(request: ConsoleRequest) -> Response[str]:
+    """End the session here and at the user service."""
+    with_token = Logout(refresh_token=request.operator.refresh_token)
+    try:
+        await request.rpc.call(with_token)
+    except Problem as away:
+        said = f"This browser has forgotten you. The session itself could not be ended: {away.detail}"
+        answer = pages.see_other(request, "/console/sign-in", said=said)
+    else:
+        answer = pages.see_other(request, "/console/sign-in")
+    answer.set_cookie(session.ended(secure=request.settings.console_secure_cookie))
+    return answer
+
+
+def _ours(where: str) -> str:
+    """A path of the console, so that nobody can be sent elsewhere from here."""
+    inside = where == "/console" or where.startswith(("/console/", "/console?"))
+    sane = inside and where.isprintable() and not where.startswith("/console/sign-")
+    return where if sane else "/console/orders"
+
+
+routes = [ask, sign_in, sign_out]
