@@ -20,6 +20,10 @@ _run:
 _dev:
     @{{ sync }} dev
 
+[private]
+_bench:
+    @{{ sync }} bench
+
 # --- see it work
 
 [doc("Start the shop if it is down, drive orders of every outcome, check the books")]
@@ -46,10 +50,10 @@ verify *args: _run
 trace *args: _run
     @{{ ops }} ops.trace "$@"
 
-[doc("Measure the shop that runs: orders/s, time to the end, memory")]
+[doc("Measure a shop of its own beside its peers: bench [NAMES] --quick --rounds N --json FILE --svg FILE")]
 [group("see it work")]
 [no-cd]
-bench *args: _run
+bench *args: _bench
     @{{ ops }} bench "$@"
 
 # --- run it

@@ -1,0 +1,80 @@
+"""The ground that measurements stand on: a shop, a broker and a database of the benchmark's own."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+
+from deploy.databases import connect
+from deploy.local import fleet
+from deploy.local.layout import Layout, layout
+
+ABOVE = 500
+"""The benchmark's block of ports lies so far above the shop's own."""
+DOORS = {"limit": 91, "peer": 92, "bare": 93}
+"""Where what is measured beside the shop listens, counted from the benchmark's port base."""
+
+# Servers and doors that a terminal, or the recipe that started us, names: ours are our own.
+_NOT_OURS = (
+    "SHOP_AMQP_URL",
+    "SHOP_DATABASE_ADMIN_URL",
+    "SHOP_GATEWAY_URL",
+    "SHOP_MANAGEMENT_URL",
+    "SHOP_VERIFY_URL",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where to measure. What ran before is used and left running; what did not is deleted afterwards."""
+
+    environ: Mapping[str, str]
+    at: Layout
+    ran_before: bool
+
+    def servers(self) -> Layout:
+        """Broker and database, ready."""
+        return fleet.infra(self.environ, report=_silent)
+
+    def shop(self) -> Layout:
+        """The whole shop, ready, with orders that wait for their payment for ever."""
+        return fleet.up(self.environ, report=_silent)
+
+    def leave(self, *, keep: bool) -> None:
+        """Delete the run with its data, unless it was there before or is to stay."""
+        if not (keep or self.ran_before):
+            fleet.reset(self.environ)
+
+    def database(self) -> "pymysql.connections.Connection[Any]":
+        """The administrator's connection, in autocommit."""
+        return connect(self.at.admin_url, timeout_s=10)
+
+    def door(self, name: str) -> int:
+        """The port of what is measured beside the shop."""
+        return self.at.base + DOORS[name]
+
+
+def prepare() -> Ground:
+    """The ground beside the shop that the environment means: `SHOP_PORT_BASE` + 500, `SHOP_RUN_DIR`/bench.
+
+    Other settings (`SHOP_LINGER_MS=1 ./just bench saga`) hold for the benchmark's shop.
+    """
+    mine = layout()
+    environ = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+    environ |= {
+        "SHOP_PORT_BASE": str(mine.base + ABOVE),
+        "SHOP_RUN_DIR": str(mine.run_dir / "bench"),
+        "SHOP_ORDER_UNPAID_S": "0",
+        "SHOP_ACCESS_TOKEN_S": "86400",
+    }
+    at = layout(environ)
+    ran_before = bool(fleet.ps(environ))
+    if not ran_before:
+        fleet.reset(environ)  # what a run that was killed has left
+    return Ground(environ, at, ran_before)
+
+
+def _silent(_: str) -> None:
+    """The benchmark tells its own progress."""
