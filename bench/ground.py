@@ -1,7 +1,7 @@
 """The ground that measurements stand on: a shop, a broker and a database of the benchmark's own."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,21 @@ class Ground:
     def database(self) -> "pymysql.connections.Connection[Any]":
         """The administrator's connection, in autocommit."""
         return connect(self.at.admin_url, timeout_s=10)
+
+    def service_pids(self) -> dict[str, int]:
+        """The processes of all services and of the gateway, by service: `order`, its second one `order-2`."""
+        return self._pids([service.name for service in self.at.services if not service.outside])
+
+    def server_pids(self) -> dict[str, int]:
+        """Those of broker and database."""
+        return self._pids(fleet.SERVERS)
+
+    def _pids(self, wanted: Collection[str]) -> dict[str, int]:
+        return {
+            process.service if process.replica <= 1 else process.name: process.pid
+            for process in fleet.ps(self.environ)
+            if process.pid is not None and process.service in wanted
+        }
 
     def door(self, name: str) -> int:
         """The port of what is measured beside the shop."""

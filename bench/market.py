@@ -16,7 +16,7 @@ import pymysql
 from bench.ground import Ground
 from bench.load import request
 from ops.commands import ADMIN_EMAIL, admin_password
-from ops.shop import Shop, persist
+from ops.shop import Session, Shop, persist
 from shared.clock import utc_now
 
 ITEMS, BUYERS = 60, 8
@@ -78,6 +78,13 @@ class Market:
             )
         return Batch(requests, pieces, coupons)
 
+    def stock_of(self, item: int) -> int:
+        """How many pieces are left."""
+        with self.ground.database() as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT stock FROM {self.databases[1]}.items WHERE id = %s", [item])  # noqa: S608
+            row = cursor.fetchone()
+            return int(row[0]) if row else 0
+
     def _issue(self, owners: Sequence[int]) -> list[int]:
         """A coupon for each, written straight into the database: handing out is not what is measured."""
         table = self.databases[2]
@@ -99,10 +106,8 @@ async def open_shop(ground: Ground) -> Market:
     market = Market("Sagamart", ground.at.base, ground, ("order_svc", "item_svc", "coupon_svc"))
     run = uuid4().hex[:8]
     async with Shop(ground.at.gateway_url) as shop:
-        admin = await persist(lambda: shop.sign_in(ADMIN_EMAIL, admin_password()))
-        market.items = await asyncio.gather(
-            *(admin.create_item(f"bench {run} {number}", "-", PRICE, PLENTY) for number in range(ITEMS))
-        )
+        admin = await _admin(shop)
+        market.items = await _items(admin, ITEMS, PLENTY)
         market.policy = await admin.create_policy(f"bench {run}", DISCOUNT, PLENTY)
         for number in range(BUYERS):
             email, password = f"bench-{run}-{number}@bench.local", f"bench-{run}"
@@ -110,6 +115,22 @@ async def open_shop(ground: Ground) -> Market:
             session = await persist(lambda: shop.sign_in(email, password))  # noqa: B023  awaited at once
             market.headers.append({"authorization": f"Bearer {(await session.renew()).access_token}"})
     return market
+
+
+async def new_items(ground: Ground, count: int, stock: int = PLENTY) -> list[int]:
+    """More items of the shop, made through its own door."""
+    async with Shop(ground.at.gateway_url) as shop:
+        return await _items(await _admin(shop), count, stock)
+
+
+async def _admin(shop: Shop) -> Session:
+    return await persist(lambda: shop.sign_in(ADMIN_EMAIL, admin_password()))
+
+
+async def _items(admin: Session, count: int, stock: int) -> list[int]:
+    run = uuid4().hex[:12]
+    names = [f"bench {run} {number}" for number in range(count)]
+    return await asyncio.gather(*(admin.create_item(name, "-", PRICE, stock) for name in names))
 
 
 def open_beside(ground: Ground, name: str, word: str) -> Market:

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 
 from bench import beside
 from bench.figures import OURS, Aim, Key
-from bench.load import Found, Plan, load
-from bench.market import Market, WrongBooks, checked, open_shop
+from bench.load import Found
+from bench.market import Market, open_shop
+from bench.placing import place
 from bench.run import Run
 from bench.usage import cpu_seconds, memory_mb
-from deploy.local import fleet
 
 CLIENTS = (16, 64, 256)
 BEST = "orders/s, best"
@@ -31,16 +31,16 @@ AIMS = (
 async def run(bench: Run) -> None:
     """Every contestant in every round; each is alone at work, while the others are idle."""
     await asyncio.to_thread(bench.ground.shop)
-    servers = _pids(bench, servers=True)
+    servers = bench.ground.server_pids()
     async with AsyncExitStack() as stack:
         places: list[tuple[Market, Mapping[str, int]]] = [
-            (await open_shop(bench.ground), _pids(bench)),
+            (await open_shop(bench.ground), bench.ground.service_pids()),
             await stack.enter_async_context(beside.limit(bench.ground)),
             await stack.enter_async_context(beside.peer(bench.ground)),
         ]
         bench.ledger.note("memory of services and gateway, idle", OURS, memory_mb(places[0][1]), "MB")
         for market, _ in places:
-            await _place(market, bench.size(500, 100), clients=16)
+            await place(market, bench.size(500, 100), clients=16)
         for number in range(bench.rounds):
             best = {market.name: 0.0 for market, _ in places}
             for clients in CLIENTS if not bench.quick else CLIENTS[1:2]:
@@ -61,7 +61,7 @@ async def run(bench: Run) -> None:
 async def _throughput(bench: Run, market: Market, pids: Mapping[str, int], clients: int) -> Found:
     quick, full = (150, 600) if market.name == PEER else (1500, 5000)
     before = cpu_seconds(pids)
-    found = await _place(market, bench.size(full, quick), clients=clients)
+    found = await place(market, bench.size(full, quick), clients=clients)
     after = cpu_seconds(pids)
     orders = len(found.times)
     bench.ledger.note(f"orders/s, {clients} clients", market.name, found.per_second, "/s")
@@ -75,26 +75,6 @@ async def _throughput(bench: Run, market: Market, pids: Mapping[str, int], clien
 
 
 async def _calm(bench: Run, market: Market, per_second: float, when: str, seconds: int) -> None:
-    found = await _place(market, max(1, int(per_second * seconds)), clients=256, per_second=per_second)
+    found = await place(market, max(1, int(per_second * seconds)), clients=256, per_second=per_second)
     for text, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         bench.ledger.note(f"{text} to COMPLETED {when}", market.name, found.ms(share), "ms")
-
-
-async def _place(market: Market, orders: int, *, clients: int, per_second: float | None = None) -> Found:
-    batch = await asyncio.to_thread(market.batch, orders)
-    with checked(market, batch):
-        found = await load(Plan(market.port, batch.requests, orders, clients, per_second))
-        if set(found.ends) != {"COMPLETED"}:
-            raise WrongBooks(f"{market.name}: {found.ends}")
-    return found
-
-
-def _pids(bench: Run, *, servers: bool = False) -> dict[str, int]:
-    """Our own processes by service: broker and database, or all the services and the gateway."""
-    inside = [service.name for service in bench.ground.at.services if not service.outside]
-    wanted = fleet.SERVERS if servers else inside
-    return {
-        process.service if process.replica <= 1 else process.name: process.pid
-        for process in fleet.ps(bench.ground.environ)
-        if process.pid is not None and process.service in wanted
-    }
