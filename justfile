@@ -56,6 +56,12 @@ trace *args: _run
 bench *args: _bench
     @{{ ops }} bench "$@"
 
+[doc("Draw where a running service spends its time, as a flame graph: profile order 10 [--of-bench]")]
+[group("work on it")]
+[no-cd]
+profile *args: _bench
+    @{{ ops }} bench.profile "$@"
+
 # --- run it
 
 [doc("Start the shop in the background; return when all of it is ready")]

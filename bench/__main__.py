@@ -35,14 +35,16 @@ MEASURES = (
     "real",
 )
 """In this order, so that calls are measured while nothing else runs."""
+COSTLY = ("replicas", "long", "real")
+"""What `--quick` measures only where it is named."""
 ROUNDS = 3
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit 0 if everything was measured, whether or not aims are met; 1 if something failed; 2: cannot begin."""
+    """Exit 0 if all was measured, whether or not aims are met; 1 if something failed; 2: cannot begin."""
     arguments = _parser().parse_args(argv)
     console = wide_console()
-    names = [name for name in MEASURES if name in (arguments.names or MEASURES)]
+    names = _names(arguments.names, quick=arguments.quick)
     modules = {name: import_module(f"bench.measures.{name}") for name in names}
     rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     try:
@@ -51,6 +53,8 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     ledger = Ledger()
+    if left_out := [name for name in MEASURES if name not in names]:
+        ledger.say(f"not measured, for it was not asked for: {', '.join(left_out)}")
     say = partial(console.print, style="dim", highlight=False)
     run = Run(ground, ledger, rounds, arguments.quick, say, arguments.csv)
     try:
@@ -82,12 +86,19 @@ async def _measure(run: Run, modules: dict[str, ModuleType]) -> bool:
     return complete
 
 
+def _names(asked: list[str], *, quick: bool) -> list[str]:
+    usual = [name for name in MEASURES if not (quick and name in COSTLY)]
+    return [name for name in MEASURES if name in (asked or usual)]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
         "names", nargs="*", choices=MEASURES, metavar="NAME", help=f"of {', '.join(MEASURES)} (default: all)"
     )
-    parser.add_argument("--quick", action="store_true", help="a little of everything, in under 3 minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"a little of everything but {', '.join(COSTLY)}: 3 minutes"
+    )
     parser.add_argument(
         "--rounds", type=partial(at_least, 1), metavar="N", help=f"rounds (default {ROUNDS}, 1 with --quick)"
     )

@@ -71,19 +71,25 @@ class Ground:
         return self.at.base + DOORS[name]
 
 
-def prepare() -> Ground:
-    """The ground beside the shop that the environment means: `SHOP_PORT_BASE` + 500, `SHOP_RUN_DIR`/bench.
+def environment() -> dict[str, str]:
+    """The environment of the benchmark's shop, which stands beside the one that ours means.
 
-    Other settings (`SHOP_LINGER_MS=1 ./just bench saga`) hold for the benchmark's shop.
+    Its port base is `SHOP_PORT_BASE` + 500, its folder `SHOP_RUN_DIR`/bench. Other settings are handed on
+    (`SHOP_LINGER_MS=1 ./just bench saga`).
     """
     mine = layout()
     environ = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-    environ |= {
+    return environ | {
         "SHOP_PORT_BASE": str(mine.base + ABOVE),
         "SHOP_RUN_DIR": str(mine.run_dir / "bench"),
         "SHOP_ORDER_UNPAID_S": "0",
         "SHOP_ACCESS_TOKEN_S": "86400",
     }
+
+
+def prepare() -> Ground:
+    """The ground to measure on; nothing is started yet."""
+    environ = environment()
     at = layout(environ)
     ran_before = bool(fleet.ps(environ))
     if not ran_before:

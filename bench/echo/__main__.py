@@ -1,11 +1,11 @@
-"""`python -m bench.echo raw serve`, `... raw ask 64 2`: one side of an echo; the asking side prints JSON."""
+"""`python -m bench.echo raw serve`, `... raw ask 2 64 1`: one side of an echo; the asking one prints JSON."""
 
 import asyncio
 import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 
 import uvloop
@@ -16,14 +16,14 @@ BODY = "x" * 300
 WARM_UP_S = 0.3
 
 
-def main(name: str, side: str, in_flight: str = "1", seconds: str = "1") -> None:
-    """Serve until told to stop, or ask for some seconds and print what came of it."""
+def main(name: str, side: str, seconds: str = "1", *in_flight: str) -> None:
+    """Serve until told to stop; or ask for some seconds with each number in flight, and print the rates."""
     way = import_module(f"bench.echo.{name}")
     url = os.environ["BENCH_AMQP_URL"]
     if side == "serve":
         uvloop.run(_serve(way.serving(url)))
     else:
-        print(json.dumps(uvloop.run(_ask(way.asking(url), int(in_flight), float(seconds)))))
+        print(json.dumps(uvloop.run(_ask(way.asking(url), float(seconds), in_flight))))
 
 
 async def _serve(serving: object) -> None:
@@ -32,10 +32,10 @@ async def _serve(serving: object) -> None:
         await asyncio.Event().wait()
 
 
-async def _ask(asking: object, in_flight: int, seconds: float) -> dict[str, float]:
+async def _ask(asking: object, seconds: float, in_flight: Sequence[str]) -> list[dict[str, float]]:
     async with asking as ask:  # type: ignore[attr-defined]
-        await _measure(ask, in_flight, WARM_UP_S)
-        return await _measure(ask, in_flight, seconds)
+        await _measure(ask, int(in_flight[0]), WARM_UP_S)
+        return [await _measure(ask, int(number), seconds) for number in in_flight]
 
 
 async def _measure(ask: Callable[[str], Awaitable[str]], in_flight: int, seconds: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""nameko, which lives in an environment of its own: `python nameko_rpc.py serve|ask URL [IN_FLIGHT SECONDS]`.
+"""nameko, which lives in an environment of its own: `python nameko_rpc.py serve|ask URL [SECONDS IN_FLIGHT...]`.
 
 It runs on greenlets, so it has its own loop to measure with, and imports nothing of ours.
 """
@@ -41,12 +41,12 @@ def serve(url: str) -> None:
     container.wait()
 
 
-def ask(url: str, in_flight: int, seconds: float) -> dict[str, float]:
-    """Keep so many questions under way for some seconds."""
+def ask(url: str, seconds: float, in_flight: list[int]) -> list[dict[str, float]]:
+    """For each number, keep so many questions under way for some seconds."""
     with ClusterRpcProxy({"AMQP_URI": url, "serializer": "json"}) as cluster:
         say = cluster.bench_echo_nameko.say.call_async
-        _measure(say, in_flight, WARM_UP_S)
-        return _measure(say, in_flight, seconds)
+        _measure(say, in_flight[0], WARM_UP_S)
+        return [_measure(say, number, seconds) for number in in_flight]
 
 
 def _measure(say: Callable, in_flight: int, seconds: float) -> dict[str, float]:
@@ -69,4 +69,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(sys.argv[2])
     else:
-        print(json.dumps(ask(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))))
+        print(json.dumps(ask(sys.argv[2], float(sys.argv[3]), [int(number) for number in sys.argv[4:]])))

@@ -1,6 +1,8 @@
 """Several replicas on the same cores: what more processes cost when there is no more machine."""
 
 import asyncio
+from contextlib import redirect_stdout
+from io import StringIO
 
 from bench.figures import OURS, Aim, Key
 from bench.market import Market, open_shop
@@ -35,7 +37,8 @@ async def run(bench: Run) -> None:
 
 async def _scale(bench: Run, services: list[str], replicas: int) -> None:
     environ = bench.ground.environ
-    await asyncio.gather(*(asyncio.to_thread(fleet.scale, name, replicas, environ) for name in services))
+    with redirect_stdout(StringIO()):  # they tell each other that they wait for one another
+        await asyncio.gather(*(asyncio.to_thread(fleet.scale, name, replicas, environ) for name in services))
 
 
 async def _measure(bench: Run, market: Market, figure: str) -> None:

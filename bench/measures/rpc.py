@@ -1,10 +1,10 @@
 """Questions and answers over RabbitMQ: a 300-byte echo, 64 in flight and one at a time."""
 
 import asyncio
-import contextlib
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from bench import nameko
@@ -50,25 +50,19 @@ async def run(bench: Run) -> None:
         script = str(nameko.SCRIPT)
         ways[NAMEKO] = _Way(python, (script, "serve", at.amqp_url), (script, "ask", at.amqp_url))
     environ = {"BENCH_AMQP_URL": at.amqp_url}
-    seconds = "0.5" if bench.quick else "2"
+    seconds = str(bench.size(200, 50) / 100)
     at.logs.mkdir(parents=True, exist_ok=True)
-    async with contextlib.AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
         for who, way in ways.items():
             log = at.logs / f"echo {who}.log"
             await stack.enter_async_context(running(way.serve, environ, log, python=way.python))
         for number in range(bench.rounds):
             for who, way in ways.items():
                 bench.say(f"rpc: {who}, round {number + 1}")
-                for in_flight in (IN_FLIGHT, 1):
-                    said = await output_of([*way.ask, str(in_flight), seconds], environ, python=way.python)
-                    _note(bench, who, in_flight, json.loads(said))
-
-
-def _note(bench: Run, who: str, in_flight: int, measured: dict[str, float]) -> None:
-    if in_flight == 1:
-        bench.ledger.note(ALONE, who, measured["p50_ms"], "ms")
-    else:
-        bench.ledger.note(RATE, who, measured["per_second"], "/s")
+                asked = [*way.ask, seconds, str(IN_FLIGHT), "1"]
+                together, alone = json.loads(await output_of(asked, environ, python=way.python))
+                bench.ledger.note(RATE, who, together["per_second"], "/s")
+                bench.ledger.note(ALONE, who, alone["p50_ms"], "ms")
 
 
 def _of_ours(name: str) -> _Way:
