@@ -42,9 +42,9 @@ ROUNDS = 3
 
 def main(argv: list[str] | None = None) -> int:
     """Exit 0 if all was measured, whether or not aims are met; 1 if something failed; 2: cannot begin."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     console = wide_console()
-    names = _names(arguments.names, quick=arguments.quick)
+    names = chosen(arguments)
     modules = {name: import_module(f"bench.measures.{name}") for name in names}
     rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     try:
@@ -86,27 +86,36 @@ async def _measure(run: Run, modules: dict[str, ModuleType]) -> bool:
     return complete
 
 
-def _names(asked: list[str], *, quick: bool) -> list[str]:
-    usual = [name for name in MEASURES if not (quick and name in COSTLY)]
-    return [name for name in MEASURES if name in (asked or usual)]
+def chosen(arguments: argparse.Namespace) -> list[str]:
+    """What is to be measured, in the order of measuring."""
+    usual = [name for name in MEASURES if not (arguments.quick and name in COSTLY)]
+    return [name for name in MEASURES if name in (arguments.names or usual)]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", choices=MEASURES, metavar="NAME", help=f"of {', '.join(MEASURES)} (default: all)"
+def _name(text: str) -> str:
+    # Not `choices`: argparse would hold the empty list, the default, against them.
+    if text not in MEASURES:
+        raise argparse.ArgumentTypeError(f"there is no {text!r}; there are {', '.join(MEASURES)}")
+    return text
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="bench", description=__doc__)
+    made.add_argument(
+        "names", nargs="*", type=_name, metavar="NAME", help=f"of {', '.join(MEASURES)} (default: all)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--quick", action="store_true", help=f"a little of everything but {', '.join(COSTLY)}: 3 minutes"
     )
-    parser.add_argument(
+    made.add_argument(
         "--rounds", type=partial(at_least, 1), metavar="N", help=f"rounds (default {ROUNDS}, 1 with --quick)"
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="a month of Online Retail, for `real`")
-    parser.add_argument("--keep", action="store_true", help="leave the shop running, for next time")
-    parser.add_argument("--svg", type=writable, metavar="FILE", help="draw the ratios there")
-    add_json_option(parser)
-    return parser
+    made.add_argument("--csv", type=Path, metavar="FILE", help="a month of Online Retail, for `real`")
+    made.add_argument("--keep", action="store_true", help="leave the shop running, for next time")
+    made.add_argument("--svg", type=writable, metavar="FILE", help="draw the ratios there")
+    add_json_option(made)
+    return made
 
 
 if __name__ == "__main__":

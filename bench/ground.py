@@ -26,21 +26,31 @@ _NOT_OURS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ground:
     """Where to measure. What ran before is used and left running; what did not is deleted afterwards."""
 
     environ: Mapping[str, str]
     at: Layout
     ran_before: bool
+    shop_is_ready: bool = False
+    """Whether the whole shop runs, with the code and the settings of today."""
 
     def servers(self) -> Layout:
         """Broker and database, ready."""
         return fleet.infra(self.environ, report=_silent)
 
     def shop(self) -> Layout:
-        """The whole shop, ready, with orders that wait for their payment for ever."""
-        return fleet.up(self.environ, report=_silent)
+        """The whole shop, ready, with orders that wait for their payment for ever.
+
+        What ran before may be of another day: its services are restarted, once.
+        """
+        if not self.shop_is_ready:
+            fleet.up(self.environ, report=_silent)
+            if self.ran_before:
+                fleet.restart(environ=self.environ)
+            self.shop_is_ready = True
+        return self.at
 
     def leave(self, *, keep: bool) -> None:
         """Delete the run with its data, unless it was there before or is to stay."""

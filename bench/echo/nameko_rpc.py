@@ -1,4 +1,4 @@
-"""nameko, which lives in an environment of its own: `python nameko_rpc.py serve|ask URL [SECONDS IN_FLIGHT...]`.
+"""nameko, in an environment of its own: `python nameko_rpc.py serve|ask URL [SECONDS IN_FLIGHT...]`.
 
 It runs on greenlets, so it has its own loop to measure with, and imports nothing of ours.
 """

@@ -75,6 +75,11 @@ async def _throughput(bench: Run, market: Market, pids: Mapping[str, int], clien
 
 
 async def _calm(bench: Run, market: Market, per_second: float, when: str, seconds: int) -> None:
-    found = await place(market, max(1, int(per_second * seconds)), clients=256, per_second=per_second)
+    found = await place(
+        market,
+        max(1, int(per_second * seconds)),
+        clients=min(256, 8 + int(per_second)),
+        per_second=per_second,
+    )
     for text, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         bench.ledger.note(f"{text} to COMPLETED {when}", market.name, found.ms(share), "ms")

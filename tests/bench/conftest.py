@@ -19,7 +19,7 @@ TINY = 10
 @pytest.fixture
 def bench(servers: Layout) -> Run:
     """One small run, with an empty ledger."""
-    ground = Ground(dict(os.environ), servers, ran_before=True)
+    ground = Ground(dict(os.environ), servers, ran_before=True, shop_is_ready=True)
     return Run(ground, Ledger(), rounds=1, quick=True, say=lambda _: None, part=TINY)
 
 
