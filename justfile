@@ -20,6 +20,10 @@ _run:
 _dev:
     @{{ sync }} dev
 
+[private]
+_bench:
+    @{{ sync }} bench
+
 # --- see it work
 
 [doc("Start the shop if it is down, drive orders of every outcome, check the books")]
@@ -70,11 +74,17 @@ trace-broker *args: _run
 export *args: _run
     @{{ ops }} ops.export "$@"
 
-[doc("Measure the shop that runs: orders/s, time to the end, memory")]
+[doc("Measure a shop of its own beside its peers: bench [NAMES] --quick --rounds N --json FILE --svg FILE")]
 [group("see it work")]
 [no-cd]
-bench *args: _run
+bench *args: _bench
     @{{ ops }} bench "$@"
+
+[doc("Draw where a running service spends its time, as a flame graph: profile order 10 [--of-bench]")]
+[group("work on it")]
+[no-cd]
+profile *args: _bench
+    @{{ ops }} bench.profile "$@"
 
 # --- run it
 

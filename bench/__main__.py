@@ -1,67 +1,121 @@
-"""`python -m bench`: orders per second, time to COMPLETED at rest, and memory, of the shop that runs."""
+"""`python -m bench`: Sagamart beside its peers, on one broker and one database, as a table of ratios."""
 
 import argparse
 import asyncio
 import sys
-from urllib.parse import urlsplit
+import time
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
-from rich.console import Console
-from rich.table import Table
+import pymysql
 
-from bench.saga import Market, Measured, closed_loop, steady
-from deploy.local import fleet
+from bench import report
+from bench.figures import Ledger
+from bench.ground import prepare
+from bench.market import WrongBooks
+from bench.plot import draw
+from bench.program import ProgramFailed
+from bench.run import Run
 from deploy.local.errors import FleetError
-from ops.commands import add_json_option, admin_password, write_json
+from ops.commands import add_json_option, at_least, wide_console, writable, write_json
 
-WARM_UP = 300
-REST_PER_SECOND, REST_SECONDS = 10.0, 20.0
+MEASURES = (
+    "rpc",
+    "saga",
+    "reads",
+    "hot",
+    "lines",
+    "streams",
+    "replicas",
+    "backlog",
+    "old",
+    "long",
+    "real",
+)
+"""In this order, so that calls are measured while nothing else runs."""
+COSTLY = ("replicas", "long", "real")
+"""What `--quick` measures only where it is named."""
+ROUNDS = 3
 
 
-def main() -> int:
-    """Exit 0 if every order completed."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--orders", type=int, default=4000, help="orders per round (default 4000)")
-    parser.add_argument(
-        "--clients", type=int, nargs="+", default=[64], help="numbers of clients (default 64)"
-    )
-    add_json_option(parser)
-    arguments = parser.parse_args()
+def main(argv: list[str] | None = None) -> int:
+    """Exit 0 if all was measured, whether or not aims are met; 1 if something failed; 2: cannot begin."""
+    arguments = parser().parse_args(argv)
+    console = wide_console()
+    names = chosen(arguments)
+    modules = {name: import_module(f"bench.measures.{name}") for name in names}
+    rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     try:
-        at = fleet.up(keep_settings=True, report=lambda _: None)
+        ground = prepare()
     except FleetError as error:
         print(error, file=sys.stderr)
         return 2
-    url = urlsplit(at.gateway_url)
-    rounds = asyncio.run(_rounds(url.hostname or "", url.port or 80, arguments.orders, arguments.clients))
-    services = {service.name for service in at.services}
-    memory = sum(process.memory_bytes for process in fleet.ps() if process.service in services)
-    _show(rounds, memory)
-    write_json(
-        arguments.json,
-        {"rounds": {name: measured for name, measured in rounds.items()}, "memory_bytes": memory},
+    ledger = Ledger()
+    if left_out := [name for name in MEASURES if name not in names]:
+        ledger.say(f"not measured, for it was not asked for: {', '.join(left_out)}")
+    say = partial(console.print, style="dim", highlight=False)
+    run = Run(ground, ledger, rounds, arguments.quick, say, arguments.csv)
+    try:
+        complete = asyncio.run(_measure(run, modules))
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        ground.leave(keep=arguments.keep)
+    aims = [aim for module in modules.values() for aim in module.AIMS]
+    report.show(console, ledger, aims)
+    settings = {"measures": names, "rounds": rounds, "quick": arguments.quick}
+    write_json(arguments.json, report.document(ledger, aims, settings))
+    if arguments.svg is not None:
+        draw(arguments.svg, ledger, aims)
+    return 0 if complete else 1
+
+
+async def _measure(run: Run, modules: dict[str, ModuleType]) -> bool:
+    """Measure one thing after another; what fails is told, and the others are measured all the same."""
+    complete = True
+    for name, module in modules.items():
+        began = time.monotonic()
+        try:
+            await module.run(run)
+        except (FleetError, ProgramFailed, WrongBooks, TimeoutError, pymysql.err.MySQLError) as error:
+            run.ledger.say(f"{name} FAILED: {error}")
+            complete = False
+        run.say(f"{name} took {time.monotonic() - began:.0f} s")
+    return complete
+
+
+def chosen(arguments: argparse.Namespace) -> list[str]:
+    """What is to be measured, in the order of measuring."""
+    usual = [name for name in MEASURES if not (arguments.quick and name in COSTLY)]
+    return [name for name in MEASURES if name in (arguments.names or usual)]
+
+
+def _name(text: str) -> str:
+    # Not `choices`: argparse would hold the empty list, the default, against them.
+    if text not in MEASURES:
+        raise argparse.ArgumentTypeError(f"there is no {text!r}; there are {', '.join(MEASURES)}")
+    return text
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="bench", description=__doc__)
+    made.add_argument(
+        "names", nargs="*", type=_name, metavar="NAME", help=f"of {', '.join(MEASURES)} (default: all)"
     )
-    return 0 if all(set(measured.ends) == {"COMPLETED"} for measured in rounds.values()) else 1
-
-
-async def _rounds(host: str, port: int, orders: int, clients: list[int]) -> dict[str, Measured]:
-    market = Market(host, port, admin_password())
-    await market.open(WARM_UP + orders * len(clients) + int(REST_PER_SECOND * REST_SECONDS))
-    await closed_loop(market, WARM_UP, 16)
-    rounds = {f"{count} clients": await closed_loop(market, orders, count) for count in clients}
-    rounds[f"{REST_PER_SECOND:g} orders/s"] = await steady(market, REST_PER_SECOND, REST_SECONDS)
-    return rounds
-
-
-def _show(rounds: dict[str, Measured], memory: int) -> None:
-    table = Table(title="Orders of three lines and a coupon, through HTTP until COMPLETED")
-    for heading in ("load", "orders/s", "p50 ms", "p95 ms", "p99 ms", "ends"):
-        table.add_column(heading, justify="left" if heading in ("load", "ends") else "right")
-    for name, one in rounds.items():
-        ends = ", ".join(f"{end} {count:,}" for end, count in sorted(one.ends.items()))
-        table.add_row(name, f"{one.per_second:,.0f}", f"{one.p50_ms}", f"{one.p95_ms}", f"{one.p99_ms}", ends)
-    console = Console()
-    console.print(table)
-    console.print(f"services and gateway together: {memory / 2**20:.0f} MB")
+    made.add_argument(
+        "--quick", action="store_true", help=f"a little of everything but {', '.join(COSTLY)}: 3 minutes"
+    )
+    made.add_argument(
+        "--rounds", type=partial(at_least, 1), metavar="N", help=f"rounds (default {ROUNDS}, 1 with --quick)"
+    )
+    made.add_argument("--csv", type=Path, metavar="FILE", help="a month of Online Retail, for `real`")
+    made.add_argument("--keep", action="store_true", help="leave the shop running, for next time")
+    made.add_argument("--svg", type=writable, metavar="FILE", help="draw the ratios there")
+    add_json_option(made)
+    return made
 
 
 if __name__ == "__main__":

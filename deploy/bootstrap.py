@@ -1,7 +1,7 @@
 """Fetches uv and just, keeps `.venv` in step with the locks, hands over to just. Standard library only.
 
-`./just ...` starts it. The justfile calls it back for the packages (`--sync run|dev`), so that whoever has
-just installed may call it directly.
+`./just ...` starts it. The justfile calls it back for the packages (`--sync run|dev|bench`), so that whoever
+has just installed may call it directly.
 """
 
 import fcntl
@@ -18,8 +18,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 VENV = ROOT / ".venv"
-LOCKS = {"run": ROOT / "requirements.txt", "dev": ROOT / "requirements-dev.txt"}
-"""Runtime packages alone, so that the first start of the shop is quick; and everything that tests need."""
+LOCKS = {
+    "run": ROOT / "requirements.txt",
+    "dev": ROOT / "requirements-dev.txt",
+    "bench": ROOT / "requirements-bench.txt",
+}
+"""Runtime packages alone, so that the first start of the shop is quick; everything that tests need; and what
+the benchmark needs, which is added to either."""
 
 _PIP_INSTALL = ("install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r")
 
@@ -79,11 +84,13 @@ def _fetch_tools(home: Path, lock: Path) -> None:
 def _sync(wanted: str) -> None:
     """Install what the lock says, by hash, if that is not what is there.
 
-    Packages for development stay once they are there: the two kinds of recipes must not undo each other.
+    Packages for development stay once they are there: the kinds of recipes must not undo each other.
     """
     if wanted not in LOCKS:
         raise BootstrapError(f"--sync takes one of {', '.join(LOCKS)}, not {wanted!r}")
-    kind = "dev" if (VENV / "stamp-dev").exists() else wanted
+    if wanted == "bench":
+        _sync("run")
+    kind = "dev" if wanted == "run" and (VENV / "stamp-dev").exists() else wanted
     if _is_synced(kind):
         return
     uv = _tool("uv")
@@ -95,8 +102,9 @@ def _sync(wanted: str) -> None:
             shutil.rmtree(VENV, ignore_errors=True)
             _run([str(uv), "venv", "--quiet", "--python", sys.executable, str(VENV)], "making .venv")
         _install(uv, LOCKS[kind])
-        for name in LOCKS:
-            (VENV / f"stamp-{name}").unlink(missing_ok=True)
+        if kind != "bench":  # what it adds may have been removed, and must then be added again
+            for name in LOCKS:
+                (VENV / f"stamp-{name}").unlink(missing_ok=True)
         (VENV / f"stamp-{kind}").write_text(_state(LOCKS[kind]), encoding="utf-8")
 
 
@@ -120,7 +128,7 @@ def _install(uv: Path, lock: Path) -> None:
     quick.append(
         "--compile-bytecode"
     )  # once here instead of in every process of the shop, perhaps every time
-    done = subprocess.run(quick, env=_uv_environment(), check=False, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run(quick, env=uv_environment(), check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode == 0:
         return
     print(f"uv: {done.stderr.strip()[-500:]}\ntrying with pip", file=sys.stderr, flush=True)
@@ -129,7 +137,7 @@ def _install(uv: Path, lock: Path) -> None:
     _run([*pip, "--python", python, *_PIP_INSTALL, str(lock)], f"installing {lock.name}")
 
 
-def _uv_environment() -> dict[str, str]:
+def uv_environment() -> dict[str, str]:
     """An index that pip was told of by environment holds for uv too, unless uv was told another."""
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
     for ours, pips in (("UV_DEFAULT_INDEX", "PIP_INDEX_URL"), ("UV_INDEX", "PIP_EXTRA_INDEX_URL")):

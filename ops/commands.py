@@ -18,7 +18,7 @@ def admin_password() -> str:
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """`--json FILE`, refused at once where FILE cannot be written rather than after minutes of work."""
-    parser.add_argument("--json", type=_writable, metavar="FILE", help="write the results there as JSON, too")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the results there as JSON, too")
 
 
 def write_json(path: Path | None, document: object) -> None:
@@ -43,7 +43,8 @@ def at_least(least: int, text: str) -> int:
     return number
 
 
-def _writable(text: str) -> Path:
+def writable(text: str) -> Path:
+    """A file for argparse, refused at once where it cannot be written."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a directory")
