@@ -26,7 +26,7 @@ async def _look(db: Database, **wanted: Any) -> OverduePage:
 
 
 async def _yes(db: Database, said: Any) -> None:
-    await db.transaction(lambda tx: events.hear_yes([said], tx, SETTINGS))
+    await db.transaction(lambda tx: events.hear_answers([said], tx, SETTINGS))
 
 
 async def _late(db: Database, order_id: UUID) -> None:

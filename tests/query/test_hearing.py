@@ -28,7 +28,7 @@ async def listening(service: str, publisher: str, db: Database, url: str) -> Asy
     consumer = Consumer(
         service,
         "query-svc#1",
-        hearing,
+        [hearing],
         Wiring({}).bind(hearing.handler),
         db,
         in_unit=True,
