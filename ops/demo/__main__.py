@@ -16,6 +16,7 @@ from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
+from ops.demo.figures import FIGURES
 from ops.demo.payments import PAYMENTS
 from ops.demo.scenario import Outcome, play
 from ops.demo.stage import Stage
@@ -53,7 +54,7 @@ async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[st
         stage = Stage(shop, admin, at.outside_url("pg"))
         outcomes: list[Outcome] = []
         with console.status("") as status:
-            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FAULTS):
+            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FIGURES, *FAULTS):
                 status.update(scenario.tried)
                 outcome = await play(scenario, stage)
                 outcomes.append(outcome)

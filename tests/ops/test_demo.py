@@ -10,6 +10,7 @@ from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
 from ops.demo.everyday import EVERYDAY, refused
 from ops.demo.faults import FAULTS
+from ops.demo.figures import FIGURES
 from ops.demo.payments import PAYMENTS
 from ops.demo.scenario import Outcome, Record, Scenario, play
 from ops.demo.stage import Stage, shirts
@@ -132,6 +133,6 @@ async def test_the_table_has_a_row_for_each_scenario() -> None:
 
 
 def test_every_scenario_has_a_name_of_its_own() -> None:
-    names = [scenario.tried for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FAULTS)]
+    names = [scenario.tried for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FIGURES, *FAULTS)]
 
     assert len(names) == len(set(names))
