@@ -17,8 +17,6 @@ from shared.logs import log
 from shared.registry import Hearing
 
 PREFETCH_LISTS = 4
-MOST_UNACKNOWLEDGED = 300
-"""More than that makes nothing faster, and a message may be large."""
 CONFIRM_SECONDS = 10.0
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
@@ -77,7 +75,9 @@ class Subscription:
         self._service = service
         self._process = process
         self._view = hearing.view
-        self._prefetch = min(hearing.batch * PREFETCH_LISTS, MOST_UNACKNOWLEDGED)
+        # Who hears everything has a queue of large messages to come by after an absence; holding one list of
+        # them keeps it small, and waiting for the next one matters to nobody.
+        self._prefetch = hearing.batch * (1 if hearing.view is None else PREFETCH_LISTS)
         self._retry_delays = retry_delays
         kind = Undecoded if hearing.view is None else CloudEvent[hearing.view]
         self._decoder: msgspec.json.Decoder[CloudEvent[Any]] = msgspec.json.Decoder(kind)

@@ -16,6 +16,7 @@ from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
+from ops.demo.figures import FIGURES
 from ops.demo.following import FOLLOWING
 from ops.demo.hostile import HOSTILE
 from ops.demo.payments import PAYMENTS
@@ -25,7 +26,7 @@ from ops.demo.table import table
 from ops.shop import Away, Refused, Shop, persist
 from ops.verify.books import balance
 
-SCENARIOS = (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FOLLOWING, *HOSTILE, *FAULTS)
+SCENARIOS = (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FOLLOWING, *HOSTILE, *FIGURES, *FAULTS)
 
 
 def main(argv: list[str] | None = None) -> int:

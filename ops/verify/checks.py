@@ -8,8 +8,9 @@ has not heard of yet, but never the other way round.
 from ops.verify.carts import CART_CHECKS
 from ops.verify.check import Check
 from ops.verify.notices import NOTICE_CHECKS, UNTOLD_UNDER_WAY
+from ops.verify.read_side import COMES_BEHIND, READ_SIDE
 
-SERVICES = ("user", "item", "coupon", "order", "payment")
+SERVICES = ("user", "item", "coupon", "order", "payment", "query")
 CLAIM_TABLES = {
     "item": "item_svc.item_claims",
     "coupon": "coupon_svc.coupon_claims",
@@ -421,6 +422,7 @@ CHECKS = (
     NOTHING_OVERDUE,
     NOTHING_STUCK,
     OUTBOXES_DRAINED,
+    *READ_SIDE,
 )
 
 # What a shop that rests has none of, as far as it was there at a given moment (the one argument of each).
@@ -432,6 +434,7 @@ UNDER_WAY = (
         f"SELECT 1 FROM {service}_svc.outbox WHERE created_at <= %s LIMIT 1"  # noqa: S608
         for service in SERVICES
     ),
+    *COMES_BEHIND,
 )
 NOW = "SELECT UTC_TIMESTAMP(6) AS now"
 COUNT_ORDERS = "SELECT COUNT(*) AS orders FROM order_svc.orders"
