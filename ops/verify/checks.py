@@ -5,9 +5,10 @@ it tells the order. So a statement, which sees one moment of all databases, may 
 has not heard of yet, but never the other way round.
 """
 
-from dataclasses import dataclass
+from ops.verify.check import Check
+from ops.verify.read_side import COMES_BEHIND, READ_SIDE
 
-SERVICES = ("user", "item", "coupon", "order", "payment")
+SERVICES = ("user", "item", "coupon", "order", "payment", "query")
 CLAIM_TABLES = {
     "item": "item_svc.item_claims",
     "coupon": "coupon_svc.coupon_claims",
@@ -27,16 +28,6 @@ _CONCERNED = {
 _LONG = "INTERVAL 60 SECOND"
 # A sweep looks for passed deadlines every second or so.
 _SWEEP = "INTERVAL 5 SECOND"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """`sql` selects what is wrong, `key` names the columns that identify it, `tell` puts it in words."""
-
-    name: str
-    key: tuple[str, ...]
-    tell: str
-    sql: str
 
 
 STOCK_ADDS_UP = Check(
@@ -457,6 +448,7 @@ CHECKS = (
     NOTHING_OVERDUE,
     NOTHING_STUCK,
     OUTBOXES_DRAINED,
+    *READ_SIDE,
 )
 
 # What a shop that rests has none of, as far as it was there at a given moment (the one argument of each).
@@ -467,6 +459,7 @@ UNDER_WAY = (
         f"SELECT 1 FROM {service}_svc.outbox WHERE created_at <= %s LIMIT 1"  # noqa: S608
         for service in SERVICES
     ),
+    *COMES_BEHIND,
 )
 NOW = "SELECT UTC_TIMESTAMP(6) AS now"
 COUNT_ORDERS = "SELECT COUNT(*) AS orders FROM order_svc.orders"

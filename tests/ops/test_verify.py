@@ -18,6 +18,17 @@ from tests.ops.books_world import CANCELLED, DONE, FAILED, OPEN, World, books_wo
 
 STRANGER = "00000000-0000-7000-8000-0000000000ff"
 
+# The read side has listened since before the orders were placed.
+LISTENING = (
+    "INSERT INTO query_svc.saga_event_log (position, message_id, saga_id, service, event_type, event_data,"
+    " status, time, stored_at, subject) VALUES (1, 'm', 's', 'a', 'a.b', '{}', 'COMPLETED', '2026-01-01',"
+    " '2026-01-01', 's')"
+)
+CONFIRMED = (
+    "INSERT INTO order_svc.order_history (order_id, at, what, status) VALUES"
+    f" ('{DONE}', '2026-01-05 10:59:59', 'ORDER_CONFIRMED', 'COMPLETED'),"
+    f" ('{CANCELLED}', '2026-01-05 10:00:00', 'ORDER_CONFIRMED', 'COMPLETED')"
+)
 DAMAGE = [
     (
         "stock adds up",
@@ -287,7 +298,44 @@ DAMAGE = [
                 " VALUES ('m1', 'x.happened', 1, '7', '[]', '2026-01-05 10:00:00', '2026-01-05 10:00:00', 3)"
             ],
         )
-        for service in ("user", "item", "coupon", "order", "payment")
+        for service in ("user", "item", "coupon", "order", "payment", "query")
+    ),
+    (
+        "the read side shows orders as they are",
+        f"order {DONE}: is COMPLETED, settled, paid, 40080, but the read side shows nothing",
+        [LISTENING],
+    ),
+    (
+        "the read side shows orders as they are",
+        f"order {FAILED}: is FAIL, out_of_stock, settled, unpaid, 49800,"
+        " but the read side shows PENDING, under way, unpaid, 49800",
+        [
+            LISTENING,
+            "INSERT INTO query_svc.order_views (order_id, status, settled, total, last_event_at)"
+            f" VALUES ('{FAILED}', 'PENDING', 0, 49800, '2026-01-05 10:00:00')",
+        ],
+    ),
+    (
+        "sales figures are those of the orders",
+        "hour 2026-01-05 10:00:00 UTC: the orders differ from the sales figures by"
+        " 1 orders, 4 pieces, 40080 won, 1 cancelled orders, 39780 won cancelled",
+        [LISTENING, CONFIRMED],
+    ),
+    (
+        "sales figures are those of the orders",
+        "hour 2026-01-05 11:00:00 UTC: the orders differ from the sales figures by"
+        " -1 orders, -2 pieces, -3 won, 0 cancelled orders, 0 won cancelled",
+        ["INSERT INTO query_svc.sales_hours VALUES ('2026-01-05 11:00:00', 1, 2, 3, 0, 0)"],
+    ),
+    (
+        "rankings are those of the orders",
+        "rankings by week: 4 / 5 / 40080, but the orders that stand add up to 4 / 7 / 40080",
+        [
+            LISTENING,
+            CONFIRMED,
+            "INSERT INTO query_svc.item_sales (period, start, item_id, quantity, revenue) VALUES"
+            " ('week', '2026-01-05', 1, 3, 40000), ('week', '2026-01-05', 2, 1, 80)",
+        ],
     ),
 ]
 
