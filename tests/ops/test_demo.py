@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ops.demo.__main__ import SCENARIOS
-from ops.demo.everyday import refused
+from ops.demo.everyday import EVERYDAY, refused
 from ops.demo.scenario import Outcome, Record, Scenario, play
 from ops.demo.stage import Stage, shirts
 from ops.demo.table import table
