@@ -14,6 +14,7 @@ from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_cons
 from ops.databases import CannotRead
 from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
+from ops.demo.dead_letters import DEAD_LETTERS
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
 from ops.demo.figures import FIGURES
@@ -26,7 +27,7 @@ from ops.demo.table import table
 from ops.shop import Away, Refused, Shop, persist
 from ops.verify.books import balance
 
-SCENARIOS = (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FOLLOWING, *HOSTILE, *FIGURES, *FAULTS)
+SCENARIOS = (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FOLLOWING, *HOSTILE, *FIGURES, *DEAD_LETTERS, *FAULTS)
 
 
 def main(argv: list[str] | None = None) -> int:
