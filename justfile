@@ -46,11 +46,6 @@ verify *args: _run
 trace *args: _run
     @{{ ops }} ops.trace "$@"
 
-[doc("Write the stored events as NDJSON (--since POSITION, --limit N, --follow)")]
-[group("see it work")]
-[no-cd]
-export *args: _run
-    @{{ ops }} ops.export "$@"
 [doc("Show the dead letters by cause, or one of them; give them up (--discard ID --reason TEXT)")]
 [group("see it work")]
 [no-cd]
@@ -68,6 +63,12 @@ redrive *args: _run
 [no-cd]
 trace-broker *args: _run
     @{{ ops }} ops.trace_broker "$@"
+
+[doc("Write the stored events as NDJSON (--since POSITION, --limit N, --follow)")]
+[group("see it work")]
+[no-cd]
+export *args: _run
+    @{{ ops }} ops.export "$@"
 
 [doc("Measure the shop that runs: orders/s, time to the end, memory")]
 [group("see it work")]

@@ -186,7 +186,7 @@ def _hearing(service: str, heard: Heard, event: str) -> dict[str, Any]:
         "x-handler": heard.handler,
         "x-batch": heard.batch,
         **({"x-queue": heard.queue} if heard.queue else {"x-tap": True}),
-        **({"x-reads": heard.schema} if heard.schema else {}),
+        **({"x-reads": heard.reads[event]} if event in heard.reads else {}),
     }
 
 

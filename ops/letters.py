@@ -42,6 +42,10 @@ class DeadLetters:
         query = {"group": group} if everything else {"group": group, "state": "DEAD"}
         return await self._pages("/ops/dead-letters", query, DeadLetterPage)
 
+    async def about(self, correlation_id: str) -> list[DeadLetter]:
+        """The letters about an order (its id is their correlation id), newest first."""
+        return await self._pages("/ops/dead-letters", {"correlation_id": correlation_id}, DeadLetterPage)
+
     async def one(self, number: int) -> DeadLetterDetails:
         """One letter with its body; Refused 404 if there is none of that number."""
         return await self._ask("GET", f"/ops/dead-letters/{number}", DeadLetterDetails)

@@ -38,8 +38,8 @@ class Published(Struct, frozen=True, kw_only=True):
 class Heard(Struct, frozen=True, kw_only=True):
     """An event that a service hears: from which queue, by which handler, in lists of how many.
 
-    `event` ends in `.#` where one queue takes everything of a publisher. A tap has no queue that outlives
-    its process, and promises nothing.
+    `event` ends in `.#` where one queue takes everything of a publisher. `reads` are JSON schemas of what is
+    read in the data, by event. A tap has no queue that outlives its process, and promises nothing.
     """
 
     event: str
@@ -49,7 +49,7 @@ class Heard(Struct, frozen=True, kw_only=True):
     batch: int
     once: bool
     about: str
-    schema: dict[str, Any]
+    reads: dict[str, dict[str, Any]]
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -165,7 +165,8 @@ def registrations(service: Service) -> Registrations:
     """What a service is made of, as data."""
     kinds: list[Any] = [
         *service.publishes,
-        *(one.view for one in (*service.hears, *service.taps) if one.view is not None),
+        *(view for one in service.hears for view in one.views),
+        *(one.view for one in service.taps),
         *(one.call for one in service.answers),
         *(one.reply for one in service.answers),
     ]
@@ -214,7 +215,7 @@ def _heard(consumer: str, hearing: Hearing, schemas: Mapping[Any, dict[str, Any]
         batch=hearing.batch,
         once=hearing.once,
         about=_about(hearing.handler),
-        schema=schemas[hearing.view] if hearing.view is not None else {},
+        reads={view.wire_name: schemas[view] for view in hearing.views},
     )
 
 
@@ -228,7 +229,7 @@ def _tapped(tap: Tap, schemas: Mapping[Any, dict[str, Any]]) -> Heard:
         batch=1,
         once=False,
         about=_about(tap.handler),
-        schema=schemas[tap.view],
+        reads={event: schemas[tap.view]},
     )
 
 

@@ -14,6 +14,7 @@ from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_cons
 from ops.databases import CannotRead
 from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
+from ops.demo.dead_letters import DEAD_LETTERS
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
 from ops.demo.payments import PAYMENTS
@@ -53,7 +54,7 @@ async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[st
         stage = Stage(shop, admin, at.outside_url("pg"))
         outcomes: list[Outcome] = []
         with console.status("") as status:
-            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FAULTS):
+            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *DEAD_LETTERS, *FAULTS):
                 status.update(scenario.tried)
                 outcome = await play(scenario, stage)
                 outcomes.append(outcome)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
+from ops.demo.dead_letters import DEAD_LETTERS
 from ops.demo.everyday import EVERYDAY, refused
 from ops.demo.faults import FAULTS
 from ops.demo.payments import PAYMENTS
@@ -132,6 +133,8 @@ async def test_the_table_has_a_row_for_each_scenario() -> None:
 
 
 def test_every_scenario_has_a_name_of_its_own() -> None:
-    names = [scenario.tried for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FAULTS)]
+    names = [
+        scenario.tried for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *DEAD_LETTERS, *FAULTS)
+    ]
 
     assert len(names) == len(set(names))

@@ -17,16 +17,18 @@ from deploy.local import fleet
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from ops.demo.stage import Stage, shirts
+from ops.letters import DeadLetters
 from ops.shop import persist
+from query_svc.dead_letters.contracts import DeadLetterGroup
 from shared import crash
 from shared.clock import utc_now
 from shared.cloudevents import CONTENT_TYPE, CloudEvent, batch, encode
-from tests.shop.books import assert_balanced, dead_letters, take_dead_letters
+from tests.shop.books import assert_balanced, dead_letters
 from tests.shop.crowd import Crowd, crowd
 from tests.support.waiting import eventually
 
 DYING = ("order", "item", "coupon", "payment")
-ALL = ("user", *DYING, "gateway")
+ALL = ("user", *DYING, "query", "gateway")
 
 
 @pytest.fixture(autouse=True)
@@ -178,14 +180,32 @@ async def test_poison_goes_to_the_dead_letters_and_orders_go_on(shop: Layout, st
                     body, content_type=CONTENT_TYPE, type="order.placed", message_id=str(uuid4())
                 )
                 await channel.default_exchange.publish(message, routing_key=queue)
-        expected = {f"{queue}.dead": len(unreadable) + 1}
+        expected = {queue: len(unreadable) + 1}
         await eventually(lambda: dead_letters(shop), holds=lambda dead: dead == expected, within_s=20)
         await buying.more(20)
     _some_completed(buying)
-    *dead, failed = await take_dead_letters(shop, queue)
-    assert [message.headers["x-exception"] for message in dead] == ["Unreadable"] * len(unreadable)
+
+    letters = DeadLetters(stage.admin)
+
+    async def groups() -> dict[str, DeadLetterGroup]:
+        return {one.exception: one for one in await letters.groups()}
+
+    found = await eventually(groups, holds=lambda seen: sum(one.dead for one in seen.values()) == 5)
+    assert {one.handler for one in found.values()} == {"item_svc.events.reserve_stock"}
+    buried = found.pop("Unreadable")
+    [failed] = found.values()
+    assert (buried.dead, failed.dead) == (len(unreadable), 1)
 
     # It was tried as often as there are pauses between tries, and once before them.
-    assert failed.headers["x-attempt"] == 3
-    assert failed.headers["x-service"] == "item-svc#1"
-    assert msgspec.json.decode(failed.body)[0]["data"] == whole
+    assert failed.sample.attempts == 4
+    assert failed.sample.headers["x-service"] == "item-svc#1"
+    assert msgspec.json.decode(failed.sample.body)[0]["data"] == whole
+
+    # Sent back before its cause is mended it fails again, and that is told.
+    again = buried.sample.id
+    assert (await letters.redrive(ids=[again])).changed == 1
+    back = await eventually(groups, holds=lambda seen: seen["Unreadable"].newest > buried.newest)
+    assert (back["Unreadable"].dead, back["Unreadable"].failed_redrives) == (len(unreadable), 1)
+    for one in (back["Unreadable"], failed):
+        await letters.discard("poison made by a test", group=one.group)
+    assert await letters.groups() == []
