@@ -75,7 +75,7 @@ def install(packages: Sequence[str], missing: Sequence[str]) -> bool:
     if apt is None or prefix is None:
         return False
     print(f"{' and '.join(missing)} not found: installing {' '.join(packages)} with apt-get", flush=True)
-    _install(str(apt), prefix, packages)
+    _install(str(apt), prefix, list(packages))
     return True
 
 

@@ -22,7 +22,7 @@ FLAGS = [
 
 
 def program() -> Path:
-    """Where Chromium is; installed first where that is ours to do. Raises `FleetError` that says what to do."""
+    """Where Chromium is; installed first where that is ours to do. Raises `FleetError` with advice."""
     found = _found()
     if found is None and binaries.install(["chromium"], ["chromium"]):
         found = _found()
