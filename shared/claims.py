@@ -1,7 +1,7 @@
-"""Claims: what a participant answered a saga, so that it answers the same however often it is asked.
+"""Claims: what a service answered when it was asked to take part in something, so that it repeats itself.
 
-Each participant keeps them in a table of its own, with the saga's id as primary key. They are locked and
-written for whole lists at once, and never purged: repetitions may come late.
+Each service keeps them in a table of its own, with the id of what it took part in, the subject, as primary key.
+They are locked and written for whole lists at once, and never purged: repetitions may come late.
 """
 
 from collections.abc import Collection, Mapping
@@ -24,14 +24,14 @@ class Claim(NamedTuple):
 
 
 class Claims:
-    """The claims of one participant: the rows of `table`, whose column `key` is the saga's id."""
+    """The claims of one service: the rows of `table`, whose column `key` is the subject."""
 
     def __init__(self, table: str, *, key: str) -> None:
         self._table = table
         self._key = key
 
     async def lock(self, tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Claim]:
-        """The claims of those sagas that have one, locked in the order of their ids against deadlocks."""
+        """The claims of those subjects that have one, locked in the order of their ids against deadlocks."""
         if not ids:
             return {}
         rows = await tx.rows(
@@ -40,30 +40,30 @@ class Claims:
             [sorted(ids)],
         )
         return {
-            UUID(saga_id): Claim(state, reason, msgspec.json.decode(details) if details else None)
-            for saga_id, state, reason, details in rows
+            UUID(subject): Claim(state, reason, msgspec.json.decode(details) if details else None)
+            for subject, state, reason, details in rows
         }
 
     async def add(self, tx: Transaction, claims: Mapping[UUID, Claim]) -> None:
-        """Write claims of sagas that had none; a twin that was faster makes the whole unit run again."""
+        """Write claims of subjects that had none; a twin that was faster makes the whole unit run again."""
         await tx.write_many(
             f"INSERT INTO {self._table} ({self._key}, state, reason, details, created_at, changed_at)"  # noqa: S608
             " VALUES (%s, %s, %s, %s, %s, %s)",
             [
                 (
-                    saga_id,
+                    subject,
                     claim.state,
                     claim.reason,
                     None if claim.details is None else msgspec.json.encode(claim.details).decode(),
                     tx.now,
                     tx.now,
                 )
-                for saga_id, claim in sorted(claims.items())
+                for subject, claim in sorted(claims.items())
             ],
         )
 
     async def release(self, tx: Transaction, ids: Collection[UUID]) -> None:
-        """The claims of these sagas hold nothing from now on."""
+        """The claims of these subjects hold nothing from now on."""
         if ids:
             await tx.write(
                 f"UPDATE {self._table} SET state = 'RELEASED', changed_at = %s WHERE {self._key} IN %s",  # noqa: S608

@@ -132,7 +132,9 @@ async def show_message(request: ConsoleRequest, message_id: MessageId) -> Respon
     try:
         event = await request.rpc.call(GetEvent(message_id=message_id))
     except NotFound:
-        raise NotFound("No event with this id has been heard yet. Calls are not kept, though they cause events too.") from None
+        raise NotFound(
+            "No event with this id has been heard yet. Calls are not kept, though they cause events too."
+        ) from None
     body = words.pretty_json(event.data)
     facts = {"event": event, "body": body[:LONGEST_MESSAGE], "left_out": max(0, len(body) - LONGEST_MESSAGE)}
     return pages.page(request, "message.html", facts)

@@ -27,7 +27,17 @@ from ops.demo.table import table
 from ops.shop import Away, Refused, Shop, persist
 from ops.verify.books import balance
 
-SCENARIOS = (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FOLLOWING, *HOSTILE, *FIGURES, *DEAD_LETTERS, *FAULTS)
+SCENARIOS = (
+    *EVERYDAY,
+    *ACCOUNTS,
+    *BROWSING,
+    *PAYMENTS,
+    *FOLLOWING,
+    *HOSTILE,
+    *FIGURES,
+    *DEAD_LETTERS,
+    *FAULTS,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
