@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from functools import partial
@@ -57,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         ledger.say(f"not measured, for it was not asked for: {', '.join(left_out)}")
     say = partial(console.print, style="dim", highlight=False)
     run = Run(ground, ledger, rounds, arguments.quick, say, arguments.csv)
+    # Ended from outside (`timeout`), it must take along what it has started, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         complete = asyncio.run(_measure(run, modules))
     except KeyboardInterrupt:

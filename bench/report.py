@@ -1,10 +1,11 @@
 """The findings as a table for people and as a document for programs."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from bench.figures import Aim, Key, Ledger
 
@@ -23,7 +24,8 @@ def show(console: Console, ledger: Ledger, aims: Sequence[Aim]) -> None:
         else:
             table.add_row(aim.text, number(reached), aim.asked, "met" if aim.is_met(reached) else "NOT MET")
     console.print(table)
-    console.print(_figures(ledger))
+    for one in _figures(ledger):
+        console.print(one)
     for note in ledger.notes:
         console.print(f"- {note}")
 
@@ -60,14 +62,20 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _figures(ledger: Ledger) -> Table:
-    whose = list(dict.fromkeys(key.who for key in ledger.values))
-    table = Table(title="Medians, for this machine as it was just now", title_justify="left")
-    table.add_column("figure")
-    table.add_column("")
-    for who in whose:
-        table.add_column(who, justify="right")
-    for figure in dict.fromkeys(key.figure for key in ledger.values):
-        cells = (ledger.median(Key(figure, who)) for who in whose)
-        table.add_row(figure, ledger.units[figure], *("" if one is None else number(one) for one in cells))
-    return table
+def _figures(ledger: Ledger) -> Iterator[Table]:
+    """One table for all figures of the same contestants."""
+    whose: dict[str, list[str]] = defaultdict(list)
+    for key in ledger.values:
+        whose[key.figure].append(key.who)
+    together: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for figure, contestants in whose.items():
+        together[tuple(contestants)].append(figure)
+    for contestants, figures in together.items():
+        table = Table("median of", Column("", justify="left"))
+        for who in contestants:
+            table.add_column(who, justify="right")
+        for figure in figures:
+            medians = (ledger.median(Key(figure, who)) for who in contestants)
+            cells = ("" if median is None else number(median) for median in medians)
+            table.add_row(figure, ledger.units[figure], *cells)
+        yield table
