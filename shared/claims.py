@@ -1,7 +1,7 @@
 """Claims: what a service answered when it was asked to take part in something, so that it repeats itself.
 
-Each service keeps them in a table of its own, with the id of what it took part in, the subject, as primary key.
-They are locked and written for whole lists at once, and never purged: repetitions may come late.
+Each service keeps them in a table of its own, by the id of what it took part in, the subject. They are
+locked and written for whole lists at once, and never purged: repetitions may come late.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,6 +1,7 @@
 """Claims: kept as they were answered, written once by whoever comes first, and released for good."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,13 +14,15 @@ TRIPS = Claims("trip_claims", key="trip_id")
 
 
 @pytest.fixture(autouse=True)
-async def _table(db: Database, lab: Lab) -> None:
+async def _table(db: Database, lab: Lab) -> AsyncIterator[None]:
     await lab.sql(
         db.url,
         "CREATE TABLE trip_claims (trip_id CHAR(36) PRIMARY KEY, state VARCHAR(10) NOT NULL,"
         " reason VARCHAR(40), details TEXT,"
         " created_at DATETIME(6) NOT NULL, changed_at DATETIME(6) NOT NULL)",
     )
+    yield
+    await lab.sql(db.url, "DROP TABLE trip_claims")
 
 
 async def test_claims_are_found_as_they_were_written_and_others_are_not(db: Database) -> None:
