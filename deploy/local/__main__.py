@@ -127,6 +127,7 @@ def _ps(*, as_json: bool) -> int:
 def _places(at: Layout) -> dict[str, Any]:
     return {
         "gateway": at.gateway_url,
+        "console": f"{at.gateway_url}/console",
         "docs": f"{at.gateway_url}/docs",
         "management": f"http://{HOST}:{at.management_port}" if at.private_broker else at.management_url,
         "amqp": at.amqp_url,
@@ -166,6 +167,7 @@ def _open(*, as_json: bool) -> None:
 def _print_urls(at: Layout) -> None:
     print(f"shop            {at.gateway_url}")
     print(f"  API           {at.gateway_url}/docs")
+    print(f"  console       {at.gateway_url}/console   (admin@sagamart.local)")
     if at.private_broker:
         print(f"management UI   http://{HOST}:{at.management_port}   ({BROKER_USER} / {BROKER_USER})")
     print(f"AMQP            {at.amqp_url}")

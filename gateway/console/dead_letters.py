@@ -113,7 +113,7 @@ async def redrive(request: ConsoleRequest) -> Response[str]:
         request_id=form.request_id, by=request.user.id, ids=_chosen(form), group=form.text("group")
     )
     acted = await request.rpc.call(call)
-    return pages.see_other(request, _back(form), said=_told(acted, "on the way back to where they failed"))
+    return pages.see_other(request, _back(form), said=_told(acted, "on the way back"))
 
 
 @post("/dead-letters/discard", status_code=200)

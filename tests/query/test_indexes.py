@@ -52,7 +52,7 @@ async def plans(db: Database, handler: Any, call: Call[Any]) -> list[dict[str, A
     """How the database goes about each question that a call asks, table by table."""
 
     async def look(reader: Reader) -> list[dict[str, Any]]:
-        watching = Watching(reader._connection)
+        watching = Watching(reader._pipeline)
         await handler(call, watching)
         found: list[dict[str, Any]] = []
         for sql, args in watching.asked:
