@@ -74,6 +74,10 @@ async def load(plan: Plan) -> Found:
         return msgspec.msgpack.decode(await asyncio.to_thread(found.read_bytes), type=Found)
 
 
+LOST = "connection lost"
+"""How a request ends whose connection breaks; with the last connection the plan ends."""
+
+
 class _Status(msgspec.Struct):
     """All that is read of a body: an order says by `status` how it ended."""
 
@@ -99,8 +103,7 @@ class _Client(asyncio.Protocol):
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._busy:
-            self._crowd.answered(self, self._began, "connection lost")
+        self._crowd.lost(self, self._began if self._busy else None)
 
     def send(self, payload: bytes, began: float) -> None:
         self._began, self._busy, self._body = began, True, b""
@@ -136,6 +139,7 @@ class _Crowd:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._sent = 0
+        self._open = plan.clients
         self._idle: deque[_Client] = deque()
         self._due: deque[float] = deque()
         self.times: list[float] = []
@@ -181,6 +185,17 @@ class _Crowd:
             self._next(client, self._due.popleft())
         else:
             self._idle.append(client)
+
+    def lost(self, client: _Client, began: float | None) -> None:
+        """A connection is gone, with the request that was under way on it; the others go on without it."""
+        self._open -= 1
+        if client in self._idle:
+            self._idle.remove(client)
+        if began is not None:
+            self.times.append(time.perf_counter() - began)
+            self.ends[LOST] += 1
+        if self._open == 0 or len(self.times) == self._plan.count:
+            self._over.set()
 
     def _next(self, client: _Client, began: float) -> None:
         if self._sent < self._plan.count:

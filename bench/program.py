@@ -46,12 +46,17 @@ async def all_running(
 ) -> AsyncIterator[dict[str, int]]:
     """Several programs at once, by name; gives their process ids."""
     async with AsyncExitStack() as stack:
-        entered = [
-            stack.enter_async_context(running(arguments, environ, logs / f"{name}.log"))
-            for name, arguments in programs.items()
-        ]
-        pids = [await one for one in entered]
-        yield dict(zip(programs, pids, strict=True))
+        try:
+            async with asyncio.TaskGroup() as group:
+                starting = {
+                    name: group.create_task(
+                        stack.enter_async_context(running(arguments, environ, logs / f"{name}.log"))
+                    )
+                    for name, arguments in programs.items()
+                }
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        yield {name: started.result() for name, started in starting.items()}
 
 
 async def output_of(
