@@ -57,9 +57,12 @@ async def get_order_timeline(
 
 
 def _is_behind(timeline: Timeline, order: OrderView) -> bool:
-    """Whether the order is further than the events that have arrived tell."""
-    told = (timeline.status, timeline.settled, timeline.paid)
-    return told != (order.status, order.settled, order.paid)
+    """Whether the order is further than the events that have arrived tell.
+
+    What is being given back is paid or not by turns, so that counts once the order is settled.
+    """
+    told = (timeline.status, timeline.settled, timeline.settled and timeline.paid)
+    return told != (order.status, order.settled, order.settled and order.paid)
 
 
 routes = [get_order_timeline]

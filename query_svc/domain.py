@@ -140,6 +140,11 @@ class Order(msgspec.Struct, kw_only=True):
         return self.status != "PENDING"
 
     @property
+    def paid(self) -> bool:
+        """Whether the shop has the money; a cancelled order has had all of it given back."""
+        return self.confirmed_at is not None and self.status != "CANCEL"
+
+    @property
     def sale(self) -> Literal["none", "standing", "called off"]:
         """What it is to the sales figures; its lines must be known as well as that it was confirmed."""
         if self.placed_at is None or self.confirmed_at is None:

@@ -13,11 +13,13 @@ ORDERS_TOLD = Check(
     "order {order_id}: is {due}, but the read side shows {told}",
     f"""
     SELECT o.id AS order_id,
-           CONCAT_WS(', ', o.status, o.reason, IF(o.settled, 'settled', 'under way'),
-                     IF(o.paid, 'paid', 'unpaid'), o.total) AS due,
+           CONCAT_WS(', ', o.status, o.reason,
+                     IF(o.settled, IF(o.paid, 'settled, paid', 'settled, unpaid'), 'under way'),
+                     o.total) AS due,
            IF(v.order_id IS NULL, 'nothing',
-              CONCAT_WS(', ', v.status, v.reason, IF(v.settled, 'settled', 'under way'),
-                        IF(v.confirmed_at IS NULL, 'unpaid', 'paid'), v.total)) AS told
+              CONCAT_WS(', ', v.status, v.reason,
+                        IF(v.settled, IF(v.confirmed_at IS NULL OR v.status = 'CANCEL', 'settled, unpaid',
+                                         'settled, paid'), 'under way'), v.total)) AS told
       FROM order_svc.orders o
       LEFT JOIN query_svc.order_views v ON v.order_id = o.id
      WHERE {_KNOWN}

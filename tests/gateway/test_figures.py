@@ -124,7 +124,7 @@ class TestTimeline:
 
     @pytest.mark.parametrize(
         "further",
-        [{"status": "COMPLETED", "settled": True}, {"status": "FAIL"}, {"paid": True}],
+        [{"status": "COMPLETED", "settled": True}, {"status": "FAIL"}],
     )
     async def test_one_that_is_behind_the_order_says_so(
         self, client: Client, rpc: FakeRpc, buyer: Headers, further: dict[str, Any]

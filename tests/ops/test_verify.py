@@ -18,14 +18,6 @@ from tests.ops.books_world import CANCELLED, DONE, FAILED, OPEN, T, World, books
 
 STRANGER = "00000000-0000-7000-8000-0000000000ff"
 
-
-def _notification(number: int, user_id: int, order_id: str, kind: str, amount: str) -> str:
-    return (
-        "INSERT INTO user_svc.notifications (id, user_id, order_id, kind, amount, created_at)"
-        f" VALUES ({number}, {user_id}, '{order_id}', '{kind}', {amount}, {T})"
-    )
-
-
 # The read side has listened since before the orders were placed.
 LISTENING = (
     "INSERT INTO query_svc.saga_event_log (position, message_id, saga_id, service, event_type, event_data,"
@@ -37,6 +29,15 @@ CONFIRMED = (
     f" ('{DONE}', '2026-01-05 10:59:59', 'ORDER_CONFIRMED', 'COMPLETED'),"
     f" ('{CANCELLED}', '2026-01-05 10:00:00', 'ORDER_CONFIRMED', 'COMPLETED')"
 )
+
+
+def _notification(number: int, user_id: int, order_id: str, kind: str, amount: str) -> str:
+    return (
+        "INSERT INTO user_svc.notifications (id, user_id, order_id, kind, amount, created_at)"
+        f" VALUES ({number}, {user_id}, '{order_id}', '{kind}', {amount}, {T})"
+    )
+
+
 DAMAGE = [
     (
         "stock adds up",
@@ -372,7 +373,7 @@ DAMAGE = [
     (
         "the read side shows orders as they are",
         f"order {FAILED}: is FAIL, out_of_stock, settled, unpaid, 49800,"
-        " but the read side shows PENDING, under way, unpaid, 49800",
+        " but the read side shows PENDING, under way, 49800",
         [
             LISTENING,
             "INSERT INTO query_svc.order_views (order_id, status, settled, total, last_event_at)"

@@ -83,6 +83,14 @@ def test_figures_are_the_same_in_whatever_portions_they_are_told(dice: random.Ra
     assert all((one.quantity, one.revenue) == (0, 0) for one in changes.items.values())
 
 
+def test_a_cancelled_order_is_not_paid_any_more() -> None:
+    for story, paid in ((Story().bought(), True), (Story().bought().called_off(), False)):
+        order = Order(order_id=story.order_id, last_event_at=NOON)
+        for one, at in told_of(story):
+            learn(order, one, at)
+        assert order.paid is paid
+
+
 def test_a_sale_counts_in_every_period_that_holds_it() -> None:
     story = Story(line(7, 2, 30)).bought()
     order = Order(order_id=story.order_id, last_event_at=NOON)
