@@ -267,7 +267,8 @@ async def remember_queues(tx: Transaction, queues: Iterable[tuple[str, str, str,
     """
     await tx.execute_many(
         "INSERT INTO watched_queues (queue, service, handler, heard, seen_at) VALUES (%s, %s, %s, %s, %s)"
-        " ON DUPLICATE KEY UPDATE service = VALUES(service), handler = VALUES(handler), heard = VALUES(heard)",
+        " ON DUPLICATE KEY UPDATE service = VALUES(service), handler = VALUES(handler),"
+        " heard = VALUES(heard)",
         [(*queue, tx.now) for queue in queues],
     )
 
