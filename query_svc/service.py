@@ -30,11 +30,11 @@ service = Service(
         answer(dead_letter_contracts.RecordAction, dead_letters.record_action),
     ),
     hears=(
-        hear_everything("order", events.take_in, batch=256, reads=told.OF_ORDER),
-        hear_everything("item", events.take_in, batch=256, reads=told.OF_ITEM),
-        hear_everything("coupon", events.take_in, batch=256, reads=told.OF_COUPON),
-        hear_everything("payment", events.take_in, batch=256, reads=told.OF_PAYMENT),
-        hear_everything("user", events.take_in, batch=256),
+        hear_everything("order", events.take_in, batch=128, reads=told.OF_ORDER),
+        hear_everything("item", events.take_in, batch=128, reads=told.OF_ITEM),
+        hear_everything("coupon", events.take_in, batch=128, reads=told.OF_COUPON),
+        hear_everything("payment", events.take_in, batch=128, reads=told.OF_PAYMENT),
+        hear_everything("user", events.take_in, batch=128),
     ),
     jobs=(
         every(1.0, rebuild.carry_on),
