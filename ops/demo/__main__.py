@@ -18,6 +18,8 @@ from ops.demo.dead_letters import DEAD_LETTERS
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
 from ops.demo.figures import FIGURES
+from ops.demo.following import FOLLOWING
+from ops.demo.hostile import HOSTILE
 from ops.demo.payments import PAYMENTS
 from ops.demo.scenario import Outcome, play
 from ops.demo.stage import Stage
@@ -25,7 +27,17 @@ from ops.demo.table import table
 from ops.shop import Away, Refused, Shop, persist
 from ops.verify.books import balance
 
-SCENARIOS = (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FIGURES, *DEAD_LETTERS, *FAULTS)
+SCENARIOS = (
+    *EVERYDAY,
+    *ACCOUNTS,
+    *BROWSING,
+    *PAYMENTS,
+    *FOLLOWING,
+    *FIGURES,
+    *DEAD_LETTERS,
+    *HOSTILE,
+    *FAULTS,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
