@@ -33,9 +33,9 @@ SCENARIOS = (
     *BROWSING,
     *PAYMENTS,
     *FOLLOWING,
-    *HOSTILE,
     *FIGURES,
     *DEAD_LETTERS,
+    *HOSTILE,
     *FAULTS,
 )
 
