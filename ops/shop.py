@@ -129,6 +129,37 @@ class Payment(Struct, frozen=True):
     reason: str | None = None
 
 
+class TimelineStep(Struct, frozen=True):
+    """A step of an order's way: waiting, done, refused or given up."""
+
+    service: str
+    name: str
+    backwards: bool
+    outcome: str
+
+
+class Timeline(Struct, frozen=True):
+    """An order's way through the services, as the shop shows it."""
+
+    status: str
+    paid: bool
+    steps: list[TimelineStep]
+    complete: bool
+
+
+class Sales(Struct, frozen=True, kw_only=True):
+    """What was sold in some time."""
+
+    orders: int
+    quantity: int
+    revenue: int
+    cancelled_orders: int
+
+
+class _SalesPage(Struct, frozen=True):
+    items: list[Sales]
+
+
 class Tokens(Struct, frozen=True):
     """What a sign-in gives."""
 
@@ -342,6 +373,15 @@ class Session:
     async def order(self, order_id: str) -> Order:
         """One order as it is now."""
         return _decode(await self.send("GET", f"/orders/{order_id}"), Order)
+
+    async def timeline(self, order_id: str) -> Timeline:
+        """One order's way so far; Refused 503 while the read side is away or has not heard of it."""
+        return _decode(await self.send("GET", f"/orders/{order_id}/timeline"), Timeline)
+
+    async def sales(self, since: datetime, until: datetime) -> list[Sales]:
+        """As an admin: the sales of the hours from `since` until before `until`."""
+        query = {"from": since.isoformat(), "to": until.isoformat(), "bucket": "hour"}
+        return _decode(await self.send("GET", "/stats/sales", query=query), _SalesPage).items
 
     async def cancel(self, order_id: str) -> None:
         """Ask to cancel an order; repeating it changes nothing."""

@@ -262,8 +262,9 @@ async def find_orders(
 
 async def count_orders(db: Reader) -> tuple[int, int]:
     """How many orders are known, and how many of them are not settled."""
-    row = await db.row("SELECT COUNT(*), COALESCE(SUM(settled = 0), 0) FROM order_views")
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    counted = await db.rows("SELECT settled, COUNT(*) FROM order_views GROUP BY settled")
+    counts = {bool(settled): int(count) for settled, count in counted}
+    return sum(counts.values()), counts.get(False, 0)
 
 
 async def read_names(db: Reader, item_ids: Iterable[int]) -> dict[int, str]:

@@ -26,8 +26,6 @@ from shared.logs import log
 from shared.registry import Hearing
 
 PREFETCH_LISTS = 4
-MOST_UNACKNOWLEDGED = 300
-"""More than that makes nothing faster, and a message may be large."""
 PROBE_SECONDS = 1.0
 CONFIRM_SECONDS = 10.0
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
@@ -136,7 +134,10 @@ class Consumer:
         """Declare the queue and start to consume it, on a channel of its own."""
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         self._channel = channel
-        await channel.set_qos(prefetch_count=min(self._hearing.batch * PREFETCH_LISTS, MOST_UNACKNOWLEDGED))
+        # Who hears everything has a queue of large messages to come by after an absence; holding one list of
+        # them keeps it small, and waiting for the next one matters to nobody.
+        lists = 1 if self._hearing.view is None else PREFETCH_LISTS
+        await channel.set_qos(prefetch_count=self._hearing.batch * lists)
         self._queue = await topology.declare_event_queue(channel, self._service, self.event)
         self._retries = {
             delay: await topology.declare_retry_queue(channel, self._service, delay)

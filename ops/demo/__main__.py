@@ -17,12 +17,27 @@ from ops.demo.browsing import BROWSING
 from ops.demo.dead_letters import DEAD_LETTERS
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
+from ops.demo.figures import FIGURES
+from ops.demo.following import FOLLOWING
+from ops.demo.hostile import HOSTILE
 from ops.demo.payments import PAYMENTS
 from ops.demo.scenario import Outcome, play
 from ops.demo.stage import Stage
 from ops.demo.table import table
 from ops.shop import Away, Refused, Shop, persist
 from ops.verify.books import balance
+
+SCENARIOS = (
+    *EVERYDAY,
+    *ACCOUNTS,
+    *BROWSING,
+    *PAYMENTS,
+    *FOLLOWING,
+    *FIGURES,
+    *DEAD_LETTERS,
+    *HOSTILE,
+    *FAULTS,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,7 +69,7 @@ async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[st
         stage = Stage(shop, admin, at.outside_url("pg"))
         outcomes: list[Outcome] = []
         with console.status("") as status:
-            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *DEAD_LETTERS, *FAULTS):
+            for scenario in SCENARIOS:
                 status.update(scenario.tried)
                 outcome = await play(scenario, stage)
                 outcomes.append(outcome)

@@ -12,7 +12,8 @@ from rich.text import Text
 from deploy.local.layout import Layout
 from ops.databases import CannotRead, Query, reading
 from ops.verify import cards
-from ops.verify.checks import CHECKS, COUNT_ORDERS, NOW, UNDER_WAY, Check
+from ops.verify.check import Check
+from ops.verify.checks import CHECKS, COUNT_ORDERS, NOW, UNDER_WAY
 
 # How long outboxes may take to drain and orders to settle before what is left counts as wrong.
 PATIENCE_S = 60.0

@@ -12,7 +12,7 @@ class WatchedQueue(Model):
     service = fields.CharField(max_length=50)
     handler = fields.CharField(max_length=200)
     heard = fields.CharField(max_length=100)
-    seen_at = fields.DatetimeField()
+    seen_at = fields.DatetimeField(description="When it was first seen")
 
     class Meta:
         table = "watched_queues"

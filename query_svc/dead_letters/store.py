@@ -261,11 +261,14 @@ async def came_back(tx: Transaction, letter_ids: Sequence[int], problem: str) ->
 
 
 async def remember_queues(tx: Transaction, queues: Iterable[tuple[str, str, str, str]]) -> None:
-    """Queues as (name, service, handler, what is heard), to be watched from now on."""
+    """Queues as (name, service, handler, what is heard), to be watched from now on.
+
+    What is known already is not written again: this is asked for every minute.
+    """
     await tx.execute_many(
         "INSERT INTO watched_queues (queue, service, handler, heard, seen_at) VALUES (%s, %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE service = VALUES(service), handler = VALUES(handler),"
-        " heard = VALUES(heard), seen_at = VALUES(seen_at)",
+        " heard = VALUES(heard)",
         [(*queue, tx.now) for queue in queues],
     )
 

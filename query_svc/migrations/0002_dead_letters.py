@@ -119,7 +119,12 @@ class Migration(migrations.Migration):
                 ("service", fields.CharField(max_length=50)),
                 ("handler", fields.CharField(max_length=200)),
                 ("heard", fields.CharField(max_length=100)),
-                ("seen_at", fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                (
+                    "seen_at",
+                    fields.DatetimeField(
+                        description="When it was first seen", auto_now=False, auto_now_add=False
+                    ),
+                ),
             ],
             options={
                 "table": "watched_queues",

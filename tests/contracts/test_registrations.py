@@ -45,6 +45,11 @@ def test_what_is_heard_is_published_by_exactly_one_service_in_a_form_that_can_be
     assert misfits(view, publishers[0]) == []
 
 
+def test_the_read_side_hears_everything_of_everybody() -> None:
+    publishers = {name for name, service in SERVICES.items() if service.publishes}
+    assert {one.heard for one in SERVICES["query"].hears if one.view is None} == publishers
+
+
 def test_no_event_has_two_publishers() -> None:
     assert {name: events for name, events in PUBLISHED.items() if len(events) > 1} == {}
 

@@ -230,6 +230,7 @@ class TestSales:
         )
         await client.get("/stats/sales", headers=admin)
         asked = rpc.calls[-1]
+        assert isinstance(asked, query.GetSales)
         assert (asked.until - asked.since).days == 30
 
     async def test_customers_do_not(self, client: Client, buyer: Headers) -> None:

@@ -14,9 +14,29 @@ from ops.verify import __main__ as verify_command
 from ops.verify import cards
 from ops.verify.books import Books, examine, show
 from ops.verify.checks import CHECKS
-from tests.ops.books_world import CANCELLED, DONE, FAILED, OPEN, World, books_world
+from tests.ops.books_world import CANCELLED, DONE, FAILED, OPEN, T, World, books_world
 
 STRANGER = "00000000-0000-7000-8000-0000000000ff"
+
+# The read side has listened since before the orders were placed.
+LISTENING = (
+    "INSERT INTO query_svc.saga_event_log (position, message_id, saga_id, service, event_type, event_data,"
+    " status, time, stored_at, subject) VALUES (1, 'm', 's', 'a', 'a.b', '{}', 'COMPLETED', '2026-01-01',"
+    " '2026-01-01', 's')"
+)
+CONFIRMED = (
+    "INSERT INTO order_svc.order_history (order_id, at, what, status) VALUES"
+    f" ('{DONE}', '2026-01-05 10:59:59', 'ORDER_CONFIRMED', 'COMPLETED'),"
+    f" ('{CANCELLED}', '2026-01-05 10:00:00', 'ORDER_CONFIRMED', 'COMPLETED')"
+)
+
+
+def _notification(number: int, user_id: int, order_id: str, kind: str, amount: str) -> str:
+    return (
+        "INSERT INTO user_svc.notifications (id, user_id, order_id, kind, amount, created_at)"
+        f" VALUES ({number}, {user_id}, '{order_id}', '{kind}', {amount}, {T})"
+    )
+
 
 DAMAGE = [
     (
@@ -248,6 +268,62 @@ DAMAGE = [
         [f"UPDATE order_svc.orders SET paid = 0 WHERE id = '{DONE}'"],
     ),
     (
+        "paid orders were paid in full",
+        f"order {CANCELLED} (CANCEL): total 39780, paid yes, but the payment is RELEASED with 39780",
+        [f"UPDATE order_svc.orders SET paid = 1 WHERE id = '{CANCELLED}'"],
+    ),
+    (
+        "what was ordered is not in the cart as well",
+        f"cart of user 2: still has item 1, put there at 2026-01-05 10:00:00 UTC, which order {DONE} has got",
+        [f"UPDATE item_svc.cart_lines SET changed_at = {T}"],
+    ),
+    (
+        "buyers are told of orders that came to nothing",
+        f"order {FAILED}: is FAIL (out_of_stock), but user 2 has no notification order_failed about it",
+        [f"DELETE FROM user_svc.notifications WHERE order_id = '{FAILED}'"],
+    ),
+    (
+        "buyers are told of orders that came to nothing",
+        f"order {FAILED}: is FAIL (cancelled_by_admin), but user 2 has no notification order_cancelled about",
+        [f"UPDATE order_svc.orders SET reason = 'cancelled_by_admin' WHERE id = '{FAILED}'"],
+    ),
+    (
+        "buyers are told of orders that came to nothing",
+        f"order {FAILED}: is FAIL (payment_expired), but user 2 has no notification order_expired about it",
+        [f"UPDATE order_svc.orders SET reason = 'payment_expired' WHERE id = '{FAILED}'"],
+    ),
+    (
+        "payers are told of what they got back",
+        f"payment p2 of order {CANCELLED}: 39780 were given back, but user 2 was not told",
+        ["UPDATE user_svc.notifications SET amount = 1 WHERE kind = 'payment_refunded'"],
+    ),
+    (
+        "payers are told of what they got back",
+        f"payment p2 of order {CANCELLED}: 39780 were given back, but user 2 was not told",
+        ["DELETE FROM user_svc.notifications WHERE kind = 'payment_refunded'"],
+    ),
+    *(
+        ("notifications are true", words, ["DELETE FROM user_svc.notifications", _notification(*told)])
+        for words, told in (
+            (
+                f"notification 1: tells user 2 of order_failed, but order {DONE} is COMPLETED (no reason)",
+                (1, 2, DONE, "order_failed", "NULL"),
+            ),
+            (
+                f"notification 1: tells user 3 of order_failed, but order {FAILED} is not theirs (no reason)",
+                (1, 3, FAILED, "order_failed", "NULL"),
+            ),
+            (
+                f"notification 1: tells user 2 of order_expired, but order {FAILED} is FAIL (out_of_stock)",
+                (1, 2, FAILED, "order_expired", "NULL"),
+            ),
+            (
+                f"notification 1: tells user 2 of payment_refunded, but order {DONE} is COMPLETED",
+                (1, 2, DONE, "payment_refunded", "40080"),
+            ),
+        )
+    ),
+    (
         "payment claims belong to orders",
         f"order {FAILED}: payment has a claim (HELD), but is no participant of such an order",
         [
@@ -287,7 +363,44 @@ DAMAGE = [
                 " VALUES ('m1', 'x.happened', 1, '7', '[]', '2026-01-05 10:00:00', '2026-01-05 10:00:00', 3)"
             ],
         )
-        for service in ("user", "item", "coupon", "order", "payment")
+        for service in ("user", "item", "coupon", "order", "payment", "query")
+    ),
+    (
+        "the read side shows orders as they are",
+        f"order {DONE}: is COMPLETED, settled, paid, 40080, but the read side shows nothing",
+        [LISTENING],
+    ),
+    (
+        "the read side shows orders as they are",
+        f"order {FAILED}: is FAIL, out_of_stock, settled, unpaid, 49800,"
+        " but the read side shows PENDING, under way, unpaid, 49800",
+        [
+            LISTENING,
+            "INSERT INTO query_svc.order_views (order_id, status, settled, total, last_event_at)"
+            f" VALUES ('{FAILED}', 'PENDING', 0, 49800, '2026-01-05 10:00:00')",
+        ],
+    ),
+    (
+        "sales figures are those of the orders",
+        "hour 2026-01-05 10:00:00 UTC: the orders differ from the sales figures by"
+        " 1 orders, 4 pieces, 40080 won, 1 cancelled orders, 39780 won cancelled",
+        [LISTENING, CONFIRMED],
+    ),
+    (
+        "sales figures are those of the orders",
+        "hour 2026-01-05 11:00:00 UTC: the orders differ from the sales figures by"
+        " -1 orders, -2 pieces, -3 won, 0 cancelled orders, 0 won cancelled",
+        ["INSERT INTO query_svc.sales_hours VALUES ('2026-01-05 11:00:00', 1, 2, 3, 0, 0)"],
+    ),
+    (
+        "rankings are those of the orders",
+        "rankings by week: 4 / 5 / 40080, but the orders that stand add up to 4 / 7 / 40080",
+        [
+            LISTENING,
+            CONFIRMED,
+            "INSERT INTO query_svc.item_sales (period, start, item_id, quantity, revenue) VALUES"
+            " ('week', '2026-01-05', 1, 3, 40000), ('week', '2026-01-05', 2, 1, 80)",
+        ],
     ),
 ]
 
@@ -373,7 +486,9 @@ async def test_a_payment_that_was_made_later_and_came_to_nothing_is_nobodys(worl
     world.run(
         "INSERT INTO payment_svc.payments (order_id, payment_id, attempt, state, user_id, method, amount,"
         f" details, asks, created_at, changed_at) VALUES ('{OPEN}', 'p8', 1, 'REJECTED', 3, 'card', 5,"
-        f" '{{}}', 0, NOW(), NOW()), ('{OPEN}', 'p9', 2, 'RELEASED', 3, 'points', 5, '{{}}', 0, NOW(), NOW())"
+        f" '{{}}', 0, NOW(), NOW()),"
+        f" ('{OPEN}', 'p9', 2, 'RELEASED', 3, 'points', 5, '{{}}', 0, NOW(), NOW())",
+        _notification(9, 3, OPEN, "payment_refunded", "5"),
     )
     assert (await books(world)).balanced
 
