@@ -5,9 +5,15 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from gateway.console.requests import ConsoleRequest
+from gateway.remembered import Memory
+from query_svc.contracts import GetLag, Lag
 from shared.errors import Problem
 
 T = TypeVar("T")
+
+LAG_S = 5.0
+"""How old the read side's counts may be: every open page looks each second, and counting takes its time."""
 
 
 class Missing(Struct, frozen=True):
@@ -23,3 +29,13 @@ async def or_missing(asking: Awaitable[T]) -> T | Missing:
         return await asking
     except Problem as problem:
         return Missing(problem.status, problem.detail)
+
+
+async def lag(request: ConsoleRequest) -> Lag | None:
+    """How far the read side has come, a moment ago; None while it is away."""
+    state = request.app.state
+    if "console_memory" not in state:
+        state["console_memory"] = Memory(request.rpc, LAG_S)
+    memory: Memory = state["console_memory"]
+    found = await or_missing(memory.ask(GetLag()))
+    return None if isinstance(found, Missing) else found.reply

@@ -13,7 +13,7 @@ from gateway.console import pages, words
 from gateway.console.acting import write_down
 from gateway.console.filters import Query
 from gateway.console.forms import Form
-from gateway.console.gathering import Missing, or_missing
+from gateway.console.gathering import Missing, lag, or_missing
 from gateway.console.order_card import OrderCard, from_facts, from_order
 from gateway.console.requests import ConsoleRequest
 from gateway.console.timeline_picture import draw
@@ -21,7 +21,6 @@ from order_svc.contracts import CancelOrder, GetOrder
 from query_svc.contracts import (
     FindOrders,
     GetEvent,
-    GetLag,
     GetOrderFacts,
     GetTimeline,
     ListEvents,
@@ -58,13 +57,11 @@ async def list_orders(request: ConsoleRequest) -> Response[str] | Stream:
     after = query.uuid("after")
 
     async def load() -> pages.Facts:
-        page, lag = await gather(
-            request.rpc.call(FindOrders(**wanted, limit=SHOWN, after=after)),
-            or_missing(request.rpc.call(GetLag())),
-        )
+        wanted_page = FindOrders(**wanted, limit=SHOWN, after=after)
+        page, counts = await gather(request.rpc.call(wanted_page), lag(request))
         return {
             "orders": page.items,
-            "lag": None if isinstance(lag, Missing) else lag,
+            "lag": counts,
             "older": query.address(after=page.next) if page.next else None,
             "newest": query.address(after=None) if after else None,
         }
@@ -132,9 +129,8 @@ async def show_message(request: ConsoleRequest, message_id: MessageId) -> Respon
     try:
         event = await request.rpc.call(GetEvent(message_id=message_id))
     except NotFound:
-        raise NotFound(
-            "No event with this id has been heard yet. Calls are not kept, though they cause events too."
-        ) from None
+        said = "No event with this id has been heard yet. Calls are not kept, though they cause events too."
+        raise NotFound(said) from None
     body = words.pretty_json(event.data)
     facts = {"event": event, "body": body[:LONGEST_MESSAGE], "left_out": max(0, len(body) - LONGEST_MESSAGE)}
     return pages.page(request, "message.html", facts)

@@ -10,13 +10,12 @@ from msgspec.structs import replace
 
 from gateway.console import pages
 from gateway.console.flow_map import draw
-from gateway.console.gathering import Missing, or_missing
+from gateway.console.gathering import Missing, lag, or_missing
 from gateway.console.queues import QueueRow, rows
 from gateway.console.requests import ConsoleRequest
 from gateway.directory import directory
 from gateway.management import management
 from gateway.ops import ServiceCard, ServiceOutbox, live_flow, outboxes, service_card
-from query_svc.contracts import GetLag
 from shared.describe import Process
 
 LOOK_AGAIN_S = 2.0
@@ -46,18 +45,18 @@ async def show_services(request: ConsoleRequest) -> Response[str] | Stream:
     """A card for each service."""
 
     async def load() -> pages.Facts:
-        found, queues, boxes, lag = await asyncio.gather(
+        found, queues, boxes, heard = await asyncio.gather(
             directory(request).replicas(),
             or_missing(management(request).queues()),
             outboxes(request),
-            or_missing(request.rpc.call(GetLag())),
+            lag(request),
         )
         waiting = None if isinstance(queues, Missing) else rows(queues, {})
         cards = [_calm(service_card(one)) for one in found]
         return {
             "cards": cards,
             "behind": {card.service: behind(card.service, waiting, boxes) for card in cards},
-            "lag": None if isinstance(lag, Missing) else lag,
+            "lag": heard,
         }
 
     return await pages.live_page(request, "services.html", load, look_again_s=LOOK_AGAIN_S)

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 from deploy.local import fleet
 from deploy.local.layout import Layout
 from ops.demo.stage import FIXED, SHIRT_PRICE, Stage, shirts
-from ops.shop import Order
+from ops.shop import Order, Refused
 from shared.cloudevents import CloudEvent, batch, encode
 from shared.ids import new_id
 from tests.console.desk import PATIENCE_MS, WIDE, Desk
@@ -28,9 +28,13 @@ async def heard(stage: Stage, order: Order) -> Any:
     """The order's timeline, once the read side has heard of its end."""
 
     async def look() -> Any:
-        return await ask(stage, f"/orders/{order.id}/timeline")
+        try:
+            return await ask(stage, f"/orders/{order.id}/timeline")
+        except Refused as not_yet:
+            assert not_yet.status == 503
+            return None
 
-    return await eventually(look, holds=lambda seen: seen["settled"] and seen["ended_at"])
+    return await eventually(look, holds=lambda seen: seen and seen["settled"] and seen["ended_at"])
 
 
 async def undo(stage: Stage) -> Order:
@@ -193,6 +197,10 @@ async def test_services_queues_and_the_map_show_what_operators_are_told(desk: De
     ways = await desk.ids("tr[id^=edge-]", "edge-")
     assert sorted(ways) == sorted(f"{one['event']}-{one['consumer']}" for one in flow["edges"])
     await desk.photograph("flow")
+    for name, part in (("OpenAPI", "/orders"), ("AsyncAPI", "order.placed")):
+        await desk.open("audit")
+        await desk.page.get_by_role("link", name=name, exact=True).click()
+        await expect(desk.page.get_by_text(part).first).to_be_visible()
 
 
 async def dead_ways(stage: Stage) -> list[str]:

@@ -39,6 +39,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "LOOK_AGAIN_S", 0.02)
 
 
+@pytest.fixture(autouse=True)
+def forgetful(console: Console) -> None:
+    """Apps are shared between tests, what they remember is not."""
+    console.app.state.pop("console_memory", None)
+
+
 @pytest.fixture
 def known(rpc: FakeRpc) -> None:
     """One order that all services know."""
