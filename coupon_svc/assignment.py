@@ -1,19 +1,24 @@
-"""The cheapest way to spread coupons over the lines of an order. Pure, and exact or refused.
+"""The cheapest way to spread coupons over the lines of an order. Pure; exact unless that takes too long.
 
 Coupons of equal terms are interchangeable, so what is searched is how many of which terms go where. Three
 facts about `price_with` keep it small. What coupons save rises with the price, and so does whether they may
 be used at all: so the dearest lines get them. For the same reason no line goes without while a cheaper one
 has some. And without floor prices a larger discount is never worse than a smaller one of its kind.
+Where they are too many and too different all the same, a good way has to do (`spreading.py`).
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from coupon_svc.domain import MAX_PER_LINE, Coupon, Refusal, price_with
-from shared.errors import FieldError, RuleBroken
+from coupon_svc.domain import MAX_PER_LINE, Coupon, saving
+from coupon_svc.spreading import Use, spread
 
 MOST_STEPS = 1_000_000
 """Steps that a search may take, about half a second; every other kind of terms multiplies them."""
+
+
+class TooLong(Exception):
+    """The search would take more steps than it may."""
 
 
 class _Choice(NamedTuple):
@@ -28,16 +33,18 @@ class _Choice(NamedTuple):
 def cheapest(prices: Sequence[int], coupons: Iterable[Coupon]) -> list[list[int]]:
     """Which coupons to use on each of some lines of quantity 1, by price, so that all cost the least.
 
-    `coupons` are those that may be used now. Raises `RuleBroken` where they are too many and too different
-    for an exact answer.
+    `coupons` are those that may be used now.
     """
     stacks = _stacks(list(coupons), MAX_PER_LINE * len(prices))
     dearest = sorted(range(len(prices)), key=lambda line: (-prices[line], line))[: sum(map(len, stacks))]
-    chosen = _search([prices[line] for line in dearest], stacks)
+    costs = [prices[line] for line in dearest]
+    try:
+        chosen = _search(costs, stacks)
+    except TooLong:
+        chosen = spread(costs, stacks)
     used: list[list[int]] = [[] for _ in prices]
-    for line, choice in zip(dearest, chosen, strict=False):
-        numbers = [choice.one] if choice.other < 0 else [choice.one, choice.other]
-        used[line] = sorted(stacks[number].pop(0).id for number in numbers)
+    for line, use in zip(dearest, chosen, strict=False):
+        used[line] = sorted(stacks[number].pop(0).id for number in use)
     return used
 
 
@@ -53,7 +60,7 @@ def _stacks(coupons: list[Coupon], most: int) -> list[list[Coupon]]:
     return [stack[:most] for stack in stacks.values()]
 
 
-def _search(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[_Choice]:
+def _search(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[Use]:
     """What the first of the lines get, line by line; only what is left of each stack counts."""
     radixes = [len(stack) + 1 for stack in stacks]
     weights = [1]
@@ -87,35 +94,27 @@ def _search(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[_
                         best_saved, best_state, best_line = following[reached], reached, number
         ways.append(way)
         layer = following
-    chosen: list[_Choice] = []
+    chosen: list[Use] = []
     for way in reversed(ways[:best_line]):
         best_state, choice = way[best_state]
-        chosen.append(choice)
+        chosen.append((choice.one,) if choice.other < 0 else (choice.one, choice.other))
     return chosen[::-1]
 
 
 def _choices(price: int, stacks: Sequence[Sequence[Coupon]], weights: Sequence[int]) -> list[_Choice]:
     """All that may be used on a line of this price and saves something; two only where one saves less."""
-    alone = [_saving(price, [stack[0]]) for stack in stacks]
+    alone = [saving(price, [stack[0]]) for stack in stacks]
     found = [_Choice(saves, weights[one], one, -1) for one, saves in enumerate(alone) if saves]
     for one, stack in enumerate(stacks):
         for other in range(one, len(stacks)):
             pair = [stack[0], *(stack[1:2] if other == one else stacks[other][:1])]
-            saves = _saving(price, pair) if len(pair) == MAX_PER_LINE else 0
+            saves = saving(price, pair) if len(pair) == MAX_PER_LINE else 0
             if saves > max(alone[one], alone[other]):
                 found.append(_Choice(saves, weights[one] + weights[other], one, other))
     return found
 
 
-def _saving(price: int, coupons: Sequence[Coupon]) -> int:
-    reduced = price_with(price, coupons)
-    return 0 if isinstance(reduced, Refusal) else price - reduced
-
-
 def _count(steps: int, more: int) -> int:
     if steps + more > MOST_STEPS:
-        raise RuleBroken(
-            "Your coupons are too many and too different to find the best. Name those to use.",
-            errors=[FieldError("best_coupons", "is for fewer lines of quantity 1 or fewer kinds of coupons")],
-        )
+        raise TooLong
     return steps + more

@@ -1,4 +1,4 @@
-"""The calls that coupon answers: policies, handing coupons out, and what they take off."""
+"""The calls that coupon answers: policies, and what coupons take off. Handing out is in `handing_out.py`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,11 +14,9 @@ from coupon_svc.domain import (
     Coupon,
     PricedLine,
     Refusal,
-    Stock,
-    check_begun,
-    check_issue,
     check_terms,
     explain,
+    no_policy,
     price_of_line,
     refusal_of_shape,
     tidy,
@@ -66,37 +64,6 @@ async def list_policies(call: contracts.ListPolicies, _db: Reader) -> contracts.
     return contracts.PolicyPage(items=page, next=page[-1].id if len(rows) > call.limit else None)
 
 
-async def issue_coupon(call: contracts.IssueCoupon, tx: Transaction) -> contracts.HeldCoupon:
-    """Hand one coupon to whoever asks for it, while there are any."""
-    policy = await _lock(call.policy_id)
-    check_begun(_stock(policy), tx.now)
-    [(coupon_id, _)] = await _hand_out(tx, policy, call.request_id, [call.user_id])
-    coupon = await models.UserCoupon.get(id=coupon_id)
-    return _held(coupon, policy)
-
-
-async def grant_coupons(call: contracts.GrantCoupons, tx: Transaction) -> contracts.Granted:
-    """Hand one coupon to each of some users, or to none of them."""
-    policy = await _lock(call.policy_id)
-    handed_out = await _hand_out(tx, policy, call.request_id, call.user_ids)
-    return contracts.Granted(
-        coupon_id=policy.id,
-        granted=[contracts.GrantedCoupon(id=coupon_id, user_id=user_id) for coupon_id, user_id in handed_out],
-    )
-
-
-async def list_held(call: contracts.ListHeld, _db: Reader) -> contracts.HeldPage:
-    """A page of the coupons in a user's hands."""
-    query = models.UserCoupon.filter(user_id=call.user_id, id__gt=call.after or 0)
-    rows = await query.order_by("id").limit(call.limit + 1)
-    page = rows[: call.limit]
-    policies = await models.CouponPolicy.in_bulk({row.policy_id for row in page}, "id")
-    return contracts.HeldPage(
-        items=[_held(row, policies[row.policy_id]) for row in page],
-        next=page[-1].id if len(rows) > call.limit else None,
-    )
-
-
 async def list_uses(call: contracts.ListUses, db: Reader) -> contracts.CouponUsePage:
     """A page of who used a policy's coupons for what, and whether it was given back."""
     before = call.after if call.after is not None else 2**63 - 1
@@ -107,7 +74,7 @@ async def list_uses(call: contracts.ListUses, db: Reader) -> contracts.CouponUse
         [call.policy_id, before, call.limit + 1],
     )
     if not rows and not await models.CouponPolicy.exists(id=call.policy_id):
-        raise _no_policy(call.policy_id)
+        raise no_policy(call.policy_id)
     uses = [
         contracts.CouponUse(
             id=use_id,
@@ -224,65 +191,10 @@ async def _with_time(db: Reader, user_coupon_ids: Sequence[int]) -> tuple[dict[i
     return await read_coupons(db, user_coupon_ids), db.now
 
 
-async def _lock(policy_id: int) -> models.CouponPolicy:
-    """A policy, locked: all who want one stand in line here, so that no more go out than there are."""
-    policy = await models.CouponPolicy.filter(id=policy_id).select_for_update().get_or_none()
-    if policy is None:
-        raise _no_policy(policy_id)
-    return policy
-
-
-async def _hand_out(
-    tx: Transaction, policy: models.CouponPolicy, request_id: UUID, user_ids: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Id and user of each coupon that a request gives out, or gave out when it was first made."""
-    if before := await _handed_out(tx, request_id, user_ids):
-        return before
-    held: dict[int, int] = {}
-    if policy.per_user_limit is not None:
-        held = dict(
-            await tx.rows(
-                "SELECT user_id, COUNT(*) FROM user_coupons WHERE policy_id = %s AND user_id IN %s"
-                " GROUP BY user_id",
-                [policy.id, sorted(set(user_ids))],
-            )
-        )
-    check_issue(_stock(policy), held, user_ids, tx.now)
-    await tx.execute(
-        "UPDATE coupon_policies SET issued = issued + %s WHERE id = %s", [len(user_ids), policy.id]
-    )
-    await tx.execute_many(
-        "INSERT INTO user_coupons (user_id, policy_id, request_id, issued_at) VALUES (%s, %s, %s, %s)",
-        [(user_id, policy.id, request_id, tx.now) for user_id in user_ids],
-    )
-    return await _handed_out(tx, request_id, user_ids)
-
-
-async def _handed_out(tx: Transaction, request_id: UUID, user_ids: Sequence[int]) -> list[tuple[int, int]]:
-    rows = await tx.rows("SELECT user_id, id FROM user_coupons WHERE request_id = %s", [request_id])
-    ids = dict(rows)
-    return [(ids[user_id], user_id) for user_id in user_ids if user_id in ids]
-
-
-def _no_policy(policy_id: int) -> NotFound:
-    return NotFound(f"There is no coupon {policy_id}.")
-
-
 def _problem(refusal: Refusal, field: str = "user_coupon_ids") -> Problem:
     text = explain(refusal)
     kind = NotFound if refusal.why == "unknown" else RuleBroken
     return kind(text, errors=[FieldError(field, text)])
-
-
-def _stock(policy: models.CouponPolicy) -> Stock:
-    return Stock(
-        policy.name,
-        aware(policy.valid_from),
-        aware(policy.valid_until),
-        policy.quantity,
-        policy.issued,
-        policy.per_user_limit,
-    )
 
 
 def _policy(policy: models.CouponPolicy) -> contracts.CouponPolicy:
@@ -299,20 +211,4 @@ def _policy(policy: models.CouponPolicy) -> contracts.CouponPolicy:
         quantity=policy.quantity,
         per_user_limit=policy.per_user_limit,
         floor_price=policy.floor_price or None,
-    )
-
-
-def _held(coupon: models.UserCoupon, policy: models.CouponPolicy) -> contracts.HeldCoupon:
-    fixed = policy.kind == "fixed"
-    return contracts.HeldCoupon(
-        id=coupon.id,
-        coupon_id=policy.id,
-        name=policy.name,
-        kind=cast(contracts.CouponKind, policy.kind),
-        discount_amount=policy.value if fixed else None,
-        discount_percent=None if fixed else policy.value,
-        valid_until=aware(policy.valid_until),
-        used=coupon.used_by is not None,
-        order_id=UUID(coupon.used_by) if coupon.used_by else None,
-        used_at=aware(coupon.used_at) if coupon.used_at else None,
     )

@@ -206,7 +206,7 @@ class GrantCoupons(Call[Granted], name="coupon.grant", idempotent=True):
     """Give one coupon of a policy to each of some users: to all of them or to none.
 
     Idempotent by `request_id`. `NotFound`; `Conflict` when too few are left or a user's limit is reached;
-    `RuleBroken` when the policy has ended or a user is named twice.
+    `RuleBroken` when the policy has ended, a user is named twice, or some (which are named) do not exist.
     """
 
     request_id: UUID
@@ -245,8 +245,10 @@ class GetAppliedAmount(Call[AppliedAmount], name="coupon.applied_amount", idempo
 class GetQuote(Call[Quoted], name="coupon.quote", idempotent=True):
     """What lines cost a buyer with the coupons named in them or, with `best_coupons`, with the best at hand.
 
-    `NotFound` for a coupon that is not the buyer's; `RuleBroken` for coupons that cannot be used, or not so,
-    or that are too many and too different to find the best. `errors` name the line.
+    The best are the cheapest way to use them, or where that would take too long to find, a way close to it.
+
+    `NotFound` for a coupon that is not the buyer's; `RuleBroken` for coupons that cannot be used, or not so.
+    `errors` name the line.
     """
 
     buyer_id: Number

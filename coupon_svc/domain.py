@@ -3,18 +3,17 @@
 Money is in whole won. Two coupons at most go on one piece: fixed amounts before percentages.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
 
-from shared.errors import Conflict, FieldError, RuleBroken
+from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 
 MAX_PER_LINE = 2
 
-ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
 Why = Literal[
     "unknown",
     "used",
@@ -25,14 +24,6 @@ Why = Literal[
     "quantity",
     "below_floor_price",
 ]
-
-
-class Claim(NamedTuple):
-    """What was answered to an order, or that it was given back (or called off before it was ever seen)."""
-
-    state: ClaimState
-    reason: str | None = None
-    details: dict[str, Any] | None = None
 
 
 class PricedLine(Struct, frozen=True, kw_only=True):
@@ -126,6 +117,12 @@ def price_with(price: int, coupons: Sequence[Coupon]) -> int | Refusal:
         facts = {"price": reduced, "floor_price": highest.floor_price}
         return Refusal(highest.id, "below_floor_price", facts)
     return reduced
+
+
+def saving(price: int, coupons: Sequence[Coupon]) -> int:
+    """What coupons take off a price; nothing where they may not be used on it."""
+    reduced = price_with(price, coupons)
+    return 0 if isinstance(reduced, Refusal) else price - reduced
 
 
 def judge(
@@ -250,6 +247,23 @@ def check_issue(stock: Stock, held: Mapping[int, int], user_ids: Sequence[int], 
     if full:
         who = ", ".join(map(str, full[:10]))
         raise Conflict(f"Nobody may have more than {limit} of {stock.name!r}: user {who} would.")
+
+
+def check_known(user_ids: Sequence[int], known: Collection[int]) -> None:
+    """Raises `RuleBroken` that names those of some users who are not among the known ones."""
+    there = set(known)
+    errors = [
+        FieldError(f"user_ids[{number}]", f"there is no user {user_id}")
+        for number, user_id in enumerate(user_ids)
+        if user_id not in there
+    ]
+    if errors:
+        raise RuleBroken("Some of these users do not exist.", errors=errors)
+
+
+def no_policy(policy_id: int) -> NotFound:
+    """What is answered about a policy that there is not."""
+    return NotFound(f"There is no coupon {policy_id}.")
 
 
 def check_begun(stock: Stock, at: datetime) -> None:

@@ -4,12 +4,14 @@ from datetime import datetime
 from uuid import UUID
 
 from coupon_svc import contracts
-from coupon_svc.claims import add_claims, lock_claims, mark_released
-from coupon_svc.domain import Claim, Line, Rejection, judge
+from coupon_svc.domain import Line, Rejection, judge
 from coupon_svc.prices import Price, learn
 from coupon_svc.wallet import give_back, lock_coupons, use_coupons
+from shared.claims import Claim, Claims
 from shared.database import Transaction
 from shared.messages import Event, View
+
+CLAIMS = Claims("coupon_claims", key="order_id")
 
 
 class OrderPlaced(View, of="order.placed"):
@@ -58,7 +60,7 @@ async def apply_coupons(orders: list[OrderPlaced], tx: Transaction) -> None:
     Coupons are judged by the time of the order, so that a wait in a queue does not let them expire.
     """
     asked = [order for order in orders if "coupon" in order.participants]
-    claims = await lock_claims(tx, {order.order_id for order in asked})
+    claims = await CLAIMS.lock(tx, {order.order_id for order in asked})
     unseen = {order.order_id: order for order in asked if order.order_id not in claims}
     wanted = {one for order in unseen.values() for line in order.lines for one in line.user_coupon_ids}
     coupons = await lock_coupons(tx, wanted)
@@ -73,7 +75,7 @@ async def apply_coupons(orders: list[OrderPlaced], tx: Transaction) -> None:
             used[order_id] = outcome
             coupons |= {one: coupons[one]._replace(used_by=order_id) for one in outcome}
     await use_coupons(tx, used)
-    await add_claims(tx, made)
+    await CLAIMS.add(tx, made)
     claims |= made
     for order in asked:
         tx.emit(_answer(order.order_id, claims[order.order_id]))
@@ -85,10 +87,10 @@ async def release_coupons(releases: list[ReleaseCoupons], tx: Transaction) -> No
     An order never seen gets a RELEASED claim, so that it uses nothing if it arrives after its own release.
     """
     order_ids = {release.order_id for release in releases}
-    claims = await lock_claims(tx, order_ids)
+    claims = await CLAIMS.lock(tx, order_ids)
     await give_back(tx, [order_id for order_id, claim in claims.items() if claim.state == "HELD"])
-    await mark_released(tx, [order_id for order_id, claim in claims.items() if claim.state != "RELEASED"])
-    await add_claims(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})
+    await CLAIMS.release(tx, [order_id for order_id, claim in claims.items() if claim.state != "RELEASED"])
+    await CLAIMS.add(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})
     for release in releases:
         tx.emit(contracts.CouponsReleased(order_id=release.order_id))
 

@@ -1,6 +1,6 @@
 """What the coupon service is made of."""
 
-from coupon_svc import calls, contracts, events, prices
+from coupon_svc import calls, contracts, events, handing_out, prices
 from coupon_svc.settings import CouponSettings
 from shared.service import Service, answer, every, hear
 
@@ -12,9 +12,9 @@ service = Service(
     answers=(
         answer(contracts.CreatePolicy, calls.create_policy),
         answer(contracts.ListPolicies, calls.list_policies),
-        answer(contracts.IssueCoupon, calls.issue_coupon),
-        answer(contracts.GrantCoupons, calls.grant_coupons),
-        answer(contracts.ListHeld, calls.list_held),
+        answer(contracts.IssueCoupon, handing_out.issue_coupon),
+        answer(contracts.GrantCoupons, handing_out.grant_coupons),
+        answer(contracts.ListHeld, handing_out.list_held),
         answer(contracts.ListUses, calls.list_uses),
         answer(contracts.GetAppliedAmount, calls.applied_amount),
         answer(contracts.GetQuote, calls.quote),

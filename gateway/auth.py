@@ -14,6 +14,8 @@ from user_svc.contracts import GetKeys
 
 ASK_AT_MOST_EVERY_S = 5.0
 """An unknown key id makes us ask for the keys, but not more often than this: anyone can invent key ids."""
+ASK_AGAIN_S = 1.0
+"""The same while the last question has gone unanswered; those who wait for one answer share it."""
 KEYS_TRUSTED_S = 300.0
 """How long keys are used without asking again, so that a withdrawn key does not count for ever."""
 MOST_TOKENS = 10_000
@@ -31,13 +33,15 @@ class TokenReader:
         self._issuer = ""
         self._keys: dict[str, jwt.PyJWK] = {}
         self._asked_at = float("-inf")
+        self._unanswered = False
         self._asking = asyncio.Lock()
         self._known: dict[str, tuple[User, float]] = {}
 
     async def user(self, authorization: str | None) -> User:
         """The user that an `Authorization` header names.
 
-        Raises `Unauthorized` unless it is a valid token, `Unavailable` while no key could be fetched yet.
+        Raises `Unauthorized` unless it is a valid token, `Unavailable` while its key may be one that
+        could not be fetched yet.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:
@@ -53,7 +57,7 @@ class TokenReader:
 
     async def _verify(self, token: str) -> tuple[User, float]:
         try:
-            key = await self._key(jwt.get_unverified_header(token).get("kid", ""))
+            key = await self._key(jwt.get_unverified_header(token)["kid"])
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -69,25 +73,28 @@ class TokenReader:
             raise Unauthorized("The access token is not valid.") from None
 
     async def _key(self, key_id: str) -> jwt.PyJWK:
-        """The key of this id. Raises `KeyError` where there is none, `Unavailable` with no keys at all."""
+        """The key of this id. Raises `KeyError` where there is none, `Unavailable` where nobody can say."""
         if self._is_due(key_id):
             async with self._asking:
                 if self._is_due(key_id):
                     await self._ask()
+        if self._unanswered and key_id not in self._keys:
+            raise Unavailable("Access tokens cannot be checked just now.")
         return self._keys[key_id]
 
     def _is_due(self, key_id: str) -> bool:
         age = time.monotonic() - self._asked_at
-        return age > (KEYS_TRUSTED_S if key_id in self._keys else ASK_AT_MOST_EVERY_S)
+        if key_id in self._keys:
+            return age > KEYS_TRUSTED_S
+        return age > (ASK_AGAIN_S if self._unanswered else ASK_AT_MOST_EVERY_S)
 
     async def _ask(self) -> None:
         try:
             answer = await self._rpc.call(GetKeys())
-        except Unavailable:
-            if not self._keys:
-                raise
-            # With keys at hand, a user service that is away must not sign anybody out.
+        except Unavailable:  # keys at hand go on counting: it must not sign anybody out
+            self._unanswered = True
         else:
+            self._unanswered = False
             self._issuer = answer.issuer
             self._keys = {key.kid: jwt.PyJWK(msgspec.to_builtins(key)) for key in answer.keys}
         self._asked_at = time.monotonic()

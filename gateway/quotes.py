@@ -29,7 +29,10 @@ class LineToQuote(Struct, frozen=True):
 
 
 class QuoteRequest(Struct, frozen=True):
-    """What is to be priced; with `best_coupons` lines name none, and the best that you hold are chosen."""
+    """What is to be priced; with `best_coupons` lines name none, and the best that you hold are chosen.
+
+    Those are the cheapest way to use them; with dozens of different coupons, a way that comes close to it.
+    """
 
     lines: Annotated[list[LineToQuote], Meta(min_length=1, max_length=2000)]
     best_coupons: bool = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -11,16 +11,6 @@ from shared.errors import FieldError, RuleBroken
 
 MAX_STOCK = 10**9
 MAX_CART_LINES = 500
-
-ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
-
-
-class Claim(NamedTuple):
-    """What was answered to an order, or that it was given back (or called off before it was ever seen)."""
-
-    state: ClaimState
-    reason: str | None = None
-    details: dict[str, Any] | None = None
 
 
 class Line(Struct, frozen=True, kw_only=True):

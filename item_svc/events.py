@@ -6,11 +6,13 @@ from uuid import UUID
 
 from item_svc import contracts
 from item_svc.cart import bring_back, take_along
-from item_svc.claims import add_claims, lock_claims, mark_released
-from item_svc.domain import Buying, Claim, Line, Movement, Rejection, move, put_back, reserve
+from item_svc.domain import Buying, Line, Movement, Rejection, move, put_back, reserve
 from item_svc.shelf import held_by, lock_shelf, lock_stock, names_of, save_movements
+from shared.claims import Claim, Claims
 from shared.database import Transaction
 from shared.messages import Event, View
+
+CLAIMS = Claims("item_claims", key="order_id")
 
 
 class OrderPlaced(View, of="order.placed"):
@@ -44,7 +46,7 @@ async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
     An order that was answered before gets the same answer again, and one that was released gets a no.
     """
     asked = [order for order in orders if "item" in order.participants]
-    claims = await lock_claims(tx, {order.order_id for order in asked})
+    claims = await CLAIMS.lock(tx, {order.order_id for order in asked})
     unseen = {order.order_id: order for order in asked if order.order_id not in claims}
     shelf = await lock_shelf(tx, {line.item_id for order in unseen.values() for line in order.lines})
     taken: dict[UUID, list[Movement]] = {}
@@ -58,7 +60,7 @@ async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
             taken[order_id] = outcome
             move(shelf, outcome)
     await save_movements(tx, "order", taken)
-    await add_claims(tx, made)
+    await CLAIMS.add(tx, made)
     await take_along(tx, [_buying(unseen[order_id]) for order_id in taken])
     # An answer that is repeated names the items as they are called now; to the order the first one counts.
     repeated = [order for order in asked if order.order_id in claims]
@@ -75,7 +77,7 @@ async def release_stock(releases: list[ReleaseStock], tx: Transaction) -> None:
     An order never seen gets a RELEASED claim, so that it takes nothing if it arrives after its own release.
     """
     order_ids = {release.order_id for release in releases}
-    claims = await lock_claims(tx, order_ids)
+    claims = await CLAIMS.lock(tx, order_ids)
     held = await held_by(tx, [order_id for order_id, claim in claims.items() if claim.state == "HELD"])
     stock = await lock_stock(tx, {item_id for pieces in held.values() for item_id in pieces})
     returned: dict[UUID, list[Movement]] = {}
@@ -83,8 +85,8 @@ async def release_stock(releases: list[ReleaseStock], tx: Transaction) -> None:
         returned[order_id] = put_back(pieces, stock)
         stock |= {movement.item_id: movement.balance for movement in returned[order_id]}
     await save_movements(tx, "release", returned)
-    await mark_released(tx, [order_id for order_id, claim in claims.items() if claim.state != "RELEASED"])
-    await add_claims(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})
+    await CLAIMS.release(tx, [order_id for order_id, claim in claims.items() if claim.state != "RELEASED"])
+    await CLAIMS.add(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})
     for release in releases:
         tx.emit(contracts.StockReleased(order_id=release.order_id))
 

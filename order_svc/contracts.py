@@ -148,7 +148,11 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
 
 
 class OrderView(Struct, frozen=True, kw_only=True):
-    """An order as its buyer sees it."""
+    """An order as its buyer sees it.
+
+    `paid` means that the shop has the money. It is false again once that was given back, which its history
+    tells as PAYMENT_REFUNDED.
+    """
 
     id: UUID
     buyer_id: int

@@ -49,6 +49,8 @@ class Told(StrEnum):
 
 
 CANCELLED_BY = {"buyer": "cancelled_by_buyer", "admin": "cancelled_by_admin"}
+PAYER = "payment"
+"""The participant that holds the money of a paid order."""
 TIMEOUT = "timeout"
 PAYMENT_EXPIRED = "payment_expired"
 
@@ -91,6 +93,7 @@ class Saga(msgspec.Struct, kw_only=True):
     reason_details: dict[str, Any] | None = None
     settled: bool = False
     paid: bool = False
+    """Whether the shop has the money: no more once it has been given back."""
     pays: bool = False
     """Whether paying is part of placing it (`pay_with`)."""
     participants: dict[str, Participant]
@@ -138,6 +141,8 @@ def hear(
     saga.changes.append(Change(HISTORY[name, signal], name, said or None))
     if following is Stand.RELEASING:
         _ask_back(saga, name)
+    if name == PAYER and following is Stand.RELEASED:
+        saga.paid = False
     if saga.status is Status.PENDING and signal is Signal.NO:
         _fail(saga, reason or "rejected", details)
     _close(saga)

@@ -71,13 +71,7 @@ async def pay(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> P
     """Take the points or charge the card, once; what the PG leaves open is answered as ASKING."""
     domain.check_method(call.method, call.payment_key)
     known = await db.read(lambda reader: keys.find(reader, call))
-    if known is None:
-        due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
-        begun = await db.transaction(lambda tx: _begin(call, due.amount, tx, settings))
-        known = begun.payment_id
-        if known == call.payment_id and begun.state is State.ASKING:
-            await cards.settle(db, toss.gateway(settings), begun, settings)
-    payment = await _payment(db, known)
+    payment = await _payment(db, known or await _pay_now(call, db, rpc, settings))
     if payment.state is State.REJECTED:
         raise domain.refusal(payment)
     return domain.view(payment)
@@ -111,12 +105,28 @@ async def take_notice(call: TakeNotice, tx: Transaction, settings: PaymentSettin
         await payments.ask_at(tx, payment_id, tx.now)
 
 
+async def _pay_now(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> UUID:
+    """Pay what the order costs; the id of the payment, which may be that of a twin that was faster."""
+    try:
+        due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
+    except Conflict:  # paid already: perhaps just now, by a twin of this very request
+        twin = await db.read(lambda reader: keys.find(reader, call))
+        if twin is None:
+            raise
+        return twin
+    begun = await db.transaction(lambda tx: _begin(call, due.amount, tx, settings))
+    if begun.payment_id == call.payment_id and begun.state is State.ASKING:
+        await cards.settle(db, toss.gateway(settings), begun, settings)
+    return begun.payment_id
+
+
 async def _begin(call: Pay, amount: int, tx: Transaction, settings: PaymentSettings) -> Payment:
     """Write the payment down, decided or to be asked about; of two at once for one order, one is refused."""
+    # Waits for a twin of this very request; only then can its key be seen.
+    latest = await payments.lock_latest(tx, [call.order_id])
     earlier = await keys.find(tx, call)
     if earlier is not None and (found := await payments.find(tx, earlier)):
         return found
-    latest = await payments.lock_latest(tx, [call.order_id])
     ask = Ask(
         order_id=call.order_id,
         payment_id=call.payment_id,

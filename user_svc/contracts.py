@@ -82,6 +82,12 @@ class UserPage(Struct, frozen=True, kw_only=True):
     next: int | None
 
 
+class KnownUsers(Struct, frozen=True, kw_only=True):
+    """Those of some users who exist, by rising id."""
+
+    ids: list[int]
+
+
 class Notification(Struct, frozen=True, kw_only=True):
     """Something that a buyer is told of: an order's failure (with its reason) or a refund (with its amount).
 
@@ -208,6 +214,12 @@ class ListUsers(Call[UserPage], name="user.list", idempotent=True):
 
     limit: PageLimit = 50
     after: Place | None = None
+
+
+class FindUsers(Call[KnownUsers], name="user.find", idempotent=True):
+    """Which of some users exist, and may sign in."""
+
+    ids: Annotated[list[UserNumber], Meta(min_length=1, max_length=1000)]
 
 
 class ListNotifications(Call[NotificationPage], name="user.notifications", idempotent=True):

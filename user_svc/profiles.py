@@ -1,11 +1,20 @@
-"""Profiles: one's own, to look at and to change, and everybody's, for admins."""
+"""Profiles: one's own, to look at and to change, and everybody's, for admins and other services."""
 
 import msgspec
 
 from shared.database import Database, Reader, Transaction
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 from user_svc import domain, sessions
-from user_svc.contracts import ChangeMe, GetMe, ListUsers, Profile, UserEntry, UserPage
+from user_svc.contracts import (
+    ChangeMe,
+    FindUsers,
+    GetMe,
+    KnownUsers,
+    ListUsers,
+    Profile,
+    UserEntry,
+    UserPage,
+)
 from user_svc.models import User
 from user_svc.passwords import hash_password, verify
 from user_svc.settings import UserSettings
@@ -52,6 +61,14 @@ async def list_users(call: ListUsers, db: Reader) -> UserPage:
     users = await User.filter(id__gt=call.after or 0).order_by("id").limit(call.limit + 1)
     page = [msgspec.convert(user, UserEntry, from_attributes=True) for user in users[: call.limit]]
     return UserPage(items=page, next=page[-1].id if len(users) > call.limit else None)
+
+
+async def find_users(call: FindUsers, db: Reader) -> KnownUsers:
+    """Those who may sign in. One who is OPENING may yet be undone, and does not count."""
+    rows = await db.rows(
+        "SELECT id FROM users WHERE id IN %s AND state = 'ACTIVE' ORDER BY id", (sorted(set(call.ids)),)
+    )
+    return KnownUsers(ids=[row[0] for row in rows])
 
 
 async def _checked_hash(call: ChangeMe, db: Database, settings: UserSettings) -> str | None:

@@ -17,6 +17,7 @@ service = Service(
         answer(contracts.GetMe, profiles.get_me),
         answer(contracts.ChangeMe, profiles.change_me),
         answer(contracts.ListUsers, profiles.list_users),
+        answer(contracts.FindUsers, profiles.find_users),
         answer(contracts.ListNotifications, notifications.list_notifications),
         answer(contracts.FollowNotifications, notifications.follow),
         answer(contracts.ReadNotification, notifications.mark_read),

@@ -16,12 +16,16 @@ from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
+from ops.demo.following import FOLLOWING
+from ops.demo.hostile import HOSTILE
 from ops.demo.payments import PAYMENTS
 from ops.demo.scenario import Outcome, play
 from ops.demo.stage import Stage
 from ops.demo.table import table
 from ops.shop import Away, Refused, Shop, persist
 from ops.verify.books import balance
+
+SCENARIOS = (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FOLLOWING, *HOSTILE, *FAULTS)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,7 +57,7 @@ async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[st
         stage = Stage(shop, admin, at.outside_url("pg"))
         outcomes: list[Outcome] = []
         with console.status("") as status:
-            for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FAULTS):
+            for scenario in SCENARIOS:
                 status.update(scenario.tried)
                 outcome = await play(scenario, stage)
                 outcomes.append(outcome)

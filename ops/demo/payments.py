@@ -129,6 +129,7 @@ async def refunded(stage: Stage, record: Record) -> None:
         await stage.admin.refund(payment.id)
         end = await buyer.until(completed.id, lambda seen: seen.settled and seen.status != "COMPLETED")
     record.ended(end)
+    record.check(not end.paid, "the order still counts as paid")
     record.check(await buyer.balance() == 100_000, "the points were not given back")
     record.check((await buyer.payment(payment.id)).status == "REFUNDED", "the payment is not refunded")
     record.check(await stage.stock(item) == 10, "the stock was not given back")

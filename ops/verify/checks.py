@@ -5,7 +5,9 @@ it tells the order. So a statement, which sees one moment of all databases, may 
 has not heard of yet, but never the other way round.
 """
 
-from dataclasses import dataclass
+from ops.verify.carts import CART_CHECKS
+from ops.verify.check import Check
+from ops.verify.notices import NOTICE_CHECKS, UNTOLD_UNDER_WAY
 
 SERVICES = ("user", "item", "coupon", "order", "payment")
 CLAIM_TABLES = {
@@ -27,16 +29,6 @@ _CONCERNED = {
 _LONG = "INTERVAL 60 SECOND"
 # A sweep looks for passed deadlines every second or so.
 _SWEEP = "INTERVAL 5 SECOND"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """`sql` selects what is wrong, `key` names the columns that identify it, `tell` puts it in words."""
-
-    name: str
-    key: tuple[str, ...]
-    tell: str
-    sql: str
 
 
 STOCK_ADDS_UP = Check(
@@ -266,35 +258,6 @@ PRICES_COPIED = Check(
     """,
 )
 
-CARTS_FOLLOW_ORDERS = Check(
-    "carts lost and got back what their orders took",
-    ("order_id",),
-    "order {order_id}: is {status} (completed before: {completed}), but what it took from a cart is {state}",
-    """
-    SELECT t.order_id, t.state, COALESCE(t.status, 'unknown') AS status,
-           IF(t.completed, 'yes', 'no') AS completed
-      FROM (SELECT k.order_id, k.state, o.status, EXISTS (
-                     SELECT 1 FROM order_svc.order_history h
-                      WHERE h.order_id = k.order_id AND h.what = 'ORDER_COMPLETED') AS completed
-              FROM item_svc.cart_takings k LEFT JOIN order_svc.orders o ON o.id = k.order_id) t
-     WHERE NOT CASE WHEN t.status IS NULL THEN FALSE
-                    WHEN t.status IN ('PENDING', 'COMPLETED') OR t.completed THEN t.state = 'TAKEN'
-                    ELSE t.state = 'RETURNED' END
-    """,
-)
-
-CARTS_WITHOUT_GHOSTS = Check(
-    "carts hold pieces of items",
-    ("user_id", "item_id"),
-    "cart of user {user_id}: has {quantity} of item {item_id}, which is {item}",
-    """
-    SELECT c.user_id, c.item_id, c.quantity, IF(i.id IS NULL, 'unknown', 'known') AS item
-      FROM item_svc.cart_lines c
-      LEFT JOIN item_svc.items i ON i.id = c.item_id
-     WHERE i.id IS NULL OR c.quantity < 1
-    """,
-)
-
 USERS_HAVE_ACCOUNTS = Check(
     "users and point accounts stand or fall together",
     ("user_id",),
@@ -371,8 +334,9 @@ ORDERS_PAID = Check(
       LEFT JOIN order_svc.participants p ON p.order_id = o.id AND p.name = 'payment'
       LEFT JOIN payment_svc.payments c ON c.order_id = o.id
            AND (c.payment_id = p.payment_id OR (p.payment_id IS NULL AND c.attempt = 0))
-     WHERE o.status = 'COMPLETED'
-       AND IF(o.paid, COALESCE(c.state, '') <> 'HELD' OR c.amount <> o.total, o.pay_with IS NOT NULL)
+     WHERE (o.status = 'COMPLETED'
+            AND IF(o.paid, COALESCE(c.state, '') <> 'HELD' OR c.amount <> o.total, o.pay_with IS NOT NULL))
+        OR (o.paid AND COALESCE(p.stand, '') NOT IN ('YES', 'RELEASING'))
     """,
 )
 
@@ -445,8 +409,7 @@ CHECKS = (
     COUPONS_COUNTED,
     COUPONS_PER_USER,
     PRICES_COPIED,
-    CARTS_FOLLOW_ORDERS,
-    CARTS_WITHOUT_GHOSTS,
+    *CART_CHECKS,
     USERS_HAVE_ACCOUNTS,
     POINTS_ADD_UP,
     POINTS_HAVE_ACCOUNTS,
@@ -454,6 +417,7 @@ CHECKS = (
     PAYMENTS_ADD_UP,
     ORDERS_PAID,
     PAYMENTS_KNOWN,
+    *NOTICE_CHECKS,
     NOTHING_OVERDUE,
     NOTHING_STUCK,
     OUTBOXES_DRAINED,
@@ -463,6 +427,7 @@ CHECKS = (
 UNDER_WAY = (
     "SELECT 1 FROM order_svc.orders WHERE NOT settled AND created_at <= %s LIMIT 1",
     "SELECT 1 FROM payment_svc.payments WHERE ask_due_at IS NOT NULL AND created_at <= %s LIMIT 1",
+    *UNTOLD_UNDER_WAY,
     *(
         f"SELECT 1 FROM {service}_svc.outbox WHERE created_at <= %s LIMIT 1"  # noqa: S608
         for service in SERVICES

@@ -1,17 +1,33 @@
-"""A whole shop to be abused, and people who do it."""
+"""A whole shop to be abused, people who do it, and proof that it did nothing."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from deploy.databases import connect
 from deploy.local.layout import Layout
 from ops.commands import ADMIN_EMAIL
+from shared.errors import ProblemDetails
 from tests.shop.conftest import shop, stage
 
 __all__ = ["shop", "stage"]
 
 Headers = dict[str, str]
+Send = Callable[..., ProblemDetails]
+
+# What the platform notes for itself, what failed passwords leave, sign-ins, and what coupon copies by itself.
+OTHER_TABLES = (
+    *("outbox", "inbox", "tortoise_migrations", "sign_in_failures", "sessions"),
+    *("item_prices", "price_readings"),
+)
+
+
+class _Answer(ProblemDetails, frozen=True, forbid_unknown_fields=True):
+    """A problem and nothing beside it."""
 
 
 @pytest.fixture(scope="package")
@@ -37,6 +53,60 @@ def buyer(door: httpx.Client) -> Headers:
 def stranger(door: httpx.Client) -> Headers:
     """Headers of another buyer, to whom nothing here belongs."""
     return _signed_in(door, "buyer2@sagamart.local", "sagamart-buyer")
+
+
+@pytest.fixture(scope="package")
+def paths(door: httpx.Client) -> dict[str, Any]:
+    """What the shop says of itself: its paths, and what each may answer."""
+    return door.get("/openapi.json").json()["paths"]
+
+
+@pytest.fixture
+def send(door: httpx.Client, shop: Layout, paths: dict[str, Any]) -> Iterator[Send]:
+    """Sends requests that must be refused: as problems that say what is wrong, with all books as before.
+
+    `status` is what must be answered, one of several if need be; it must be declared for the operation.
+    """
+    before = books(shop)
+
+    def refused(method: str, path: str, *status: int, **request: Any) -> ProblemDetails:
+        answer = door.request(method, path, **request)
+        assert answer.status_code in status, f"{method} {path}: {answer.status_code} {answer.text}"
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert str(answer.status_code) in _declared(paths, method, path)
+        problem = msgspec.json.decode(answer.content, type=_Answer)
+        assert problem.status == answer.status_code
+        assert problem.type.startswith("/problems/")
+        assert problem.title
+        assert problem.detail
+        if answer.status_code == 401:
+            assert answer.headers["www-authenticate"] == "Bearer"
+        return problem
+
+    yield refused
+    assert books(shop) == before
+
+
+def books(shop: Layout) -> dict[str, int]:
+    """A checksum of every table of every service."""
+    with connect(shop.verify_url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables"
+            " WHERE table_schema LIKE '%%\\_svc' AND table_name NOT IN %s",
+            (OTHER_TABLES,),
+        )
+        names = [f"`{schema}`.`{table}`" for schema, table in cursor.fetchall()]
+        assert len(names) > 15
+        cursor.execute(f"CHECKSUM TABLE {', '.join(names)}")
+        return dict(cursor.fetchall())
+
+
+def _declared(paths: dict[str, Any], method: str, path: str) -> dict[str, Any]:
+    """The answers that the description declares for a request; the most literal path counts."""
+    path = path.partition("?")[0]
+    fitting = [one for one in paths if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", one), path)]
+    assert fitting, path
+    return paths[min(fitting, key=lambda one: one.count("{"))][method.lower()]["responses"]
 
 
 def _signed_in(door: httpx.Client, email: str, password: str) -> Headers:

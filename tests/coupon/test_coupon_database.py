@@ -10,7 +10,7 @@ from uuid import UUID
 import pymysql.err
 import pytest
 
-from coupon_svc import calls, events
+from coupon_svc import calls, events, handing_out
 from coupon_svc.contracts import (
     CouponsApplied,
     CouponsRejected,
@@ -18,6 +18,7 @@ from coupon_svc.contracts import (
     CreatePolicy,
     GetAppliedAmount,
     GrantCoupons,
+    Granted,
     HeldCoupon,
     IssueCoupon,
     ListHeld,
@@ -28,9 +29,10 @@ from coupon_svc.domain import Line
 from coupon_svc.events import OrderPlaced, ReleaseCoupons
 from coupon_svc.seeds import seed
 from shared.database import Database
-from shared.errors import Conflict, NotFound, RuleBroken
+from shared.errors import Conflict, NotFound, RuleBroken, Unavailable
 from shared.ids import new_id
 from tests.coupon.fake_catalogue import FakeCatalogue
+from tests.coupon.fake_users import FakeUsers
 from tests.support.databases import Heard
 
 NOW = datetime.now(UTC)
@@ -58,11 +60,15 @@ async def _policy(db: Database, **changes: Any) -> int:
 
 async def _issue(db: Database, policy_id: int, user_id: int = 2) -> int:
     call = IssueCoupon(request_id=new_id(), policy_id=policy_id, user_id=user_id)
-    return (await _do(db, calls.issue_coupon, call)).id
+    return (await _do(db, handing_out.issue_coupon, call)).id
+
+
+async def _grant(db: Database, call: GrantCoupons, users: FakeUsers | None = None) -> Granted:
+    return await handing_out.grant_coupons(call, db, users or FakeUsers())  # type: ignore[arg-type]
 
 
 async def _held(db: Database, user_id: int = 2) -> list[HeldCoupon]:
-    return (await _ask(db, calls.list_held, ListHeld(user_id=user_id))).items
+    return (await _ask(db, handing_out.list_held, ListHeld(user_id=user_id))).items
 
 
 def _placed(*coupons: int, price: int = 10_000, discounted: int = 7_000, buyer: int = 2) -> OrderPlaced:
@@ -139,7 +145,7 @@ async def test_a_policy_is_made_once_and_listed(db: Database) -> None:
 async def test_a_coupon_taken_is_held(db: Database) -> None:
     policy = await _policy(db, per_user_limit=2)
     call = IssueCoupon(request_id=new_id(), policy_id=policy, user_id=2)
-    taken = await asyncio.gather(*(_do(db, calls.issue_coupon, call) for _ in range(5)))
+    taken = await asyncio.gather(*(_do(db, handing_out.issue_coupon, call) for _ in range(5)))
     assert len({one.id for one in taken}) == 1
     assert await _held(db) == [taken[0]]
     assert (taken[0].coupon_id, taken[0].discount_amount, taken[0].used) == (policy, 3_000, False)
@@ -158,7 +164,7 @@ async def test_coupons_cannot_be_taken_outside_their_window(db: Database) -> Non
     for policy in (early, late):
         with pytest.raises(RuleBroken):
             await _issue(db, policy)
-    await _do(db, calls.grant_coupons, GrantCoupons(request_id=new_id(), policy_id=early, user_ids=[2]))
+    await _grant(db, GrantCoupons(request_id=new_id(), policy_id=early, user_ids=[2]))
 
 
 async def test_of_a_thousand_buyers_exactly_as_many_get_one_as_there_are(db: Database) -> None:
@@ -174,15 +180,31 @@ async def test_of_a_thousand_buyers_exactly_as_many_get_one_as_there_are(db: Dat
 async def test_a_grant_is_for_all_or_for_none(db: Database) -> None:
     policy = await _policy(db, quantity=3, per_user_limit=1)
     grant = GrantCoupons(request_id=new_id(), policy_id=policy, user_ids=[9, 7])
-    first = await _do(db, calls.grant_coupons, grant)
-    assert await _do(db, calls.grant_coupons, grant) == first
+    first = await _grant(db, grant)
+    assert await _grant(db, grant) == first
     assert [one.user_id for one in first.granted] == [9, 7]
     for users in ([1, 2], [7]):
         with pytest.raises(Conflict):
-            await _do(
-                db, calls.grant_coupons, GrantCoupons(request_id=new_id(), policy_id=policy, user_ids=users)
-            )
+            await _grant(db, GrantCoupons(request_id=new_id(), policy_id=policy, user_ids=users))
     assert await _held(db, 1) == []
+    await _books_balance(db)
+
+
+async def test_a_grant_names_users_who_do_not_exist(db: Database) -> None:
+    policy, users = await _policy(db), FakeUsers(10)
+    call = GrantCoupons(request_id=new_id(), policy_id=policy, user_ids=[9, 11, 2, 2**60])
+    with pytest.raises(RuleBroken) as refused:
+        await _grant(db, call, users)
+    assert [(one.field, one.message) for one in refused.value.errors] == [
+        ("user_ids[1]", "there is no user 11"),
+        ("user_ids[3]", f"there is no user {2**60}"),
+    ]
+    users.away = True
+    with pytest.raises(Unavailable):
+        await _grant(db, call, users)
+    assert await _held(db, 9) == []
+    with pytest.raises(NotFound):
+        await _grant(db, GrantCoupons(request_id=new_id(), policy_id=10**15, user_ids=[9]))
     await _books_balance(db)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coupon_svc import calls, prices
+from coupon_svc import calls, handing_out, prices
 from coupon_svc.contracts import (
     CreatePolicy,
     GetAppliedAmount,
@@ -25,6 +25,7 @@ from shared.database import Database
 from shared.errors import NotFound, RuleBroken
 from shared.ids import new_id
 from tests.coupon.fake_catalogue import FakeCatalogue, shown
+from tests.coupon.fake_users import FakeUsers
 
 CREATED = ItemCreated(item_id=7, price=100, version=1)
 CHANGED = ItemChanged(item_id=7, price=200, version=2)
@@ -51,7 +52,8 @@ async def _coupon(db: Database, user: int = 2, **changes: Any) -> int:
     policy = CreatePolicy(request_id=new_id(), **(terms | changes))
     made = await db.transaction(lambda tx: calls.create_policy(policy, tx))
     call = GrantCoupons(request_id=new_id(), policy_id=made.id, user_ids=[user])
-    return (await db.transaction(lambda tx: calls.grant_coupons(call, tx))).granted[0].id
+    granted = await handing_out.grant_coupons(call, db, FakeUsers())  # type: ignore[arg-type]
+    return granted.granted[0].id
 
 
 async def _quote(db: Database, *lines: QuoteLine, best: bool = False) -> Quoted:

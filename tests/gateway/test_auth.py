@@ -114,7 +114,10 @@ async def test_keys_are_fetched_once_for_many_at_once(rpc: FakeRpc, signer: Sign
     assert len(rpc.calls) == 1
 
 
-async def test_the_gateway_waits_for_no_user_service_to_start(rpc: FakeRpc, signer: Signer) -> None:
+async def test_the_gateway_waits_for_no_user_service_to_start(
+    rpc: FakeRpc, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "ASK_AGAIN_S", 0)
     reader = TokenReader(rpc)  # type: ignore[arg-type]
     with pytest.raises(Unavailable):
         await reader.user(f"Bearer {signer.token()}")
@@ -150,6 +153,37 @@ async def test_a_user_service_that_goes_away_signs_nobody_out(
     monkeypatch.setattr(auth, "KEYS_TRUSTED_S", 0)
 
     assert (await reader.user(f"Bearer {signer.token(9)}")).id == 9
+
+
+async def test_a_new_key_while_the_user_service_is_away_is_503_and_not_asked_for_by_everybody(
+    client: Client, rpc: FakeRpc, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await client.get("/points", headers=signer.bearer(2))).status_code == 200
+    newer = Signer("key-2")
+    keys_now = rpc.answers.pop(GetKeys)
+    monkeypatch.setattr(auth, "ASK_AT_MOST_EVERY_S", 0)
+    answers = await asyncio.gather(*(client.get("/points", headers=newer.bearer(3)) for _ in range(5)))
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert int(answers[0].headers["retry-after"]) > 0
+    assert answers[0].headers["content-type"] == "application/problem+json"
+    assert len([call for call in rpc.calls if isinstance(call, GetKeys)]) == 2
+    assert (await client.get("/points", headers=signer.bearer(4))).status_code == 200
+
+    rpc.answers[GetKeys] = keys_now
+    monkeypatch.setattr(auth, "ASK_AGAIN_S", 0)
+    assert (await client.get("/points", headers=newer.bearer(3))).status_code == 401
+    rpc.answers[GetKeys] = lambda _: KeySet(issuer=ISSUER, keys=[*signer.keys().keys, *newer.keys().keys])
+    assert (await client.get("/points", headers=newer.bearer(3))).status_code == 200
+
+
+async def test_a_token_that_names_no_key_is_401_whoever_is_away(
+    client: Client, rpc: FakeRpc, signer: Signer
+) -> None:
+    del rpc.answers[GetKeys]
+    nameless = jwt.encode({"sub": "2"}, "x" * 32, algorithm="HS256")
+    assert (await client.get("/points", headers=bearer(nameless))).status_code == 401
+    assert rpc.calls == []
 
 
 async def test_remembered_tokens_are_bounded(

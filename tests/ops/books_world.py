@@ -16,6 +16,7 @@ from tests.support.databases import migrate
 # Orders by what became of them.
 DONE, CANCELLED, FAILED, OPEN = (f"00000000-0000-7000-8000-00000000000{number}" for number in range(1, 5))
 T = "'2026-01-05 10:00:00'"
+LATER = "'2026-01-05 10:01:00'"
 LINES = (
     '[{"item_id":1,"quantity":1,"unit_price":49800,"discounted_price":39780,"user_coupon_ids":[1,2]},'
     '{"item_id":2,"quantity":2,"unit_price":100,"discounted_price":100},'
@@ -44,6 +45,10 @@ INSERT INTO user_svc.users (id, email, email_key, name, address, password_hash, 
                             created_at) VALUES
   (2, 'kim@mail.example', 'kim@mail.example', 'Kim', 'Seoul', '-', 'customer', 'ACTIVE', {T}),
   (3, 'lee@mail.example', 'lee@mail.example', 'Lee', 'Seoul', '-', 'customer', 'ACTIVE', {T});
+INSERT INTO user_svc.notifications (user_id, order_id, kind, reason, amount, created_at) VALUES
+  (2, '{CANCELLED}', 'order_failed', 'coupon_invalid', NULL, {T}),
+  (2, '{CANCELLED}', 'payment_refunded', NULL, 39780, {T}),
+  (2, '{FAILED}', 'order_failed', 'out_of_stock', NULL, {T});
 INSERT INTO item_svc.items (id, name, size, price, stock, initial_stock, version, retired, created_at,
                             changed_at) VALUES
   (1, 'Shirt', 'M', 49800, 13, 10, 1, 0, {T}, {T}),
@@ -56,7 +61,7 @@ INSERT INTO item_svc.stock_history (item_id, order_id, delta, balance, cause, at
 INSERT INTO item_svc.item_claims (order_id, state, reason, created_at, changed_at) VALUES
   ('{DONE}', 'HELD', NULL, {T}, {T}), ('{CANCELLED}', 'RELEASED', NULL, {T}, {T}),
   ('{FAILED}', 'REJECTED', 'out_of_stock', {T}, {T}), ('{OPEN}', 'HELD', NULL, {T}, {T});
-INSERT INTO item_svc.cart_lines (user_id, item_id, quantity, changed_at) VALUES (2, 1, 1, {T});
+INSERT INTO item_svc.cart_lines (user_id, item_id, quantity, changed_at) VALUES (2, 1, 1, {LATER});
 INSERT INTO item_svc.cart_takings (order_id, state, user_id, pieces, changed_at) VALUES
   ('{DONE}', 'TAKEN', 2, '{{"2":3}}', {T}), ('{CANCELLED}', 'RETURNED', 2, '{{"1":1}}', {T}),
   ('{FAILED}', 'RETURNED', NULL, NULL, {T}), ('{OPEN}', 'TAKEN', 3, '{{"1":1}}', {T});

@@ -6,11 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from ops.demo.accounts import ACCOUNTS
-from ops.demo.browsing import BROWSING
+from ops.demo.__main__ import SCENARIOS
 from ops.demo.everyday import EVERYDAY, refused
-from ops.demo.faults import FAULTS
-from ops.demo.payments import PAYMENTS
 from ops.demo.scenario import Outcome, Record, Scenario, play
 from ops.demo.stage import Stage, shirts
 from ops.demo.table import table
@@ -132,6 +129,6 @@ async def test_the_table_has_a_row_for_each_scenario() -> None:
 
 
 def test_every_scenario_has_a_name_of_its_own() -> None:
-    names = [scenario.tried for scenario in (*EVERYDAY, *ACCOUNTS, *BROWSING, *PAYMENTS, *FAULTS)]
+    names = [scenario.tried for scenario in SCENARIOS]
 
     assert len(names) == len(set(names))

@@ -14,9 +14,17 @@ from ops.verify import __main__ as verify_command
 from ops.verify import cards
 from ops.verify.books import Books, examine, show
 from ops.verify.checks import CHECKS
-from tests.ops.books_world import CANCELLED, DONE, FAILED, OPEN, World, books_world
+from tests.ops.books_world import CANCELLED, DONE, FAILED, OPEN, T, World, books_world
 
 STRANGER = "00000000-0000-7000-8000-0000000000ff"
+
+
+def _notification(number: int, user_id: int, order_id: str, kind: str, amount: str) -> str:
+    return (
+        "INSERT INTO user_svc.notifications (id, user_id, order_id, kind, amount, created_at)"
+        f" VALUES ({number}, {user_id}, '{order_id}', '{kind}', {amount}, {T})"
+    )
+
 
 DAMAGE = [
     (
@@ -248,6 +256,62 @@ DAMAGE = [
         [f"UPDATE order_svc.orders SET paid = 0 WHERE id = '{DONE}'"],
     ),
     (
+        "paid orders were paid in full",
+        f"order {CANCELLED} (CANCEL): total 39780, paid yes, but the payment is RELEASED with 39780",
+        [f"UPDATE order_svc.orders SET paid = 1 WHERE id = '{CANCELLED}'"],
+    ),
+    (
+        "what was ordered is not in the cart as well",
+        f"cart of user 2: still has item 1, put there at 2026-01-05 10:00:00 UTC, which order {DONE} has got",
+        [f"UPDATE item_svc.cart_lines SET changed_at = {T}"],
+    ),
+    (
+        "buyers are told of orders that came to nothing",
+        f"order {FAILED}: is FAIL (out_of_stock), but user 2 has no notification order_failed about it",
+        [f"DELETE FROM user_svc.notifications WHERE order_id = '{FAILED}'"],
+    ),
+    (
+        "buyers are told of orders that came to nothing",
+        f"order {FAILED}: is FAIL (cancelled_by_admin), but user 2 has no notification order_cancelled about",
+        [f"UPDATE order_svc.orders SET reason = 'cancelled_by_admin' WHERE id = '{FAILED}'"],
+    ),
+    (
+        "buyers are told of orders that came to nothing",
+        f"order {FAILED}: is FAIL (payment_expired), but user 2 has no notification order_expired about it",
+        [f"UPDATE order_svc.orders SET reason = 'payment_expired' WHERE id = '{FAILED}'"],
+    ),
+    (
+        "payers are told of what they got back",
+        f"payment p2 of order {CANCELLED}: 39780 were given back, but user 2 was not told",
+        ["UPDATE user_svc.notifications SET amount = 1 WHERE kind = 'payment_refunded'"],
+    ),
+    (
+        "payers are told of what they got back",
+        f"payment p2 of order {CANCELLED}: 39780 were given back, but user 2 was not told",
+        ["DELETE FROM user_svc.notifications WHERE kind = 'payment_refunded'"],
+    ),
+    *(
+        ("notifications are true", words, ["DELETE FROM user_svc.notifications", _notification(*told)])
+        for words, told in (
+            (
+                f"notification 1: tells user 2 of order_failed, but order {DONE} is COMPLETED (no reason)",
+                (1, 2, DONE, "order_failed", "NULL"),
+            ),
+            (
+                f"notification 1: tells user 3 of order_failed, but order {FAILED} is not theirs (no reason)",
+                (1, 3, FAILED, "order_failed", "NULL"),
+            ),
+            (
+                f"notification 1: tells user 2 of order_expired, but order {FAILED} is FAIL (out_of_stock)",
+                (1, 2, FAILED, "order_expired", "NULL"),
+            ),
+            (
+                f"notification 1: tells user 2 of payment_refunded, but order {DONE} is COMPLETED",
+                (1, 2, DONE, "payment_refunded", "40080"),
+            ),
+        )
+    ),
+    (
         "payment claims belong to orders",
         f"order {FAILED}: payment has a claim (HELD), but is no participant of such an order",
         [
@@ -373,7 +437,9 @@ async def test_a_payment_that_was_made_later_and_came_to_nothing_is_nobodys(worl
     world.run(
         "INSERT INTO payment_svc.payments (order_id, payment_id, attempt, state, user_id, method, amount,"
         f" details, asks, created_at, changed_at) VALUES ('{OPEN}', 'p8', 1, 'REJECTED', 3, 'card', 5,"
-        f" '{{}}', 0, NOW(), NOW()), ('{OPEN}', 'p9', 2, 'RELEASED', 3, 'points', 5, '{{}}', 0, NOW(), NOW())"
+        f" '{{}}', 0, NOW(), NOW()),"
+        f" ('{OPEN}', 'p9', 2, 'RELEASED', 3, 'points', 5, '{{}}', 0, NOW(), NOW())",
+        _notification(9, 3, OPEN, "payment_refunded", "5"),
     )
     assert (await books(world)).balanced
 

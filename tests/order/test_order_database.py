@@ -604,10 +604,12 @@ async def test_a_cancelled_order_that_was_paid_later_waits_for_its_own_refund(
     assert heard.of(ReleasePayment) == [ReleasePayment(order_id=order_id)]
     await _say(db, events.StockReleased(order_id=order_id))
     await _say(db, events.PaymentRefunded(order_id=order_id, payment_id=new_id()))
-    assert not (await _look(db, order_id)).settled
+    waiting = await _look(db, order_id)
+    assert (waiting.settled, waiting.paid) == (False, True)
     await _say(db, events.PaymentRefunded(order_id=order_id, payment_id=payment_id))
     done = await _look(db, order_id)
-    assert (done.status, done.reason) == ("CANCEL", "cancelled_by_admin")
+    assert (done.status, done.reason, done.paid) == ("CANCEL", "cancelled_by_admin", False)
+    assert "PAYMENT_REFUNDED" in [entry.what for entry in done.history]
 
 
 async def test_what_is_not_paid_in_time_is_called_off(db: Database, heard: Heard, outbox: Outbox) -> None:

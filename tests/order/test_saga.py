@@ -352,6 +352,18 @@ def test_a_completed_order_that_is_not_paid_in_time_gives_everything_back() -> N
     assert (saga.status, saga.settled) == (CANCEL, True)
 
 
+def test_an_order_counts_as_paid_until_its_own_payment_was_given_back() -> None:
+    saga = _saga(COMPLETED, item=YES)
+    rules.hear(saga, "payment", Signal.YES, payment_id=PAYMENT)
+    rules.cancel(saga, "admin")
+    rules.hear(saga, "item", Signal.RELEASED)
+    rules.hear(saga, "payment", Signal.RELEASED, payment_id=UUID(int=8))
+    assert (saga.paid, saga.settled) == (True, False)
+    rules.hear(saga, "payment", Signal.RELEASED, payment_id=PAYMENT)
+    assert (saga.paid, saga.status, saga.settled) == (False, CANCEL, True)
+    assert "PAYMENT_REFUNDED" in [change.what for change in saga.changes]
+
+
 # History -------------------------------------------------------------------------------------------------
 
 

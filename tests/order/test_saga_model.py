@@ -192,6 +192,11 @@ class OrderAmongParticipants(RuleBasedStateMachine):
             assert self.saga.reason is None
 
     @invariant()
+    def an_order_is_paid_while_its_money_is_here(self) -> None:
+        if self.saga.paid:
+            assert self.saga.participants["payment"].stand in (Stand.YES, Stand.RELEASING)
+
+    @invariant()
     def a_settled_failure_holds_nothing_for_ever(self) -> None:
         if self.saga.settled and self.saga.status in (Status.FAIL, Status.CANCEL):
             assert not any(self.took.values())
@@ -243,6 +248,7 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         self.nobody_takes_twice_or_gives_back_what_he_never_took()
         self.the_status_fits_the_stands()
         self.a_completed_order_has_what_it_needs()
+        self.an_order_is_paid_while_its_money_is_here()
         self.a_settled_failure_holds_nothing_for_ever()
         self.the_world_is_told_one_consistent_story()
 

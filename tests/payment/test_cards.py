@@ -215,6 +215,34 @@ async def test_the_same_key_is_the_same_payment_and_for_another_wish_refused(wor
         await world.pay(new_id(), idempotency_key="once")
 
 
+async def test_a_request_that_its_twin_overtakes_is_answered_with_the_twins_payment(world: World) -> None:
+    order_id, key = new_id(), "once"
+    twin = asyncio.get_running_loop().create_future()
+
+    class Slow(Orders):
+        """Lets the twin pay before it says what is due, which then is nothing any more."""
+
+        async def call(self, call: Any, **_: Any) -> Any:
+            world.orders = quick
+            twin.set_result(await world.pay(order_id, idempotency_key=key))
+            raise Conflict("The order is paid already.")
+
+    quick, world.orders = world.orders, Slow()
+    answer = await world.pay(order_id, idempotency_key=key)
+    assert answer == twin.result()
+    assert await world.charged() == [49_800]
+    world.orders.due.clear()
+    with pytest.raises(Conflict):
+        await calls.pay(
+            Pay(
+                payment_id=new_id(), user_id=BUYER, order_id=order_id, method="card", idempotency_key="other"
+            ),
+            world.db,
+            world.rpc,
+            world.settings,
+        )
+
+
 async def test_a_points_payment_has_no_card(world: World) -> None:
     with pytest.raises(RuleBroken):
         await world.pay(method="points", payment_key="pay_1")

@@ -10,7 +10,7 @@ from shared.database import Database
 from shared.errors import NotFound, RuleBroken, TooMany, Unauthorized
 from shared.ids import new_id
 from user_svc import calls, profiles, seeds
-from user_svc.contracts import ChangeMe, GetMe, ListUsers, Login, Profile, Refresh, Tokens
+from user_svc.contracts import ChangeMe, FindUsers, GetMe, ListUsers, Login, Profile, Refresh, Tokens
 from user_svc.settings import UserSettings
 
 EMAIL = "buyer1@sagamart.local"
@@ -115,3 +115,13 @@ async def test_all_users_are_listed_page_by_page(db: Database) -> None:
             break
         after = page.next
     assert seen == [1, 2, 3]
+
+
+async def test_those_who_exist_are_found_and_nobody_else(db: Database) -> None:
+    async def found(*ids: int) -> list[int]:
+        return (await db.read(lambda r: profiles.find_users(FindUsers(ids=list(ids)), r))).ids
+
+    assert await found(3, 1, 99, 3) == [1, 3]
+    assert await found(99) == []
+    await db.execute("UPDATE users SET state = 'OPENING' WHERE id = 3")
+    assert await found(3, 1) == [1]
