@@ -16,6 +16,9 @@ PART = 50_000
 OURS_EACH = 100
 """One in so many old orders is of the buyer who looks; the others are of people whom nobody asks for."""
 _STRANGERS = 1_000_000
+_TABLES = (("orders", "id"), ("participants", "order_id"), ("order_history", "order_id"))
+_N = "(a.n * 1000 + b.n + 1)"
+_ID = f"CONCAT(LPAD(HEX({_N}), 8, '0'), '-0000-7000-8000-000000000000')"
 
 
 def grow_orders(
@@ -27,22 +30,25 @@ def grow_orders(
     """
     with connection.cursor() as cursor:
         have = _count(cursor, f"SELECT COUNT(*) FROM {database}.orders WHERE id < '00100000'")  # noqa: S608
-        _numbers(cursor, until, database)
         buyer = _count(cursor, f"SELECT buyer_id FROM {database}.orders WHERE id = %s", [like])  # noqa: S608
-        for first in range(have + 1, until + 1, PART):
-            last = min(first + PART - 1, until)
-            for table, key in (("orders", "id"), ("participants", "order_id"), ("order_history", "order_id")):
-                copied = {
-                    key: "CONCAT(LPAD(HEX(n.n), 8, '0'), '-0000-7000-8000-000000000000')",
-                    "buyer_id": f"IF(MOD(n.n, {OURS_EACH}) = 0, {buyer}, {_STRANGERS} + MOD(n.n, 20000))",
-                }
-                _copy(cursor, database, table, copied, f"t.{key} = %s", [like], first, last)
+        said_anew = {"buyer_id": f"IF(MOD({_N}, {OURS_EACH}) = 0, {buyer}, {_STRANGERS} + MOD({_N}, 20000))"}
+        for table, key in _TABLES:
+            cursor.execute(f"DROP TABLE IF EXISTS {database}.bench_like")
+            cursor.execute(
+                f"CREATE TABLE {database}.bench_like AS SELECT * FROM {database}.{table}"  # noqa: S608
+                f" WHERE {key} = %s ORDER BY id",
+                [like],
+            )
+            for first in range(have + 1, until + 1, PART):
+                last = min(first + PART - 1, until)
+                _copy(cursor, database, table, {key: _ID, **said_anew}, first, last)
+        cursor.execute(f"DROP TABLE {database}.bench_like")
 
 
 def forget_orders(connection: "pymysql.connections.Connection[Any]", database: str = ORDERS) -> None:
     """Delete the old orders again."""
     with connection.cursor() as cursor:
-        for table, key in (("orders", "id"), ("participants", "order_id"), ("order_history", "order_id")):
+        for table, key in _TABLES:
             while cursor.execute(
                 f"DELETE FROM {database}.{table} WHERE {key} < '00100000' LIMIT {PART}"  # noqa: S608
             ):
@@ -59,13 +65,13 @@ def fill_outbox(
     event = OrderCompleted(order_id=UUID(int=0), buyer_id=buyer, total=0)
     [message] = pack("order", [Emitted(event, 1)], [])
     with connection.cursor() as cursor:
-        _numbers(cursor, rows, database)
+        _numbers(cursor, database)
         cursor.execute(
             f"INSERT INTO {database}.outbox"  # noqa: S608
             " (id, type, count, subjects, correlation_id, body, created_at, available_at, attempts)"
-            " SELECT CONCAT(LPAD(HEX(n), 8, '0'), '-0000-7000-8000-000000000000'), %s, 1, %s, NULL, %s,"
-            f" UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), 0 FROM {database}.bench_numbers WHERE n <= %s",
-            [message.type, message.subjects, message.body.decode(), rows],
+            f" SELECT {_ID}, %s, 1, %s, NULL, %s, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), 0"
+            f" FROM {_counting(database)}",
+            [message.type, message.subjects, message.body.decode(), 1, rows],
         )
 
 
@@ -75,39 +81,45 @@ def waiting(connection: "pymysql.connections.Connection[Any]", database: str = O
         return _count(cursor, f"SELECT COUNT(*) FROM {database}.outbox WHERE id < '00100000'")  # noqa: S608
 
 
-def _numbers(cursor: "pymysql.cursors.Cursor", until: int, database: str) -> None:
-    """A table of the numbers from 1 on, doubled until it holds enough."""
+def _numbers(cursor: "pymysql.cursors.Cursor", database: str) -> None:
+    """A table of the numbers from 0 to 999: two of it side by side count to a million."""
     table = f"{database}.bench_numbers"
     cursor.execute(f"CREATE TABLE IF NOT EXISTS {table} (n BIGINT PRIMARY KEY)")
-    cursor.execute(f"INSERT IGNORE INTO {table} VALUES (1)")  # noqa: S608
-    while (have := _count(cursor, f"SELECT MAX(n) FROM {table}")) < until:  # noqa: S608
-        cursor.execute(f"INSERT INTO {table} SELECT n + {have} FROM {table}")  # noqa: S608
+    cursor.executemany(f"INSERT IGNORE INTO {table} (n) VALUES (%s)", [(n,) for n in range(1000)])  # noqa: S608
+
+
+def _counting(database: str) -> str:
+    """The numbers from one to another, both placeholders, as `_N`; walked through in their order."""
+    numbers = f"{database}.bench_numbers"
+    return f"{numbers} a STRAIGHT_JOIN {numbers} b ON {_N} BETWEEN %s AND %s"
 
 
 def _copy(
     cursor: "pymysql.cursors.Cursor",
     database: str,
     table: str,
-    copied: dict[str, str],
-    which: str,
-    arguments: Sequence[Any],
+    said_anew: dict[str, str],
     first: int,
     last: int,
 ) -> None:
-    """Copies of some rows, one for each number: all columns, but for those that are numbered or said anew."""
+    """Copies of the rows in `bench_like`, for each number: all columns but those numbered or said anew.
+
+    From a table apart: a statement that reads what it writes to has to keep all of it aside first.
+    """
+    _numbers(cursor, database)
     cursor.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
         " AND extra NOT LIKE '%%auto_increment%%' ORDER BY ordinal_position",
         [database, table],
     )
     columns = [str(row[0]) for row in cursor.fetchall()]
-    values = [copied.get(column, f"t.`{column}`") for column in columns]
+    values = [said_anew.get(column, f"t.`{column}`") for column in columns]
     names = ", ".join(f"`{column}`" for column in columns)
     cursor.execute(
         f"INSERT INTO {database}.{table} ({names}) SELECT {', '.join(values)}"  # noqa: S608
-        f" FROM {database}.bench_numbers n JOIN {database}.{table} t ON {which}"
-        " WHERE n.n BETWEEN %s AND %s ORDER BY n.n",
-        [*arguments, first, last],
+        f" FROM {_counting(database)} STRAIGHT_JOIN {database}.bench_like t"
+        " WHERE a.n BETWEEN %s AND %s",
+        [first, last, (first - 1) // 1000, (last - 1) // 1000],
     )
 
 

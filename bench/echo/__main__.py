@@ -6,11 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 
 import uvloop
 
 from bench.figures import at_share
+
+Ask = Callable[[str], Awaitable[str]]
 
 BODY = "x" * 300
 WARM_UP_S = 0.3
@@ -26,19 +29,21 @@ def main(name: str, side: str, seconds: str = "1", *in_flight: str) -> None:
         print(json.dumps(uvloop.run(_ask(way.asking(url), float(seconds), in_flight))))
 
 
-async def _serve(serving: object) -> None:
-    async with serving:  # type: ignore[attr-defined]
+async def _serve(serving: AbstractAsyncContextManager[None]) -> None:
+    async with serving:
         print("ready", flush=True)
         await asyncio.Event().wait()
 
 
-async def _ask(asking: object, seconds: float, in_flight: Sequence[str]) -> list[dict[str, float]]:
-    async with asking as ask:  # type: ignore[attr-defined]
+async def _ask(
+    asking: AbstractAsyncContextManager[Ask], seconds: float, in_flight: Sequence[str]
+) -> list[dict[str, float]]:
+    async with asking as ask:
         await _measure(ask, int(in_flight[0]), WARM_UP_S)
         return [await _measure(ask, int(number), seconds) for number in in_flight]
 
 
-async def _measure(ask: Callable[[str], Awaitable[str]], in_flight: int, seconds: float) -> dict[str, float]:
+async def _measure(ask: Ask, in_flight: int, seconds: float) -> dict[str, float]:
     """`in_flight` askers, each with its next question as soon as the last one is answered."""
     times: list[float] = []
     started = time.perf_counter()

@@ -33,7 +33,7 @@ async def asking(url: str) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
 
     async def ask(text: str) -> str:
         answer = await broker.request(text, queue=QUEUE, timeout=10.0)
-        return await answer.decode()  # type: ignore[return-value]
+        return str(await answer.decode())
 
     try:
         yield ask

