@@ -30,13 +30,16 @@ MESSAGE_BYTES = 256 * 1024
 CONFIRM_SECONDS = 10.0
 WINDOW = 256
 """How many messages may wait for their confirm at once."""
-CLAIM = 500
+CLAIM = 1000
 DELETE_LINGER_SECONDS = 0.02
 """Confirmed rows are deleted in groups: they are in nobody's way before their grace time has passed."""
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True):
-    """An AMQP message as the outbox keeps it: events of one type in one body."""
+    """An AMQP message as the outbox keeps it: events of one type in one body.
+
+    `rows` are the ids under which it stands in the table: its own, or those of all that it was joined from.
+    """
 
     id: str
     type: str
@@ -44,6 +47,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True):
     subjects: str
     correlation_id: str | None
     body: bytes
+    rows: tuple[str, ...]
 
 
 class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +188,7 @@ class Outbox:
         return {subject for row in rows for subject in row[0].split()}
 
     async def _publish_and_forget(self, messages: Sequence[OutgoingMessage]) -> list[str]:
-        """Publish in one pipeline; confirmed rows are deleted, the others, returned by id, stay."""
+        """Publish in one pipeline; confirmed rows are deleted; the others, whose ids are returned, stay."""
         failed: list[str] = []
         results = await asyncio.gather(*(self._publish(m) for m in messages), return_exceptions=True)
         crash.here("outbox.after_publish")
@@ -193,10 +197,10 @@ class Outbox:
                 log.info(
                     "outbox.publish_failed", type=message.type, message_id=message.id, **describe(result)
                 )
-                failed.append(message.id)
+                failed.extend(message.rows)
             else:
                 metrics.EVENTS_PUBLISHED.labels(message.type).inc(message.count)
-                self._confirmed.append(message.id)
+                self._confirmed.extend(message.rows)
         if self._confirmed:
             self._deletable.set()
         return failed
@@ -272,7 +276,7 @@ class Outbox:
         if not messages:
             return False
         log.info("outbox.republishes", messages=len(messages))
-        failed = await self._publish_and_forget(messages)
+        failed = await self._publish_and_forget(join(messages))
         await self._delete_confirmed()
         if failed:
             # Given back, so that they go out as soon as the broker is back and not when the lease is over.
@@ -297,7 +301,7 @@ class Outbox:
                 " available_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND WHERE id IN %s",
                 (int(self._lease_s * 1_000_000), [row[0] for row in rows]),
             )
-        return [OutgoingMessage(*row[:5], body=row[5].encode()) for row in rows]
+        return [OutgoingMessage(*row[:5], body=row[5].encode(), rows=(row[0],)) for row in rows]
 
 
 def pack(service: str, emitted: Sequence[Emitted], causes: Sequence[Cause]) -> list[OutgoingMessage]:
@@ -331,6 +335,41 @@ def pack(service: str, emitted: Sequence[Emitted], causes: Sequence[Cause]) -> l
     return [message for name, events in groups.items() for message in _messages(name, events)]
 
 
+def join(messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
+    """The same events in as few messages as hold them, order kept within a type.
+
+    An outage leaves many small messages, and each costs the broker and every listener as much as a full one.
+    """
+    groups: dict[str, list[list[OutgoingMessage]]] = defaultdict(list)
+    for message in messages:
+        parts = groups[message.type]
+        if not parts or not _fits(parts[-1], message):
+            parts.append([])
+        parts[-1].append(message)
+    return [_joined(part) for parts in groups.values() for part in parts]
+
+
+def _fits(part: list[OutgoingMessage], more: OutgoingMessage) -> bool:
+    events = sum(message.count for message in part) + more.count
+    return events <= MESSAGE_EVENTS and sum(len(m.body) for m in part) + len(more.body) <= MESSAGE_BYTES
+
+
+def _joined(part: list[OutgoingMessage]) -> OutgoingMessage:
+    first = part[0]
+    if len(part) == 1:
+        return first
+    correlations = {message.correlation_id for message in part}
+    return OutgoingMessage(
+        id=first.id,
+        type=first.type,
+        count=sum(message.count for message in part),
+        subjects=" ".join(message.subjects for message in part),
+        correlation_id=first.correlation_id if len(correlations) == 1 else None,
+        body=cloudevents.join([message.body for message in part]),
+        rows=tuple(row for message in part for row in message.rows),
+    )
+
+
 def _messages(name: str, events: list[tuple[str, str | None, bytes]]) -> list[OutgoingMessage]:
     messages: list[OutgoingMessage] = []
     part: list[tuple[str, str | None, bytes]] = []
@@ -348,12 +387,14 @@ def _messages(name: str, events: list[tuple[str, str | None, bytes]]) -> list[Ou
 
 def _message(name: str, events: list[tuple[str, str | None, bytes]]) -> OutgoingMessage:
     correlations: set[Any] = {correlation for _, correlation, _ in events}
+    message_id = str(new_id())
     return OutgoingMessage(
-        id=str(new_id()),
+        id=message_id,
         type=name,
         count=len(events),
         subjects=" ".join(subject for subject, _, _ in events),
         # An AMQP message has one correlation id: only a message about one undertaking can bear it.
         correlation_id=correlations.pop() if len(correlations) == 1 else None,
         body=cloudevents.batch([encoded for _, _, encoded in events]),
+        rows=(message_id,),
     )
