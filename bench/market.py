@@ -24,6 +24,7 @@ PRICE, DISCOUNT = 10_000, 1_000
 PLENTY = 10**8
 _ROWS = 5_000
 
+_ISSUED = "UPDATE {0}.coupon_policies SET issued = issued + %s WHERE id = %s"
 _COUPON_OF_OURS = "INSERT INTO {0}.user_coupons (id, user_id, policy_id, issued_at) VALUES (%s, %s, %s, %s)"
 _COUPON_OF_PEERS = "INSERT INTO {0}.user_coupons (id, user_id, discount) VALUES (%s, %s, %s)"
 
@@ -98,6 +99,8 @@ class Market:
             rows = [(one, owner, *rest) for one, owner in zip(ids, owners, strict=True)]
             for start in range(0, len(rows), _ROWS):
                 cursor.executemany(insert, rows[start : start + _ROWS])
+            if self.policy is not None:
+                cursor.execute(_ISSUED.format(table), [len(rows), self.policy])
         return ids
 
 
@@ -108,7 +111,7 @@ async def open_shop(ground: Ground) -> Market:
     async with Shop(ground.at.gateway_url) as shop:
         admin = await _admin(shop)
         market.items = await _items(admin, ITEMS, PLENTY)
-        market.policy = await admin.create_policy(f"bench {run}", DISCOUNT, PLENTY)
+        market.policy = await admin.create_policy(f"bench {run}", DISCOUNT, PLENTY, per_user_limit=None)
         for number in range(BUYERS):
             email, password = f"bench-{run}-{number}@bench.local", f"bench-{run}"
             market.buyers.append(await shop.register(email, "Bench", password))

@@ -486,14 +486,16 @@ class Session:
         """Take an item off sale; Refused 412 if somebody changed it since it was read."""
         await self.send("DELETE", f"/items/{item.id}", headers={"If-Match": f'"{item.version}"'})
 
-    async def create_policy(self, name: str, discount_amount: int, quantity: int) -> int:
-        """Make so many coupons that take a fixed amount off, one for each who is quick; returns its id."""
+    async def create_policy(
+        self, name: str, discount_amount: int, quantity: int, *, per_user_limit: int | None = 1
+    ) -> int:
+        """Make so many coupons that take a fixed amount off, for each who is quick; returns the policy's id."""
         body = {
             "name": name,
             "kind": "fixed",
             "discount_amount": discount_amount,
             "quantity": quantity,
-            "per_user_limit": 1,
+            "per_user_limit": per_user_limit,
             "valid_from": "2020-01-01T00:00:00Z",
             "valid_until": "2100-01-01T00:00:00Z",
         }

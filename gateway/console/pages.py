@@ -125,7 +125,9 @@ def sign_in_page(
 
 def problem_page(request: ConsoleRequest, problem: ProblemDetails) -> Response[str]:
     """What went wrong, for a person."""
-    html = _templates.get_template("problem.html").render(_frame(request), problem=problem, version=None)
+    again = request.asked_for if request.method == "GET" else None
+    facts = {"problem": problem, "again": again, "version": None}
+    html = _templates.get_template("problem.html").render({**_frame(request), **facts})
     answer = _answer(request, html, problem.status)
     if problem.retry_after is not None:
         answer.headers["Retry-After"] = str(problem.retry_after)

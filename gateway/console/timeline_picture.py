@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from query_svc.contracts import Step, Timeline
 
-PAUSE_SHARE = 0.12
-"""The most that a pause may take of all the time in which something happened."""
+PAUSE_SHARE = 0.2
+"""As how much of all the time in which something happened a pause that is longer than that is drawn."""
 NARROWEST = 0.4
 FRAMES = 100
 """A bar that still grows does so in steps of this part of its length, or of a second: often enough to see."""
@@ -53,19 +53,19 @@ def draw(timeline: Timeline, now: datetime) -> Picture:
     now = _framed(begin, now)
     ends = [step.ended_at or max(now, step.started_at) for step in steps]
     spans = _busy(steps, ends)
-    longest_pause = _longest_pause(spans)
-    place = _scale(spans, longest_pause)
+    busy = max(sum((end - start for start, end in spans), timedelta()), timedelta(milliseconds=1))
+    place = _scale(spans, busy)
     bars: list[Bar] = []
     for step, end in zip(steps, ends, strict=True):
         x = place(step.started_at)
         width = max(place(end) - x, NARROWEST) if end > step.started_at else 0.0
         x = min(x, 100 - width)
-        pause = _pause(step, spans, longest_pause)
+        pause = _pause(step, spans, busy)
         bars.append(Bar(step, round(x, 2), round(width, 2), _taken_back(step, bars), pause))
     pauses = [
         round((place(one[1]) + place(two[0])) / 2, 2)
         for one, two in pairwise(spans)
-        if two[0] - one[1] > longest_pause
+        if two[0] - one[1] > busy
     ]
     return Picture(bars, pauses, (max(ends) - begin).total_seconds())
 
@@ -95,27 +95,22 @@ def _busy(steps: Sequence[Step], ends: Sequence[datetime]) -> list[Span]:
     return spans
 
 
-def _pause(step: Step, spans: Sequence[Span], longest: timedelta) -> timedelta | None:
+def _pause(step: Step, spans: Sequence[Span], busy: timedelta) -> timedelta | None:
     """How long nothing had happened before this step, where that is a pause which is drawn short."""
     for one, two in pairwise(spans):
-        if two[0] == step.started_at and two[0] - one[1] > longest:
+        if two[0] == step.started_at and two[0] - one[1] > busy:
             return two[0] - one[1]
     return None
 
 
-def _longest_pause(spans: Sequence[Span]) -> timedelta:
-    """How long a pause is drawn at most."""
-    busy = sum((end - start for start, end in spans), timedelta())
-    return max(busy * PAUSE_SHARE, timedelta(milliseconds=1))
-
-
-def _scale(spans: Sequence[Span], longest_pause: timedelta) -> Callable[[datetime], float]:
+def _scale(spans: Sequence[Span], busy: timedelta) -> Callable[[datetime], float]:
     """A time as percent of the picture's width."""
     marks: list[tuple[datetime, float]] = []
     reached = 0.0
     for start, end in spans:
         if marks:
-            reached += min(start - marks[-1][0], longest_pause).total_seconds()
+            pause = start - marks[-1][0]
+            reached += (pause if pause <= busy else busy * PAUSE_SHARE).total_seconds()
         marks.append((start, reached))
         reached += (end - start).total_seconds()
         marks.append((end, reached))

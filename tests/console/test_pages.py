@@ -210,10 +210,10 @@ async def test_an_order_that_is_not_there_is_a_page_that_says_so(operator: Conso
 
 
 async def test_without_the_read_side_the_list_says_when_to_try_again(operator: Console) -> None:
-    answer = await operator.get("/console/orders")
+    answer = await operator.get("/console/orders?status=FAIL")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert "query is away" in answer.text
-    assert "Try again" in answer.text
+    assert 'href="/console/orders?status=FAIL">Try again' in answer.text
 
 
 async def test_a_long_message_is_cut_and_says_so(operator: Console, rpc: FakeRpc) -> None:

@@ -104,6 +104,7 @@ async def test_somebody_who_is_no_admin_any_more_is_refused(
     answer = await console.get(ORDERS)
     assert answer.status_code == 403
     assert "The console is for the shop&#39;s operators." in answer.text
+    assert '<a href="/console/sign-in">Sign in</a>' in answer.text
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "e30", "A" * 5000, "%00"])
@@ -255,4 +256,5 @@ async def test_acting_waits_for_the_audit_log(operator: Console, rpc: FakeRpc, c
     del rpc.answers[RecordAction]
     answer = await operator.act(f"/console/orders/{ORDER}", CANCEL)
     assert answer.status_code == 503
+    assert "Try again" not in answer.text
     assert cancelled == []
