@@ -489,7 +489,7 @@ class Session:
     async def create_policy(
         self, name: str, discount_amount: int, quantity: int, *, per_user_limit: int | None = 1
     ) -> int:
-        """Make so many coupons that take a fixed amount off, for each who is quick; returns the policy's id."""
+        """Make so many coupons that take a fixed amount off, for those who are quick; returns their id."""
         body = {
             "name": name,
             "kind": "fixed",

@@ -22,7 +22,7 @@ async def serving(url: str) -> AsyncIterator[None]:
 
         async def answer(message: AbstractIncomingMessage) -> None:
             reply = aio_pika.Message(message.body, correlation_id=message.correlation_id)
-            # Not mandatory: the broker would return every answer to a direct address, although it delivers it.
+            # Not mandatory: the broker returns what goes to a direct address, although it delivers it.
             await channel.default_exchange.publish(reply, message.reply_to or "", mandatory=False)
 
         await queue.consume(answer, no_ack=True)
