@@ -8,8 +8,8 @@ from coupon_svc.domain import Line, Rejection, judge
 from coupon_svc.prices import Price, learn
 from coupon_svc.wallet import give_back, lock_coupons, use_coupons
 from shared.claims import Claim, Claims
-from shared.database import Transaction
 from shared.messages import Event, View
+from shared.transaction import Transaction
 
 CLAIMS = Claims("coupon_claims", key="order_id")
 

@@ -7,8 +7,9 @@ from uuid import UUID
 from coupon_svc import contracts, models
 from coupon_svc.domain import Stock, check_begun, check_issue, check_known, no_policy
 from shared.clock import aware
-from shared.database import Database, Reader, Transaction
+from shared.database import Database
 from shared.rpc import Rpc
+from shared.transaction import Reader, Transaction
 from user_svc.contracts import FindUsers
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from coupon_svc.domain import Coupon
 from shared.clock import aware
-from shared.database import Reader, Transaction
+from shared.transaction import Reader, Transaction
 
 CASES_PER_UPDATE = 500
 """The database walks through a CASE for every row, so one of thousands of coupons would cost its square."""

@@ -12,7 +12,7 @@ import msgspec
 
 from item_svc.domain import Buying, InCart, leaving
 from shared.clock import aware
-from shared.database import Reader, Transaction
+from shared.transaction import Reader, Transaction
 
 _json = msgspec.json.Encoder()
 _read_pieces = msgspec.json.Decoder(dict[int, int])

@@ -9,8 +9,8 @@ from item_svc.cart import bring_back, take_along
 from item_svc.domain import Buying, Line, Movement, Rejection, move, put_back, reserve
 from item_svc.shelf import held_by, lock_shelf, lock_stock, names_of, save_movements
 from shared.claims import Claim, Claims
-from shared.database import Transaction
 from shared.messages import Event, View
+from shared.transaction import Transaction
 
 CLAIMS = Claims("item_claims", key="order_id")
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from shared.database import Transaction
+from shared.transaction import Transaction
 
 
 async def done_for(tx: Transaction, request_id: UUID) -> int | None:

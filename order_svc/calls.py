@@ -18,8 +18,8 @@ from order_svc.contracts import (
 )
 from order_svc.keys import Keys
 from order_svc.settings import OrderSettings
-from shared.database import Reader, Transaction
 from shared.errors import Conflict, NotFound, Problem
+from shared.transaction import Reader, Transaction
 
 
 async def place_orders(

@@ -5,8 +5,8 @@ from typing import NamedTuple, Self
 from uuid import UUID
 
 from order_svc.contracts import PlaceOrder
-from shared.database import Transaction
 from shared.errors import RuleBroken
+from shared.transaction import Transaction
 
 
 class Used(NamedTuple):

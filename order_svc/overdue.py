@@ -8,7 +8,7 @@ from order_svc.contracts import ListOverdue, Missing, OverdueOrder, OverduePage
 from order_svc.saga import Stand, Status
 from order_svc.settings import OrderSettings
 from shared.clock import aware, naive
-from shared.database import Reader
+from shared.transaction import Reader
 
 _WAITS_FOR: dict[Stand, Literal["answer", "release"]] = {Stand.AWAITING: "answer", Stand.RELEASING: "release"}
 

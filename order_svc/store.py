@@ -29,8 +29,8 @@ from order_svc.contracts import (
 from order_svc.saga import Participant, Saga, Stand, Status, Told
 from order_svc.settings import OrderSettings
 from shared.clock import aware
-from shared.database import Reader, Transaction
 from shared.messages import Event
+from shared.transaction import Reader, Transaction
 
 _CLOCKS_DIFFER = timedelta(days=1)
 RELEASES = {"item": ReleaseItem, "coupon": ReleaseCoupon, "payment": ReleasePayment}

@@ -7,8 +7,8 @@ from order_svc import saga, store
 from order_svc.contracts import OrderPlaced
 from order_svc.settings import OrderSettings
 from shared.clock import aware
-from shared.database import Transaction
 from shared.outbox import Outbox
+from shared.transaction import Transaction
 
 SWEEP = 200
 LONGEST_PAUSE = timedelta(minutes=10)

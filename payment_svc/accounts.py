@@ -7,7 +7,7 @@ from uuid import UUID
 from payment_svc.contracts import LedgerEntry, LedgerKind
 from payment_svc.domain import Movement
 from shared.clock import aware
-from shared.database import Reader, Transaction
+from shared.transaction import Reader, Transaction
 
 
 async def lock_balances(tx: Transaction, user_ids: Iterable[int]) -> dict[int, int]:

@@ -20,9 +20,10 @@ from payment_svc.contracts import (
 )
 from payment_svc.domain import Ask, Payment, State
 from payment_svc.settings import PaymentSettings
-from shared.database import Database, Reader, Transaction
+from shared.database import Database
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken, Unauthorized
 from shared.rpc import Rpc
+from shared.transaction import Reader, Transaction
 
 
 async def open_account(call: OpenAccount, tx: Transaction) -> Balance:

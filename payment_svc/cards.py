@@ -14,10 +14,11 @@ from payment_svc.pg import Card, Finding, NoAnswer, PaymentGateway, Report
 from payment_svc.settings import PaymentSettings
 from shared.clock import utc_now
 from shared.context import traceparent, working_on
-from shared.database import Database, Transaction
+from shared.database import Database
 from shared.errors import Conflict, NotFound, Problem, describe
 from shared.logs import log
 from shared.rpc import Rpc
+from shared.transaction import Transaction
 
 AT_ONCE = 20
 LONGEST_PAUSE_S = 30.0

@@ -6,9 +6,9 @@ from uuid import UUID
 from payment_svc import accounts, domain, payments
 from payment_svc.domain import Ask, Payment, State
 from payment_svc.settings import PaymentSettings
-from shared.database import Transaction
 from shared.ids import new_id
 from shared.messages import View
+from shared.transaction import Transaction
 
 
 class OrderPlaced(View, of="order.placed"):

@@ -4,8 +4,8 @@ import hashlib
 from uuid import UUID
 
 from payment_svc.contracts import Pay
-from shared.database import Reader, Transaction
 from shared.errors import FieldError, RuleBroken
+from shared.transaction import Reader, Transaction
 
 
 async def find(db: Reader, call: Pay) -> UUID | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from payment_svc.domain import Payment, State
 from shared.clock import aware
-from shared.database import Reader, Transaction
+from shared.transaction import Reader, Transaction
 
 _COLUMNS = (
     "payment_id, order_id, attempt, state, user_id, method, amount, reason, details, card_key, asks,"

@@ -2,7 +2,7 @@
 
 from query_svc import store, views
 from shared.cloudevents import Undecoded
-from shared.database import Transaction
+from shared.transaction import Transaction
 
 
 async def take_in(events: list[Undecoded], tx: Transaction) -> None:

@@ -5,7 +5,8 @@ How far it is stands in the store's head, so any replica goes on where another o
 
 from query_svc import store, views
 from query_svc.store import Head
-from shared.database import Database, Transaction
+from shared.database import Database
+from shared.transaction import Transaction
 
 STEP_ROWS = 10_000
 STEP_EVENTS = 500

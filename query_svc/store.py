@@ -9,7 +9,7 @@ import msgspec
 from query_svc.domain import Kept, keep
 from shared.clock import aware
 from shared.cloudevents import Undecoded
-from shared.database import Reader, Transaction
+from shared.transaction import Reader, Transaction
 
 PAGE_BYTES = 1024 * 1024
 """How much event data a page may hold: a thousand small events, or a few of the largest."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.database import Transaction
+from shared.transaction import Transaction
 
 ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
 

@@ -17,13 +17,14 @@ from aio_pika.abc import AbstractConnection
 from shared import crash, metrics
 from shared.clock import utc_now
 from shared.context import working_on
-from shared.database import Database, DatabaseUnavailable, Transaction
+from shared.database import Database, DatabaseUnavailable
 from shared.errors import describe
 from shared.gathering import Gathering
 from shared.inbox import Inbox
 from shared.logs import log
 from shared.registry import Hearing
 from shared.subscription import Delivery, Received, Subscription
+from shared.transaction import Transaction
 
 PROBE_SECONDS = 1.0
 SUSPECT_SECONDS = 0.2

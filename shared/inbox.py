@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from shared.database import Database, Transaction
+from shared.database import Database
+from shared.transaction import Transaction
 
 PURGE_ROWS = 1000
 

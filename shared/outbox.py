@@ -19,11 +19,12 @@ from shared import cloudevents, crash, metrics, topology
 from shared.clock import utc_now
 from shared.cloudevents import CloudEvent
 from shared.context import child_of, correlation_id, new_traceparent
-from shared.database import Cause, Database, DatabaseUnavailable, Emitted, Reader, Transaction
+from shared.database import Database, DatabaseUnavailable
 from shared.errors import Unavailable, describe
 from shared.ids import new_id
 from shared.logs import log
 from shared.messages import Event, subject_of
+from shared.transaction import Cause, Emitted, Reader, Transaction
 
 MESSAGE_EVENTS = 64
 MESSAGE_BYTES = 256 * 1024

@@ -11,8 +11,9 @@ from typing import Any, Protocol, get_type_hints
 import msgspec
 from aio_pika.abc import AbstractConnection
 
-from shared.database import Database, Reader, Transaction
+from shared.database import Database
 from shared.messages import Call, View, reply_type
+from shared.transaction import Reader, Transaction
 
 Handler = Callable[..., Awaitable[Any]]
 

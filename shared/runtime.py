@@ -235,7 +235,7 @@ class Runtime:
 
 
 async def _in_unit(wiring: Wiring, job: Job, handle: Any, database: Database | None) -> None:
-    from shared.database import Reader, Transaction
+    from shared.transaction import Reader, Transaction
 
     if database is not None and wiring.wants(job.handler, Transaction):
         await database.transaction(lambda tx: handle(unit=tx))

@@ -11,10 +11,10 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from shared import cloudevents, metrics, topology
 from shared.clock import utc_now
 from shared.cloudevents import CloudEvent, Undecoded
-from shared.database import Cause
 from shared.errors import describe
 from shared.logs import log
 from shared.registry import Hearing
+from shared.transaction import Cause
 
 PREFETCH_LISTS = 4
 CONFIRM_SECONDS = 10.0

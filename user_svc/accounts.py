@@ -6,8 +6,9 @@ because leaving by the second one tells payment, which then refuses that account
 
 from typing import NamedTuple
 
-from shared.database import DuplicateKey, Reader, Transaction
 from shared.errors import Conflict, FieldError
+from shared.pipeline import DuplicateKey
+from shared.transaction import Reader, Transaction
 from user_svc.contracts import Register, UserRegistered, UserRegistrationFailed
 from user_svc.domain import email_key
 

@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from shared.database import Database, Transaction
+from shared.database import Database
 from shared.logs import log
+from shared.transaction import Transaction
 from user_svc import domain
 from user_svc.channels import Channel, Letter, NotSent, outbound
 from user_svc.settings import UserSettings

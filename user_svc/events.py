@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from shared.database import Transaction
 from shared.messages import View
+from shared.transaction import Transaction
 from user_svc import domain, notifications
 from user_svc.domain import News
 from user_svc.settings import UserSettings

@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from shared.clock import aware
-from shared.database import Reader, Transaction
 from shared.errors import NotFound
+from shared.transaction import Reader, Transaction
 from user_svc import deliveries, domain
 from user_svc.contracts import (
     FollowNotifications,

@@ -3,8 +3,8 @@
 import asyncio
 import functools
 
-from shared.database import Transaction
 from shared.settings import load
+from shared.transaction import Transaction
 from user_svc.keys import signing_key
 from user_svc.passwords import hash_now
 from user_svc.settings import UserSettings

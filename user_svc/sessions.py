@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.clock import aware
-from shared.database import Reader, Transaction
+from shared.transaction import Reader, Transaction
 from user_svc.domain import Failures, Session
 from user_svc.tokens import RefreshToken
 

@@ -18,7 +18,7 @@ from query_svc.dead_letters.contracts import (
 )
 from query_svc.dead_letters.letter import Letter
 from shared.clock import aware
-from shared.database import Reader, Transaction
+from shared.transaction import Reader, Transaction
 
 LEASE = timedelta(seconds=30)
 """How long one process may take to send a letter back, before another tries."""

@@ -14,12 +14,13 @@ import msgspec
 from shared import metrics
 from shared.clock import utc_now
 from shared.context import working_on
-from shared.database import Cause, CommitUnknown, Database, DatabaseUnavailable, Reader, Transaction
+from shared.database import CommitUnknown, Database, DatabaseUnavailable
 from shared.errors import Malformed, NotFound, OutcomeUnknown, Problem, Unavailable
 from shared.gathering import Gathering
 from shared.logs import log
 from shared.registry import Answer, Wiring
 from shared.rpc import wire
+from shared.transaction import Cause, Reader, Transaction
 
 
 class Answering:

@@ -31,11 +31,12 @@ from order_svc.contracts import (
 )
 from order_svc.settings import OrderSettings
 from shared.clock import utc_now
-from shared.database import Database, Transaction
+from shared.database import Database
 from shared.errors import Conflict, NotFound, Problem, RuleBroken
 from shared.ids import new_id
 from shared.messages import View
 from shared.outbox import Outbox
+from shared.transaction import Transaction
 from tests.support.databases import Heard
 
 T = TypeVar("T")

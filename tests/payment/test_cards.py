@@ -27,10 +27,11 @@ from pg_sim.book import Charge
 from pg_sim.cards import CARDS, Manner, new_key
 from pg_sim.settings import SimulatorSettings
 from shared.clock import utc_now
-from shared.database import Database, Transaction
+from shared.database import Database
 from shared.errors import Conflict, NotFound, RuleBroken, Unauthorized
 from shared.ids import new_id
 from shared.rpc import Rpc
+from shared.transaction import Transaction
 from tests.support.databases import Heard
 from tests.support.waiting import eventually
 

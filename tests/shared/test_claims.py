@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.claims import Claim, Claims
-from shared.database import Database, Transaction
+from shared.database import Database
 from shared.ids import new_id
+from shared.transaction import Transaction
 from tests.shared.lab import Lab
 
 TRIPS = Claims("trip_claims", key="trip_id")

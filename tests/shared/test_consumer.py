@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from shared import cloudevents, topology
-from shared.database import Database, Transaction
+from shared.database import Database
 from shared.registry import hear
 from shared.rpc import Rpc
 from shared.runtime import Runtime
 from shared.service import Service
+from shared.transaction import Transaction
 from tests.shared.lab import Lab, event, events_of, is_up, unique
 from tests.shared.tiny.contracts import contracts
 from tests.shared.tiny.service import tiny

@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from shared.database import CommitUnknown, Database, DatabaseUnavailable, DuplicateKey, Reader, Transaction
+from shared.database import CommitUnknown, Database, DatabaseUnavailable
+from shared.pipeline import DuplicateKey
+from shared.transaction import Reader, Transaction
 from tests.shared.lab import Lab
 from tests.shared.tiny.models import Mark
 from tests.support.proxy import proxy_to

@@ -12,11 +12,12 @@ import pytest
 from shared import outbox as outbox_module
 from shared.clock import utc_now
 from shared.context import working_on
-from shared.database import Cause, Database, Emitted, Transaction
+from shared.database import Database
 from shared.errors import OutcomeUnknown
 from shared.outbox import Outbox, join, pack
 from shared.rpc import Rpc
 from shared.runtime import Runtime
+from shared.transaction import Cause, Emitted, Transaction
 from tests.shared.lab import Lab, events_of, is_up, unique
 from tests.shared.tiny.contracts import contracts
 from tests.shared.tiny.service import tiny

@@ -8,11 +8,12 @@ import pytest
 
 from shared import cloudevents, inbox
 from shared.clock import utc_now
-from shared.database import Database, Reader, Transaction
+from shared.database import Database
 from shared.inbox import Inbox
 from shared.registry import every, tap
 from shared.runtime import Runtime
 from shared.service import Service
+from shared.transaction import Reader, Transaction
 from tests.shared.lab import Lab, event, is_up, unique
 from tests.shared.tiny.contracts import contracts
 from tests.shared.tiny.service import tiny

@@ -10,9 +10,10 @@ from uuid import uuid4
 
 from deploy.databases import connect
 from deploy.local.layout import layout
-from shared.database import Database, Transaction
+from shared.database import Database
 from shared.messages import Event
 from shared.service import Service
+from shared.transaction import Transaction
 
 TABLES_KEPT = {"tortoise_migrations"}
 

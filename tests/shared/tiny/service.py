@@ -8,10 +8,10 @@ import os
 import signal
 from typing import Any
 
-from shared.database import Transaction
 from shared.errors import Conflict, FieldError, RuleBroken
 from shared.service import Service, answer, hear
 from shared.settings import Settings
+from shared.transaction import Transaction
 from tests.shared.tiny.contracts import Answered, contracts
 
 
