@@ -27,6 +27,7 @@ from shared.subscription import Delivery, Received, Subscription
 from shared.transaction import Transaction
 
 PROBE_SECONDS = 1.0
+PATIENT_SECONDS = 0.05
 SUSPECT_SECONDS = 0.2
 """How long suspects gather on a fresh link before one is drawn, or it would always be the queue's first."""
 
@@ -67,7 +68,11 @@ class Consumer:
         self._in_unit = in_unit
         self._inbox = Inbox(self.subscriptions[0].queue_name) if hearings[0].once else None
         self._patience_s = database_patience_s
-        self._waiting: Gathering[Delivery] = Gathering(self._batch, linger_s)
+        # Nobody waits for one who hears everything; but at rest it would be the busiest of all.
+        patient = all(hearing.view is None for hearing in hearings)
+        self._waiting: Gathering[Delivery] = Gathering(
+            self._batch, PATIENT_SECONDS if patient else linger_s, patient=patient
+        )
         self._suspects: list[Delivery] = []
         self._suspect_next = False
         self._suspects_gathered = False

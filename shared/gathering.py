@@ -15,12 +15,14 @@ class Gathering(Generic[T]):
     """What waits for a worker, handed out as lists of at most `full` (by weight).
 
     While the worker is busy with one list, the next one gathers. If the last list showed load, the next waits
-    up to `linger_s` seconds to fill up: a fuller list costs hardly more than a short one.
+    up to `linger_s` seconds to fill up: a fuller list costs hardly more than a short one. With `patient`
+    every list waits so long: for work that nobody waits for.
     """
 
-    def __init__(self, full: int, linger_s: float) -> None:
+    def __init__(self, full: int, linger_s: float, *, patient: bool = False) -> None:
         self._full = full
         self._linger_s = linger_s
+        self._patient = patient
         self._waiting: deque[tuple[T, int]] = deque()
         self._weight = 0
         self._last_weight = 0
@@ -46,7 +48,8 @@ class Gathering(Generic[T]):
 
         What weighs more than a full list by itself is a list of its own.
         """
-        if self._last_weight >= self._full // LOAD_SHARE > 0 and self._weight < self._full:
+        lingers = self._patient or self._last_weight >= self._full // LOAD_SHARE > 0
+        if lingers and self._weight < self._full:
             self._filled.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._linger_s):

@@ -32,7 +32,7 @@ CONFIRM_SECONDS = 10.0
 WINDOW = 256
 """How many messages may wait for their confirm at once."""
 CLAIM = 1000
-DELETE_LINGER_SECONDS = 0.02
+DELETE_LINGER_SECONDS = 0.1
 """Confirmed rows are deleted in groups: they are in nobody's way before their grace time has passed."""
 
 

@@ -52,3 +52,15 @@ async def test_what_is_cleared_is_gone() -> None:
     gathering.put(1)
     gathering.clear()
     assert await gathering.take() == []
+
+
+async def test_the_patient_wait_for_company_at_rest_too() -> None:
+    gathering: Gathering[int] = Gathering(3, linger_s=60, patient=True)
+    gathering.put(1)
+    taking = asyncio.create_task(gathering.take())
+    await asyncio.sleep(0)
+    gathering.put(2)
+    await asyncio.sleep(0)
+    assert not taking.done()
+    gathering.put(3)
+    assert await taking == [1, 2, 3]
