@@ -7,10 +7,10 @@ did not run goes over HTTP instead; one whose outcome is unknown is sent again o
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
 
 import aio_pika
 import msgspec
@@ -35,6 +35,14 @@ R = TypeVar("R")
 
 class _NotDelivered(Exception):
     """The request reached no service: nothing has run."""
+
+
+class _Kind(NamedTuple):
+    """What is the same for all calls of one class."""
+
+    service: str
+    decode: Callable[[bytes | msgspec.Raw], Any]
+    took: Callable[[float], None]
 
 
 class _Waiting:
@@ -66,11 +74,12 @@ class Rpc:
             default_threshold=breaker_threshold, default_ttl=breaker_open_s
         )
         self._breaker_open_s = breaker_open_s
+        self._judges: dict[str, _Judge] = {}
         self._exchange: AbstractExchange | None = None
         self._pending: dict[str, _Waiting] = {}
         self._outgoing: dict[str, list[_Waiting]] = defaultdict(list)
         self._sending: set[asyncio.Task[None]] = set()
-        self._decoders: dict[type, Any] = {}
+        self._kinds: dict[type, _Kind] = {}
 
     # On the link -----------------------------------------------------------------------------------------
 
@@ -102,28 +111,27 @@ class Rpc:
         Raises the `Problem` that the service answered with, `Unavailable` if it is away (nothing was done),
         or `OutcomeUnknown` if it may have been done.
         """
-        kind = type(call)
-        service = service_of(kind.wire_name)
+        kind = self._kind(type(call))
         seconds = timeout or self._timeout_s
         started = time.perf_counter()
-        request = self._request(call, seconds)
-        breaker = await self._breakers.get_breaker(service)
+        judge = self._judges.get(kind.service) or await self._new_judge(kind.service)
         try:
-            async with _judged(breaker), asyncio.timeout(seconds):
-                outcome = await self._ask(service, request, again=kind.is_idempotent)
+            async with judge:
+                outcome = await self._ask(kind.service, call, seconds)
         except OpenedState as error:
             raise Unavailable(
-                f"The {service} service has not answered of late.",
+                f"The {kind.service} service has not answered of late.",
                 retry_after=max(1, round(self._breaker_open_s)),
             ) from error
         except TimeoutError as error:
-            raise OutcomeUnknown(f"The {service} service did not answer within {seconds:g} s.") from error
+            raise OutcomeUnknown(
+                f"The {kind.service} service did not answer within {seconds:g} s."
+            ) from error
         finally:
-            self._pending.pop(request.id, None)
-            metrics.CALL_SECONDS.labels(kind.wire_name).observe(time.perf_counter() - started)
+            kind.took(time.perf_counter() - started)
         if outcome.problem is not None:
             raise problem_from(outcome.problem)
-        return self._decoder(kind).decode(outcome.data)
+        return kind.decode(outcome.data)
 
     @property
     def services(self) -> list[str]:
@@ -132,10 +140,10 @@ class Rpc:
 
     async def call_each(self, call: Call[R], *, timeout: float | None = None) -> list[R]:  # noqa: ASYNC109
         """Ask every replica that has an address of its own; those that do not answer well are left out."""
-        kind = type(call)
+        kind = self._kind(type(call))
         request = self._request(call, timeout or self._timeout_s)
-        outcomes = await self._http.call_each(service_of(kind.wire_name), request)
-        return [self._decoder(kind).decode(one.data) for one in outcomes if one.problem is None]
+        outcomes = await self._http.call_each(kind.service, request)
+        return [kind.decode(one.data) for one in outcomes if one.problem is None]
 
     def _request(self, call: Call[Any], seconds: float) -> wire.Request:
         return wire.Request(
@@ -147,27 +155,31 @@ class Rpc:
             data=msgspec.Raw(wire.encode(call)),
         )
 
-    async def _ask(self, service: str, request: wire.Request, *, again: bool) -> wire.Outcome:
+    async def _ask(self, service: str, call: Call[Any], seconds: float) -> wire.Outcome:
         """Over the broker if it is there, else over HTTP; a second time only if that can do no harm."""
+        request = self._request(call, seconds)
+        deadline = asyncio.get_running_loop().time() + seconds
         unknown: OutcomeUnknown | None = None
         try:
-            return await self._over_broker(service, request)
+            return await self._over_broker(service, request, deadline)
         except _NotDelivered:
             pass
         except OutcomeUnknown as error:
-            if not again:
+            if not type(call).is_idempotent:
                 raise
             unknown = error
             log.info("rpc.again", call=request.call)
         metrics.CALLS_OVER_HTTP.labels(request.call).inc()
         try:
-            return await self._http.call(service, request)
+            async with asyncio.timeout_at(deadline):
+                return await self._http.call(service, request)
         except NobodyThere as error:
             if unknown is not None:  # the first try may have been done all the same
                 raise unknown from error
             raise Unavailable(f"The {service} service is away.") from error
 
-    async def _over_broker(self, service: str, request: wire.Request) -> wire.Outcome:
+    async def _over_broker(self, service: str, request: wire.Request, deadline: float) -> wire.Outcome:
+        """The outcome of a request. Raises `TimeoutError` at its deadline, a time of the event loop."""
         if self._exchange is None:
             raise _NotDelivered
         loop = asyncio.get_running_loop()
@@ -179,7 +191,12 @@ class Rpc:
             task = asyncio.create_task(self._send(service))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
-        return await waiting.outcome
+        timer = loop.call_at(deadline, _fail, waiting, TimeoutError())
+        try:
+            return await waiting.outcome
+        finally:
+            timer.cancel()
+            self._pending.pop(request.id, None)
 
     async def _send(self, service: str) -> None:
         """Send what has gathered for a service in this turn of the loop."""
@@ -232,26 +249,38 @@ class Rpc:
             if waiting is not None and not waiting.outcome.done():
                 waiting.outcome.set_result(outcome)
 
-    def _decoder(self, kind: type[Call[Any]]) -> Any:
-        decoder = self._decoders.get(kind)
-        if decoder is None:
-            decoder = self._decoders[kind] = msgspec.json.Decoder(reply_type(kind))
-        return decoder
+    def _kind(self, call: type[Call[Any]]) -> _Kind:
+        kind = self._kinds.get(call)
+        if kind is None:
+            kind = self._kinds[call] = _Kind(
+                service_of(call.wire_name),
+                msgspec.json.Decoder(reply_type(call)).decode,
+                metrics.CALL_SECONDS.labels(call.wire_name).observe,
+            )
+        return kind
+
+    async def _new_judge(self, service: str) -> "_Judge":
+        judge = self._judges[service] = _Judge(await self._breakers.get_breaker(service))
+        return judge
 
 
-@asynccontextmanager
-async def _judged(breaker: AsyncCircuitBreaker) -> AsyncIterator[None]:
-    """Let the breaker judge the service by how the block ends.
+class _Judge:
+    """Lets a breaker judge a service by how blocks end.
 
     A cancelled block is not judged: that the asker went away says nothing about the one who was asked.
     """
-    await breaker.__aenter__()
-    try:
-        yield
-    except Exception as error:
-        await breaker.__aexit__(type(error), error, error.__traceback__)
-        raise
-    await breaker.__aexit__(None, None, None)
+
+    def __init__(self, breaker: AsyncCircuitBreaker) -> None:
+        self._breaker = breaker
+
+    async def __aenter__(self) -> None:
+        await self._breaker.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, Exception):
+            await self._breaker.__aexit__(kind, error, trace)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:
