@@ -12,8 +12,8 @@ def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
 
 
 def memory_mb(pids: Mapping[str, int]) -> float:
-    """Resident megabytes of all together."""
-    return sum(one.memory_info().rss for pid in pids.values() for one in _family(pid)) / 2**20
+    """Megabytes of all together; what they share, as libraries, counts once (proportional set size)."""
+    return sum(one.memory_full_info().pss for pid in pids.values() for one in _family(pid)) / 2**20
 
 
 def _family(pid: int) -> list[psutil.Process]:

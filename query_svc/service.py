@@ -9,6 +9,7 @@ from shared.service import Service, answer, every, hear_everything
 
 service = Service(
     "query",
+    background=True,
     models=("query_svc.models", "query_svc.dead_letters.models"),
     answers=(
         answer(contracts.FindOrders, calls.find_orders),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from shared.settings import Settings, load
 from shared.web import exception_handlers, problem_response
 
 BACKLOG = 2048
+BACKGROUND_NICENESS = 10
 BODY_BYTES = 4 * 1024 * 1024
 
 
@@ -58,6 +60,8 @@ def create_app(service: Service, settings: Settings, runtime: Runtime | None = N
 
 def run(service: Service) -> None:
     """Run a process of `service` until it is told to stop: `python -m <service>_svc`."""
+    if service.background:
+        os.nice(BACKGROUND_NICENESS)
     settings = load(service.settings)
     logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
     runtime = Runtime(service, settings)

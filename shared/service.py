@@ -18,7 +18,8 @@ class Service:
 
     `name` gives the exchange `<name>.events`, the queues `<name>.<event>`, the calls' queue `rpc.<name>` and
     the process name `<name>-svc#<instance>`. `models` are Tortoise modules; a service without any has no
-    database. `routes`, `middleware` and `openapi` are for a service with HTTP of its own.
+    database. `routes`, `middleware` and `openapi` are for a service with HTTP of its own. Nobody waits for a
+    service in the `background`: where processors are scarce, it gives way to the others.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Service:
         middleware: Sequence[Middleware] = (),
         openapi: OpenAPIConfig | None = None,
         app_id: str | None = None,
+        background: bool = False,
         app_options: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.app_id = app_id or f"{name}-svc"
+        self.background = background
         self.settings = settings
         self.models = tuple(models)
         self.publishes = tuple(publishes)
