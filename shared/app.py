@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from litestar.params import FromPath
 from shared import logs
 from shared.clock import utc_now
 from shared.errors import Malformed, Unavailable
-from shared.ids import new_id
+from shared.ids import new_text_id
 from shared.rpc import wire
 from shared.runtime import Runtime
 from shared.service import Service
@@ -61,7 +62,7 @@ def create_app(service: Service, settings: Settings, runtime: Runtime | None = N
 def run(service: Service) -> None:
     """Run a process of `service` until it is told to stop: `python -m <service>_svc`."""
     if service.background:
-        os.nice(BACKGROUND_NICENESS)
+        _give_way()
     settings = load(service.settings)
     logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
     runtime = Runtime(service, settings)
@@ -90,6 +91,14 @@ def run(service: Service) -> None:
         asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
     ):
         runner.run(server.serve(sockets=sockets))
+
+
+def _give_way() -> None:
+    """Let the others have the processors first."""
+    os.nice(BACKGROUND_NICENESS)
+    # Where Linux schedules each session as one, a process's own niceness says nothing to other sessions.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS))
 
 
 class _Server(uvicorn.Server):
@@ -155,7 +164,7 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
     body = await request.body()
     outcome = await runtime.answering.answer(
         wire.Request(
-            id=str(new_id()),
+            id=new_text_id(),
             call=name,
             deadline=_deadline(request.headers.get(wire.DEADLINE_HEADER), runtime.settings.rpc_timeout_s),
             correlationid=request.headers.get(wire.CORRELATION_HEADER),

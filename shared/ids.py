@@ -2,9 +2,15 @@
 
 from uuid import UUID
 
+import uuid_utils
 from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
     """A fresh UUIDv7 (RFC 9562): its first 48 bits are the Unix time in milliseconds."""
     return uuid7()
+
+
+def new_text_id() -> str:
+    """The same as text, made at once: for the ids of messages, of which there are many."""
+    return str(uuid_utils.uuid7())

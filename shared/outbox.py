@@ -21,7 +21,7 @@ from shared.cloudevents import CloudEvent
 from shared.context import child_of, correlation_id, new_traceparent
 from shared.database import Database, DatabaseUnavailable
 from shared.errors import Unavailable, describe
-from shared.ids import new_id
+from shared.ids import new_text_id
 from shared.logs import log
 from shared.messages import Event, subject_of
 from shared.transaction import Cause, Emitted, Reader, Transaction
@@ -320,7 +320,7 @@ def pack(service: str, emitted: Sequence[Emitted], causes: Sequence[Cause]) -> l
         name = type(event).wire_name
         encoded = cloudevents.encode(
             CloudEvent(
-                id=str(new_id()),
+                id=new_text_id(),
                 source=f"/{service}-svc",
                 type=name,
                 subject=subject,
@@ -388,7 +388,7 @@ def _messages(name: str, events: list[tuple[str, str | None, bytes]]) -> list[Ou
 
 def _message(name: str, events: list[tuple[str, str | None, bytes]]) -> OutgoingMessage:
     correlations: set[Any] = {correlation for _, correlation, _ in events}
-    message_id = str(new_id())
+    message_id = new_text_id()
     return OutgoingMessage(
         id=message_id,
         type=name,

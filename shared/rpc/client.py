@@ -24,7 +24,7 @@ from shared import metrics, topology
 from shared.clock import utc_now
 from shared.context import child_of, correlation_id, traceparent
 from shared.errors import OutcomeUnknown, Unavailable, describe, problem_from
-from shared.ids import new_id
+from shared.ids import new_text_id
 from shared.logs import log
 from shared.messages import Call, reply_type, service_of
 from shared.rpc import wire
@@ -147,7 +147,7 @@ class Rpc:
 
     def _request(self, call: Call[Any], seconds: float) -> wire.Request:
         return wire.Request(
-            id=str(new_id()),
+            id=new_text_id(),
             call=type(call).wire_name,
             deadline=utc_now() + timedelta(seconds=seconds),
             correlationid=correlation_id(),

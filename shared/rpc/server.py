@@ -11,7 +11,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from shared import topology
 from shared.clock import utc_now
 from shared.errors import describe
-from shared.ids import new_id
+from shared.ids import new_text_id
 from shared.logs import log
 from shared.rpc import wire
 from shared.rpc.answering import Answering
@@ -98,7 +98,7 @@ class RpcServer:
             await self._channel.default_exchange.publish(
                 aio_pika.Message(
                     wire.encode(outcomes),
-                    message_id=str(new_id()),
+                    message_id=new_text_id(),
                     type=f"{self._service}.answers",
                     app_id=self._process,
                     timestamp=utc_now(),
