@@ -184,7 +184,7 @@ class Database:
             raise
         try:
             await pipeline.commit()
-        except Exception as error:
+        except Exception as error:  # what was put off may fail here, or the connection break; raised again
             if not _is_away(error):
                 await pipeline.rollback()
                 raise
@@ -210,14 +210,14 @@ class Database:
                     connection = await pool.acquire()
             except TimeoutError as error:
                 raise DatabaseUnavailable(f"no connection within {CONNECT_SECONDS} s") from error
-            except Exception as error:
+            except Exception as error:  # whatever the driver says, there is no connection to be had
                 raise DatabaseUnavailable(str(error)) from error
             pipeline = Pipeline(connection, transaction=transaction)
             token = get_connections().set("default", _Models(self._client, connection, pipeline))
             try:
                 await self._prepare(connection)
                 yield pipeline
-            except Exception as error:
+            except Exception as error:  # a connection that broke is not given to the next unit; raised again
                 if _is_away(error):
                     connection.close()
                     raise DatabaseUnavailable(str(error)) from error

@@ -151,7 +151,7 @@ class Service:
                     insert = "INSERT INTO outbox (id, routing_key, body) VALUES (%s, %s, %s)"
                     await cursor.executemany(insert, rows)
                 await connection.commit()
-            except BaseException:
+            except BaseException:  # also when it is cancelled: the connection goes back to the pool
                 await connection.rollback()
                 raise
         if rows:
