@@ -96,7 +96,10 @@ def run(service: Service) -> None:
 def _give_way() -> None:
     """Let the others have the processors first."""
     os.nice(BACKGROUND_NICENESS)
-    # Where Linux schedules each session as one, a process's own niceness says nothing to other sessions.
+    # Where Linux schedules each session as one, a process's own niceness says nothing to other sessions. A
+    # session that it only shares, such as a terminal's, must not be slowed down with it.
+    if os.getsid(0) != os.getpid():
+        return
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS))
 

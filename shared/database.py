@@ -46,7 +46,7 @@ class CommitUnknown(DatabaseUnavailable):
 class Staging(Protocol):
     """Where a transaction's events go: into the database before the commit, to the broker after it."""
 
-    async def store(self, tx: "Transaction") -> Any:
+    async def store(self, tx: Transaction) -> Any:
         """Write `tx.emitted` in the same transaction; what is returned is given to `after_commit`."""
 
     def after_commit(self, stored: Any) -> None:

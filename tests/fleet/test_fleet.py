@@ -71,7 +71,7 @@ def test_the_dead_return_and_the_stopped_stay_away(fakes: Environ) -> None:
     killed = fleet.kill("order", 1, signal.SIGKILL, fakes)
     deadline = time.monotonic() + 10
     while _pids(fakes)["order-1"] in (killed, None) and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
     fleet.await_ready("order", fakes)
     assert _pids(fakes)["order-1"] != killed
     fleet.stop("order", fakes)
@@ -165,7 +165,7 @@ def test_private_servers_keep_data_heal_and_leave_nothing(private_fakes: Environ
                 process.kill()
     deadline = time.monotonic() + 10
     while len(owned(at)) > 1 and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
     assert fleet.ps(private_fakes) == []
     fleet.up(private_fakes, report=_quiet)
     assert fleet.is_up(private_fakes)

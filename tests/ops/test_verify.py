@@ -563,7 +563,7 @@ async def test_it_waits_for_outboxes_and_unsettled_orders(world: World) -> None:
     )
 
     async def settle() -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # so long it must be waited for, which is what is looked at below
         world.run("DELETE FROM order_svc.outbox")
         world.run(
             f"UPDATE order_svc.orders SET status = 'COMPLETED', settled = 1 WHERE id = '{OPEN}'",

@@ -296,7 +296,7 @@ async def test_a_release_while_nothing_is_known_is_acknowledged_when_nothing_can
 ) -> None:
     order_id = await world.place(manner)
     asking = asyncio.create_task(world.reconcile())
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # half of the time it asks for: the release must come while nothing is known
     await world.release(order_id)
     assert world.heard.of(PaymentRefunded) == []
     await world.until(order_id, "RELEASED")
