@@ -62,7 +62,16 @@ def fill_outbox(
 
     They tell of the completion of an order that nobody waits for, so that hearing them does nothing.
     """
-    event = OrderCompleted(order_id=UUID(int=0), buyer_id=buyer, total=0)
+    event = OrderCompleted(
+        order_id=UUID(int=0),
+        buyer_id=buyer,
+        total=0,
+        paid=False,
+        version=1,
+        participants=[],
+        history=[],
+        item_names={},
+    )
     [message] = pack("order", [Emitted(event, 1)], [])
     with connection.cursor() as cursor:
         _numbers(cursor, database)

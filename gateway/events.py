@@ -3,13 +3,19 @@
 from uuid import UUID
 
 from gateway.waiting import changes, notifications, settlements
+from order_svc.contracts import HistoryEntry, ParticipantView
 from shared.messages import View
 
 
 class OrderCompleted(View, of="order.completed", frozen=True):
-    """It was fulfilled."""
+    """It was fulfilled. Tells all that has changed since it was placed."""
 
     order_id: UUID
+    paid: bool
+    version: int
+    participants: list[ParticipantView]
+    history: list[HistoryEntry]
+    item_names: dict[int, str]
 
 
 class OrderConfirmed(View, of="order.confirmed", frozen=True):
@@ -37,8 +43,14 @@ class OrderSettled(View, of="order.settled", frozen=True):
     order_id: UUID
 
 
-def order_settled(event: OrderCompleted | OrderCancelled | OrderSettled) -> None:
-    """The order came to its end."""
+def order_completed(event: OrderCompleted) -> None:
+    """The order came to a good end, and whoever waits learns all of it."""
+    settlements.tell(event.order_id, event)
+    changes.tell(event.order_id)
+
+
+def order_settled(event: OrderCancelled | OrderSettled) -> None:
+    """The order came to nothing, and to rest."""
     settlements.tell(event.order_id)
     changes.tell(event.order_id)
 

@@ -15,13 +15,15 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from gateway.api import BODY, IdempotencyKey, PageSize, also, parse_moment, problems
 from gateway.door import SIGNED_IN
 from gateway.etags import IfNoneMatch, names
+from gateway.events import OrderCompleted
 from gateway.requests import ShopRequest
 from gateway.sse import News, event_stream, follow, stream_answer
-from gateway.waiting import changes, settlements, wait_seconds
+from gateway.waiting import Watch, changes, settlements, wait_seconds
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,
@@ -136,11 +138,12 @@ async def _place(request: ShopRequest, call: PlaceOrder, wait: int) -> OrderView
 
 
 async def _when_settled(
-    request: ShopRequest, order: OrderView, settled: asyncio.Event, wait: int
+    request: ShopRequest, order: OrderView, settled: Watch[OrderCompleted], wait: int
 ) -> OrderView:
     """The order once it is settled, or as it is after `wait` seconds.
 
-    Its event wakes us; asking now and then is for an event that does not come, as while the broker is away.
+    Its event wakes us, and if it is completed tells all of it; asking now and then is for an event that does
+    not come, as while the broker is away.
     """
     clock = asyncio.get_running_loop().time
     end = clock() + wait
@@ -148,10 +151,26 @@ async def _when_settled(
         with suppress(TimeoutError):
             async with asyncio.timeout(min(left, request.settings.settle_poll_s)):
                 await settled.wait()
+        if settled.news is not None:
+            return completed(order, settled.news)
         settled.clear()
         with suppress(Unavailable):
             order = await request.rpc.call(GetOrder(order_id=order.id, buyer_id=request.user.id))
     return order
+
+
+def completed(order: OrderView, news: OrderCompleted) -> OrderView:
+    """A pending order as it is after the news of its completion."""
+    return replace(
+        order,
+        status="COMPLETED",
+        settled=True,
+        paid=news.paid,
+        lines=[replace(line, name=news.item_names.get(line.item_id)) for line in order.lines],
+        participants=news.participants,
+        history=news.history,
+        version=news.version,
+    )
 
 
 @get(

@@ -10,7 +10,7 @@ service = Service(
     "gateway",
     settings=GatewaySettings,
     taps=(
-        tap(events.OrderCompleted, events.order_settled),
+        tap(events.OrderCompleted, events.order_completed),
         tap(events.OrderCancelled, events.order_settled),
         tap(events.OrderSettled, events.order_settled),
         tap(events.OrderFailed, events.order_failed),

@@ -3,22 +3,32 @@
 import asyncio
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import UUID
 
+if TYPE_CHECKING:
+    from gateway.events import OrderCompleted
+
 K = TypeVar("K", bound=Hashable)
+N = TypeVar("N")
 
 
-class Watches(Generic[K]):
+class Watch(asyncio.Event, Generic[N]):
+    """Is set at news; `news` is what they say, where that spares the one who waits a question."""
+
+    news: N | None = None
+
+
+class Watches(Generic[K, N]):
     """The things that requests of this process wait for, by their keys."""
 
     def __init__(self) -> None:
-        self._waiting: dict[K, set[asyncio.Event]] = {}
+        self._waiting: dict[K, set[Watch[N]]] = {}
 
     @contextmanager
-    def watch(self, key: K) -> Iterator[asyncio.Event]:
-        """An event that is set at news of `key`; watch before you look, so that no news is missed."""
-        woken = asyncio.Event()
+    def watch(self, key: K) -> Iterator[Watch[N]]:
+        """Wait for news of `key`; watch before you look, so that none are missed."""
+        woken = Watch[N]()
         self._waiting.setdefault(key, set()).add(woken)
         try:
             yield woken
@@ -28,18 +38,19 @@ class Watches(Generic[K]):
             if not waiting:
                 del self._waiting[key]
 
-    def tell(self, key: K) -> None:
+    def tell(self, key: K, news: N | None = None) -> None:
         """Wake those who wait for this, if there are any."""
         for woken in self._waiting.get(key, ()):
+            woken.news = news or woken.news
             woken.set()
 
 
 # One each per process: its requests and its taps run on the same event loop.
-settlements: Watches[UUID] = Watches()
+settlements: "Watches[UUID, OrderCompleted]" = Watches()
 """Of orders, by id: told when one settles."""
-changes: Watches[UUID] = Watches()
+changes: Watches[UUID, None] = Watches()
 """Of orders, by id: told when something has happened to one that it tells the world."""
-notifications: Watches[int] = Watches()
+notifications: Watches[int, None] = Watches()
 """Of users, by id: told when one is notified."""
 
 

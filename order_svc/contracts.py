@@ -43,6 +43,24 @@ class LineRequest(Struct, frozen=True, kw_only=True):
     user_coupon_ids: list[ItemNumber] = []
 
 
+class ParticipantView(Struct, frozen=True, kw_only=True):
+    """Where one participant of an order stands: AWAITING, YES, NO, RELEASING or RELEASED."""
+
+    name: str
+    state: str
+    changed_at: datetime
+
+
+class HistoryEntry(Struct, frozen=True, kw_only=True):
+    """One change in an order's life."""
+
+    at: datetime
+    what: str
+    participant: str | None
+    status: str
+    details: dict[str, Any] | None
+
+
 class OrderPlaced(Event, name="order.placed", subject="order_id"):
     """An order was accepted; its participants are asked to check and reserve."""
 
@@ -75,11 +93,20 @@ class ReleasePayment(Event, name="order.release.payment", subject="order_id"):
 
 
 class OrderCompleted(Event, name="order.completed", subject="order_id"):
-    """Every participant said yes."""
+    """Every participant said yes.
+
+    It tells all that has changed since the order was placed, so that whoever saw that need not ask again.
+    `item_names` are what its items were called when they were taken.
+    """
 
     order_id: UUID
     buyer_id: int
     total: int
+    paid: bool
+    version: int
+    participants: list[ParticipantView]
+    history: list[HistoryEntry]
+    item_names: dict[int, str]
 
 
 class OrderConfirmed(Event, name="order.confirmed", subject="order_id"):
@@ -128,24 +155,6 @@ class OrderSettled(Event, name="order.settled", subject="order_id"):
     order_id: UUID
     buyer_id: int
     reason: str
-
-
-class ParticipantView(Struct, frozen=True, kw_only=True):
-    """Where one participant of an order stands: AWAITING, YES, NO, RELEASING or RELEASED."""
-
-    name: str
-    state: str
-    changed_at: datetime
-
-
-class HistoryEntry(Struct, frozen=True, kw_only=True):
-    """One change in an order's life."""
-
-    at: datetime
-    what: str
-    participant: str | None
-    status: str
-    details: dict[str, Any] | None
 
 
 class OrderView(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from order_svc.contracts import (
     ReleaseItem,
     ReleasePayment,
 )
-from order_svc.saga import Participant, Saga, Stand, Status, Told
+from order_svc.saga import Change, Participant, Saga, Stand, Status, Told
 from order_svc.settings import OrderSettings
 from shared.clock import aware
 from shared.messages import Event
@@ -36,9 +36,14 @@ _CLOCKS_DIFFER = timedelta(days=1)
 RELEASES = {"item": ReleaseItem, "coupon": ReleaseCoupon, "payment": ReleasePayment}
 
 _json = msgspec.json.Encoder()
-_read_lines = msgspec.json.Decoder(list[Line])
-_read_names = msgspec.json.Decoder(dict[int, str])
-_read_details = msgspec.json.Decoder(dict[str, Any])
+_read_lines = msgspec.json.Decoder(list[Line]).decode
+_read_names = msgspec.json.Decoder(dict[int, str]).decode
+_read_details = msgspec.json.Decoder(dict[str, Any]).decode
+
+_HISTORY = (
+    "SELECT order_id, at, what, participant, status, details FROM order_history WHERE order_id IN %s"
+    " ORDER BY id"
+)
 
 
 class StoredOrder(msgspec.Struct, kw_only=True):
@@ -52,8 +57,11 @@ class StoredOrder(msgspec.Struct, kw_only=True):
     created_at: datetime
     deadline_at: datetime | None
     saga: Saga
-    item_names: dict[int, str] | None = None
-    """What its items are called, where this unit of work has learned it."""
+    item_names: dict[int, str]
+    """What its items were called when they were taken, once that is known."""
+    moved_at: dict[str, datetime]
+    """When each participant moved last, in the order in which they joined."""
+    history: list[HistoryEntry]
 
 
 async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], deadline_s: float) -> None:
@@ -94,18 +102,26 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
     ids = sorted({str(order_id) for order_id in order_ids})
     if not ids:
         return {}
-    rows, participant_rows = await tx.rows_of_each(
+    rows, participant_rows, history_rows = await tx.rows_of_each(
         (
             "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, status, reason,"
-            " reason_details, settled, paid FROM orders WHERE id IN %s ORDER BY id FOR UPDATE",
+            " reason_details, settled, paid, item_names FROM orders WHERE id IN %s ORDER BY id FOR UPDATE",
             [ids],
         ),
-        ("SELECT order_id, name, stand, payment_id FROM participants WHERE order_id IN %s", [ids]),
+        (
+            "SELECT order_id, name, stand, payment_id, changed_at FROM participants WHERE order_id IN %s"
+            " ORDER BY id",
+            [ids],
+        ),
+        (_HISTORY, [ids]),
     )
     participants: dict[str, dict[str, Participant]] = {}
-    for order_id, name, stand, payment_id in participant_rows:
+    moved_at: dict[str, dict[str, datetime]] = {}
+    for order_id, name, stand, payment_id, changed_at in participant_rows:
         paid_by = UUID(payment_id) if payment_id else None
         participants.setdefault(order_id, {})[name] = Participant(stand=Stand(stand), payment_id=paid_by)
+        moved_at.setdefault(order_id, {})[name] = aware(changed_at)
+    history = _history(history_rows)
     return {
         UUID(row[0]): StoredOrder(
             id=UUID(row[0]),
@@ -118,12 +134,15 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
             saga=Saga(
                 status=Status(row[7]),
                 reason=row[8],
-                reason_details=_read_details.decode(row[9]) if row[9] else None,
+                reason_details=_read_details(row[9]) if row[9] else None,
                 settled=bool(row[10]),
                 paid=bool(row[11]),
                 pays=row[3] is not None,
                 participants=participants.get(row[0], {}),
             ),
+            item_names=_read_names(row[12]) if row[12] else {},
+            moved_at=moved_at.get(row[0], {}),
+            history=history.get(row[0], []),
         )
         for row in rows
     }
@@ -132,9 +151,13 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
 async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: OrderSettings) -> None:
     """Save the orders that changed, with their history, and emit what follows from the changes."""
     changed = [order for order in orders if order.saga.changes]
+    news = [(order, _entry(order, change, tx.now)) for order in changed for change in order.saga.changes]
+    for order, entry in news:
+        order.history.append(entry)
     for order in changed:
         order.version += 1
         order.deadline_at = _deadline(order, tx.now, settings.order_unpaid_s)
+        order.moved_at |= dict.fromkeys(_moved(order), tx.now)
     # An upsert of rows that are there and locked: columns that never change get some value that is not used.
     await tx.write_many(
         "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`,"
@@ -143,7 +166,7 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
         " ON DUPLICATE KEY UPDATE status = VALUES(status), reason = VALUES(reason),"
         " reason_details = VALUES(reason_details), settled = VALUES(settled), paid = VALUES(paid),"
         " version = VALUES(version), updated_at = VALUES(updated_at), deadline_at = VALUES(deadline_at),"
-        " item_names = COALESCE(VALUES(item_names), item_names)",
+        " item_names = VALUES(item_names)",
         [
             (
                 order.id,
@@ -166,20 +189,27 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
         "INSERT INTO order_history (order_id, at, what, participant, status, details)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
         [
-            (
-                order.id,
-                tx.now,
-                change.what,
-                change.participant,
-                order.saga.status.value,
-                _details(change.details),
-            )
-            for order in changed
-            for change in order.saga.changes
+            (order.id, entry.at, entry.what, entry.participant, entry.status, _details(entry.details))
+            for order, entry in news
         ],
     )
     for order in changed:
         _emit(tx, order)
+
+
+def _entry(order: StoredOrder, change: Change, now: datetime) -> HistoryEntry:
+    return HistoryEntry(
+        at=now,
+        what=change.what,
+        participant=change.participant,
+        status=order.saga.status.value,
+        details=change.details,
+    )
+
+
+def _moved(order: StoredOrder) -> list[str]:
+    """The participants that stand elsewhere than before this unit of work."""
+    return sorted({one.participant for one in order.saga.changes if one.participant and one.moves})
 
 
 def _deadline(order: StoredOrder, now: datetime, unpaid_s: float) -> datetime | None:
@@ -198,7 +228,7 @@ async def _save_participants(tx: Transaction, orders: list[StoredOrder], release
     touched = [
         (order, name, order.saga.participants[name])
         for order in orders
-        for name in sorted({one.participant for one in order.saga.changes if one.participant and one.moves})
+        for name in _moved(order)
     ]
     await tx.write_many(
         "INSERT INTO participants (order_id, name, stand, payment_id, changed_at, release_due_at, releases)"
@@ -236,7 +266,19 @@ def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
     reason = order.saga.reason or ""
     match told:
         case Told.COMPLETED:
-            return OrderCompleted(order_id=order.id, buyer_id=order.buyer_id, total=order.total)
+            return OrderCompleted(
+                order_id=order.id,
+                buyer_id=order.buyer_id,
+                total=order.total,
+                paid=order.saga.paid,
+                version=order.version,
+                participants=[
+                    ParticipantView(name=name, state=one.stand.value, changed_at=order.moved_at[name])
+                    for name, one in order.saga.participants.items()
+                ],
+                history=order.history,
+                item_names=order.item_names,
+            )
         case Told.CONFIRMED:
             payment_id = order.saga.participants["payment"].payment_id
             assert payment_id is not None  # noqa: S101  payment said yes, and every yes of it bears its id
@@ -284,38 +326,25 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
             "SELECT order_id, name, stand, changed_at FROM participants WHERE order_id IN %s ORDER BY id",
             [ids],
         ),
-        (
-            "SELECT order_id, at, what, participant, status, details FROM order_history"
-            " WHERE order_id IN %s ORDER BY id",
-            [ids],
-        ),
+        (_HISTORY, [ids]),
     )
     participants: dict[str, list[ParticipantView]] = {}
     for order_id, name, stand, changed_at in participant_rows:
         view = ParticipantView(name=name, state=stand, changed_at=aware(changed_at))
         participants.setdefault(order_id, []).append(view)
-    history: dict[str, list[HistoryEntry]] = {}
-    for order_id, at, what, participant, status, details in history_rows:
-        entry = HistoryEntry(
-            at=aware(at),
-            what=what,
-            participant=participant,
-            status=status,
-            details=_read_details.decode(details) if details else None,
-        )
-        history.setdefault(order_id, []).append(entry)
+    history = _history(history_rows)
     return {
         UUID(row[0]): OrderView(
             id=UUID(row[0]),
             buyer_id=row[1],
             status=row[2],
             reason=row[3],
-            reason_details=_read_details.decode(row[4]) if row[4] else None,
+            reason_details=_read_details(row[4]) if row[4] else None,
             settled=bool(row[5]),
             paid=bool(row[6]),
             pay_with=row[7],
             total=row[8],
-            lines=line_views(_read_lines.decode(row[9]), _read_names.decode(row[12]) if row[12] else {}),
+            lines=line_views(_read_lines(row[9]), _read_names(row[12]) if row[12] else {}),
             participants=participants.get(row[0], []),
             history=history.get(row[0], []),
             version=row[10],
@@ -323,6 +352,21 @@ async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderVi
         )
         for row in rows
     }
+
+
+def _history(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[HistoryEntry]]:
+    """What `_HISTORY` finds, by order."""
+    history: dict[str, list[HistoryEntry]] = {}
+    for order_id, at, what, participant, status, details in rows:
+        entry = HistoryEntry(
+            at=aware(at),
+            what=what,
+            participant=participant,
+            status=status,
+            details=_read_details(details) if details else None,
+        )
+        history.setdefault(order_id, []).append(entry)
+    return history
 
 
 def line_views(lines: Sequence[Line], names: Mapping[int, str]) -> list[LineView]:

@@ -82,6 +82,13 @@ def orders(rpc: FakeRpc) -> Orders:
     return service
 
 
+def news_of(order_id: UUID) -> events.OrderCompleted:
+    """The order is completed; its one item has a name."""
+    return events.OrderCompleted(
+        order_id=order_id, paid=True, version=3, participants=[], history=[], item_names={1: "a shirt"}
+    )
+
+
 async def placed(orders: Orders) -> None:
     """Wait until an order has been placed and somebody waits for its end."""
     while not orders.kept or not settlements._waiting:  # noqa: ASYNC110  nothing there to wait on
@@ -131,12 +138,26 @@ async def test_who_prefers_to_wait_gets_the_settled_order(
     order_id = orders.settle(status)
     if status == "FAIL":
         events.order_failed(events.OrderFailed(order_id=order_id, settled=True))
+    elif status == "CANCEL":
+        events.order_settled(events.OrderCancelled(order_id=order_id))
     else:
-        events.order_settled(events.OrderCompleted(order_id=order_id))
+        events.order_completed(news_of(order_id))
     response = await asyncio.wait_for(waiting, 5)
 
     assert (response.status_code, response.json()["status"]) == (201, status)
     assert settlements._waiting == {}
+
+
+async def test_the_news_of_its_completion_spares_a_look_at_the_order(
+    client: Client, orders: Orders, buyer: dict[str, str]
+) -> None:
+    waiting = asyncio.create_task(client.post("/orders", json=ORDER, headers=buyer | {"Prefer": "wait=10"}))
+    await asyncio.wait_for(placed(orders), 5)
+    events.order_completed(news_of(next(iter(orders.kept))))
+    body = (await asyncio.wait_for(waiting, 5)).json()
+
+    assert (body["status"], body["settled"], body["paid"], body["version"]) == ("COMPLETED", True, True, 3)
+    assert orders.asked == 0
 
 
 async def test_an_order_settled_at_once_is_not_waited_for(
@@ -196,7 +217,7 @@ async def test_a_failure_with_things_to_give_back_wakes_nobody(orders: Orders) -
 
 
 def test_many_may_wait_for_one_order_and_leave_nothing_behind() -> None:
-    waiting: Watches[UUID] = Watches()
+    waiting: Watches[UUID, None] = Watches()
     order_id = new_id()
     with waiting.watch(order_id) as one:
         with waiting.watch(order_id) as other:

@@ -244,7 +244,7 @@ def test_every_event_of_an_order_wakes_its_streams() -> None:
     order_id = new_id()
     with changes.watch(order_id) as woken:
         for happen in (
-            lambda: events.order_settled(events.OrderCompleted(order_id=order_id)),
+            lambda: events.order_settled(events.OrderSettled(order_id=order_id)),
             lambda: events.order_confirmed(events.OrderConfirmed(order_id=order_id)),
             lambda: events.order_failed(events.OrderFailed(order_id=order_id, settled=False)),
         ):

@@ -48,7 +48,7 @@ async def _next(frames: AsyncGenerator[bytes, None]) -> str:
 
 
 async def test_news_are_sent_with_their_ids_and_go_on_after_the_last_seen() -> None:
-    journal, watches = Journal(), Watches[int]()
+    journal, watches = Journal(), Watches[int, None]()
     for number in range(1, 6):
         journal.add(number)
     frames = _frames(_Process(), follow(journal.read, watches.watch(7), "2"))
@@ -59,7 +59,7 @@ async def test_news_are_sent_with_their_ids_and_go_on_after_the_last_seen() -> N
 
 
 async def test_a_stream_is_woken_by_its_own_news() -> None:
-    journal, watches = Journal(), Watches[int]()
+    journal, watches = Journal(), Watches[int, None]()
     frames = _frames(_Process(), follow(journal.read, watches.watch(7), None, look_again_s=60))
     await _next(frames)
     waiting = asyncio.ensure_future(_next(frames))
@@ -76,7 +76,7 @@ async def test_a_stream_is_woken_by_its_own_news() -> None:
 
 
 async def test_news_that_nobody_tells_of_are_found_all_the_same() -> None:
-    journal, watches = Journal(), Watches[int]()
+    journal, watches = Journal(), Watches[int, None]()
     journal.away = True
     frames = _frames(_Process(), follow(journal.read, watches.watch(7), None, look_again_s=0.01))
     await _next(frames)
@@ -90,7 +90,7 @@ async def test_news_that_nobody_tells_of_are_found_all_the_same() -> None:
 
 async def test_a_silent_stream_says_now_and_then_that_it_lives() -> None:
     frames = _frames(
-        _Process(), follow(Journal().read, Watches[int]().watch(7), None), heartbeat_s=0.01, longest_s=60
+        _Process(), follow(Journal().read, Watches[int, None]().watch(7), None), heartbeat_s=0.01, longest_s=60
     )
     await _next(frames)
     assert [await _next(frames) for _ in range(3)] == [": still here\n\n"] * 3
@@ -98,7 +98,7 @@ async def test_a_silent_stream_says_now_and_then_that_it_lives() -> None:
 
 
 async def test_a_stream_ends_when_its_process_shuts_down_and_when_it_is_old() -> None:
-    watches, process = Watches[int](), _Process()
+    watches, process = Watches[int, None](), _Process()
     frames = _frames(process, follow(Journal().read, watches.watch(7), None))
     await _next(frames)
     rest = asyncio.ensure_future(_all(frames))

@@ -9,6 +9,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from gateway.events import OrderCompleted as OrderCompletedView
+from gateway.orders import completed
 from order_svc import calls, events, store, sweeps
 from order_svc.contracts import (
     CancelOrder,
@@ -316,9 +318,27 @@ async def test_the_last_yes_completes_the_order(db: Database, heard: Heard) -> N
         "ORDER_COMPLETED",
         "ORDER_CONFIRMED",
     ]
-    assert heard.of(OrderCompleted) == [OrderCompleted(order_id=order.id, buyer_id=BUYER, total=80)]
+    [completed] = heard.of(OrderCompleted)
+    assert (completed.order_id, completed.buyer_id, completed.total) == (order.id, BUYER, 80)
     [confirmed] = heard.of(OrderConfirmed)
     assert confirmed.payment_id == payment_id
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_the_news_of_completion_tells_all_that_a_look_at_the_order_would(
+    db: Database, heard: Heard, together: bool
+) -> None:
+    order = await _place(db, _couponed(pay_with="points"))
+    answers: list[View] = [
+        _reserved(order.id),
+        events.PaymentCaptured(order_id=order.id, payment_id=new_id()),
+        events.CouponApplied(order_id=order.id),
+    ]
+    for group in [answers] if together else [[answer] for answer in answers]:
+        await _say(db, *group)
+    [news] = heard.of(OrderCompleted)
+    as_the_gateway_hears_it = msgspec.json.decode(msgspec.json.encode(news), type=OrderCompletedView)
+    assert completed(order, as_the_gateway_hears_it) == await _look(db, order.id)
 
 
 async def test_answers_that_come_twice_count_once(db: Database, heard: Heard) -> None:

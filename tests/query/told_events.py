@@ -134,7 +134,16 @@ class Story:
 
     def completed(self) -> "Story":
         return self.add(
-            order.OrderCompleted(order_id=self.order_id, buyer_id=self._buyer_id, total=self._total)
+            order.OrderCompleted(
+                order_id=self.order_id,
+                buyer_id=self._buyer_id,
+                total=self._total,
+                paid=False,
+                version=2,
+                participants=[],
+                history=[],
+                item_names={},
+            )
         )
 
     def confirmed(self, payment_id: UUID | None = None) -> "Story":
