@@ -6,7 +6,7 @@ from uuid import UUID
 from coupon_svc import contracts
 from coupon_svc.domain import Line, Rejection, judge
 from coupon_svc.prices import Price, learn
-from coupon_svc.wallet import give_back, lock_coupons, use_coupons
+from coupon_svc.wallet import give_back, locked_coupons, terms_of, use_coupons, with_terms
 from shared.claims import Claim, Claims
 from shared.messages import Event, View
 from shared.transaction import Transaction
@@ -60,10 +60,12 @@ async def apply_coupons(orders: list[OrderPlaced], tx: Transaction) -> None:
     Coupons are judged by the time of the order, so that a wait in a queue does not let them expire.
     """
     asked = [order for order in orders if "coupon" in order.participants]
-    claims = await CLAIMS.lock(tx, {order.order_id for order in asked})
+    wanted = {one for order in asked for line in order.lines for one in line.user_coupon_ids}
+    claims, held, terms = await tx.ask(
+        CLAIMS.locked({order.order_id for order in asked}), locked_coupons(wanted), terms_of(wanted)
+    )
+    coupons = with_terms(held, terms)
     unseen = {order.order_id: order for order in asked if order.order_id not in claims}
-    wanted = {one for order in unseen.values() for line in order.lines for one in line.user_coupon_ids}
-    coupons = await lock_coupons(tx, wanted)
     used: dict[UUID, list[int]] = {}
     made: dict[UUID, Claim] = {}
     for order_id, order in unseen.items():
@@ -87,7 +89,7 @@ async def release_coupons(releases: list[ReleaseCoupons], tx: Transaction) -> No
     An order never seen gets a RELEASED claim, so that it uses nothing if it arrives after its own release.
     """
     order_ids = {release.order_id for release in releases}
-    claims = await CLAIMS.lock(tx, order_ids)
+    [claims] = await tx.ask(CLAIMS.locked(order_ids))
     await give_back(tx, [order_id for order_id, claim in claims.items() if claim.state == "HELD"])
     await CLAIMS.release(tx, [order_id for order_id, claim in claims.items() if claim.state != "RELEASED"])
     await CLAIMS.add(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})

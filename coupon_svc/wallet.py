@@ -1,24 +1,67 @@
 """Coupons in users' hands: read, locked, used and given back for a whole list of orders at once."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from coupon_svc.domain import Coupon
 from shared.clock import aware
-from shared.transaction import Reader, Transaction
+from shared.transaction import Query, Reader, Transaction
 
 CASES_PER_UPDATE = 500
 """The database walks through a CASE for every row, so one of thousands of coupons would cost its square."""
 
 
+class Held(NamedTuple):
+    """A coupon in somebody's hands: of which policy, and the order that uses it."""
+
+    id: int
+    user_id: int
+    policy_id: int
+    used_by: UUID | None
+
+
+class Terms(NamedTuple):
+    """What a policy says of its coupons. It never changes, and so needs no lock."""
+
+    kind: str
+    value: int
+    floor_price: int
+    valid_from: datetime
+    valid_until: datetime
+
+
 async def read_coupons(db: Reader, user_coupon_ids: Collection[int]) -> dict[int, Coupon]:
     """Those of some coupons that exist, with their terms."""
-    return await _coupons(db, user_coupon_ids, "")
+    return with_terms(*await db.ask(_held(user_coupon_ids, ""), terms_of(user_coupon_ids)))
 
 
-async def lock_coupons(tx: Transaction, user_coupon_ids: Collection[int]) -> dict[int, Coupon]:
-    """The same, locked in the order of their ids against deadlocks. Terms never change and need no lock."""
-    return await _coupons(tx, user_coupon_ids, "FOR UPDATE")
+def locked_coupons(user_coupon_ids: Collection[int]) -> Query[list[Held]]:
+    """Those of some coupons that exist, locked in the order of their ids against deadlocks."""
+    return _held(user_coupon_ids, "FOR UPDATE")
+
+
+def terms_of(user_coupon_ids: Collection[int]) -> Query[dict[int, Terms]]:
+    """The terms of some coupons, by policy."""
+    # From the coupons to their policy: left to itself the optimizer may go through all coupons of a policy.
+    sql = (
+        "SELECT DISTINCT p.id, p.kind, p.value, p.floor_price, p.valid_from, p.valid_until"
+        " FROM user_coupons u FORCE INDEX (PRIMARY) STRAIGHT_JOIN coupon_policies p ON p.id = u.policy_id"
+        " WHERE u.id IN %s"
+    )
+    return Query(
+        (sql, [sorted(user_coupon_ids)]) if user_coupon_ids else None,
+        lambda rows: {
+            policy_id: Terms(*terms, valid_from=aware(valid_from), valid_until=aware(valid_until))
+            for policy_id, *terms, valid_from, valid_until in rows
+        },
+    )
+
+
+def with_terms(held: Iterable[Held], terms: Mapping[int, Terms]) -> dict[int, Coupon]:
+    """Coupons together with their terms, by id."""
+    return {one.id: Coupon(one.id, one.user_id, *terms[one.policy_id], one.used_by) for one in held}
 
 
 async def usable_by(db: Reader, user_id: int) -> dict[int, Coupon]:
@@ -33,18 +76,19 @@ async def usable_by(db: Reader, user_id: int) -> dict[int, Coupon]:
 
 
 async def use_coupons(tx: Transaction, by_order: Mapping[UUID, Sequence[int]]) -> None:
-    """Mark locked, unused coupons as used by their orders, and keep the history of it."""
+    """Mark locked, unused coupons as used by their orders, and keep the history of it.
+
+    Whoever calls has seen under their locks that they are unused, so there is no answer to wait for.
+    """
     uses = sorted((one, order_id) for order_id, ids in by_order.items() for one in ids)
     for start in range(0, len(uses), CASES_PER_UPDATE):
         part = uses[start : start + CASES_PER_UPDATE]
         cases = " ".join(["WHEN %s THEN %s"] * len(part))
-        changed = await tx.execute(
+        await tx.write(
             f"UPDATE user_coupons SET used_by = CASE id {cases} END, used_at = %s"  # noqa: S608  placeholders
             " WHERE id IN %s AND used_by IS NULL",
             [value for use in part for value in use] + [tx.now, [one for one, _ in part]],
         )
-        if changed != len(part):
-            raise RuntimeError(f"{len(part) - changed} coupons were used already although they were locked")
     await tx.write_many(
         "INSERT INTO coupon_uses (order_id, user_coupon_id, used_at) VALUES (%s, %s, %s)",
         [(order_id, one, tx.now) for one, order_id in uses],
@@ -62,7 +106,7 @@ async def give_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
     if not rows:
         return
     held = sorted(int(row[0]) for row in rows)
-    await lock_coupons(tx, held)
+    await tx.ask(locked_coupons(held))
     await tx.write(
         "UPDATE user_coupons SET used_by = NULL, used_at = NULL WHERE id IN %s AND used_by IN %s",
         [held, orders],
@@ -73,26 +117,13 @@ async def give_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
     )
 
 
-async def _coupons(db: Reader, user_coupon_ids: Collection[int], locking: str) -> dict[int, Coupon]:
-    if not user_coupon_ids:
-        return {}
+def _held(user_coupon_ids: Collection[int], locking: str) -> Query[list[Held]]:
     # On a small table the optimizer may walk another index, and then lock in that one's order.
-    rows = await db.rows(
+    sql = (
         "SELECT id, user_id, policy_id, used_by FROM user_coupons FORCE INDEX (PRIMARY)"  # noqa: S608
-        " WHERE id IN %s ORDER BY id " + locking,
-        [sorted(user_coupon_ids)],
+        f" WHERE id IN %s ORDER BY id {locking}"
     )
-    if not rows:
-        return {}
-    terms = {
-        policy_id: (kind, value, floor_price, aware(valid_from), aware(valid_until))
-        for policy_id, kind, value, floor_price, valid_from, valid_until in await db.rows(
-            "SELECT id, kind, value, floor_price, valid_from, valid_until"
-            " FROM coupon_policies WHERE id IN %s",
-            [sorted({row[2] for row in rows})],
-        )
-    }
-    return {
-        coupon_id: Coupon(coupon_id, user_id, *terms[policy_id], UUID(used_by) if used_by else None)
-        for coupon_id, user_id, policy_id, used_by in rows
-    }
+    return Query(
+        (sql, [sorted(user_coupon_ids)]) if user_coupon_ids else None,
+        lambda rows: [Held(*row, used_by=UUID(used_by) if used_by else None) for *row, used_by in rows],
+    )

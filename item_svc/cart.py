@@ -6,16 +6,25 @@ whichever is more, so that what was put in again meanwhile is not doubled.
 """
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from item_svc.domain import Buying, InCart, leaving
 from shared.clock import aware
-from shared.transaction import Reader, Transaction
+from shared.transaction import Query, Reader, Transaction
 
 _json = msgspec.json.Encoder()
 _read_pieces = msgspec.json.Decoder(dict[int, int])
+
+
+class InCarts(NamedTuple):
+    """That a user has put an item aside."""
+
+    id: int
+    user_id: int
+    item_id: int
 
 
 async def lines_of(db: Reader, user_id: int) -> list[tuple[int, int, str, str, int, int, int]]:
@@ -50,20 +59,24 @@ async def remove_lines(tx: Transaction, user_id: int, item_id: int | None = None
         await tx.write("DELETE FROM cart_lines WHERE user_id = %s AND item_id = %s", [user_id, item_id])
 
 
-async def take_along(tx: Transaction, orders: Sequence[Buying]) -> None:
-    """Let orders take their lines out of their buyers' carts. One look, where nobody has put anything aside.
+def carts_of(user_ids: Collection[int]) -> Query[list[InCarts]]:
+    """Which items some users have put aside, to be looked at before anything is taken out."""
+    sql = "SELECT id, user_id, item_id FROM cart_lines WHERE user_id IN %s"
+    return Query(
+        (sql, [sorted(user_ids)]) if user_ids else None, lambda rows: [InCarts(*row) for row in rows]
+    )
+
+
+async def take_along(tx: Transaction, orders: Sequence[Buying], there: Sequence[InCarts]) -> None:
+    """Let orders take their lines out of their buyers' carts, of which `there` is what is in them.
+
+    Nothing more is asked where nobody has put anything aside that is ordered.
 
     An order whose failure was heard before takes nothing; if that is heard at this very moment, the two meet
     at the key of the order's row, and whoever comes second runs again.
     """
-    if not orders:
-        return
     wanted = {(order.buyer_id, item_id) for order in orders for item_id in order.item_ids}
-    there = await tx.rows(
-        "SELECT id, user_id, item_id FROM cart_lines WHERE user_id IN %s",
-        [sorted({order.buyer_id for order in orders})],
-    )
-    ids = sorted(row[0] for row in there if (row[1], row[2]) in wanted)
+    ids = sorted(line.id for line in there if (line.user_id, line.item_id) in wanted)
     if not ids:
         return
     known = await tx.rows(

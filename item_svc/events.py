@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from item_svc import contracts
-from item_svc.cart import bring_back, take_along
+from item_svc.cart import bring_back, carts_of, take_along
 from item_svc.domain import Buying, Line, Movement, Rejection, move, put_back, reserve
-from item_svc.shelf import held_by, lock_shelf, lock_stock, names_of, save_movements
+from item_svc.shelf import held_by, lock_stock, locked_shelf, names_of, save_movements
 from shared.claims import Claim, Claims
 from shared.messages import Event, View
 from shared.transaction import Transaction
@@ -46,9 +46,12 @@ async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
     An order that was answered before gets the same answer again, and one that was released gets a no.
     """
     asked = [order for order in orders if "item" in order.participants]
-    claims = await CLAIMS.lock(tx, {order.order_id for order in asked})
+    claims, shelf, in_carts = await tx.ask(
+        CLAIMS.locked({order.order_id for order in asked}),
+        locked_shelf({line.item_id for order in asked for line in order.lines}),
+        carts_of({order.buyer_id for order in asked}),
+    )
     unseen = {order.order_id: order for order in asked if order.order_id not in claims}
-    shelf = await lock_shelf(tx, {line.item_id for order in unseen.values() for line in order.lines})
     taken: dict[UUID, list[Movement]] = {}
     made: dict[UUID, Claim] = {}
     for order_id, order in unseen.items():
@@ -61,7 +64,7 @@ async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
             move(shelf, outcome)
     await save_movements(tx, "order", taken)
     await CLAIMS.add(tx, made)
-    await take_along(tx, [_buying(unseen[order_id]) for order_id in taken])
+    await take_along(tx, [_buying(unseen[order_id]) for order_id in taken], in_carts)
     # An answer that is repeated names the items as they are called now; to the order the first one counts.
     repeated = [order for order in asked if order.order_id in claims]
     names = {item_id: on.name for item_id, on in shelf.items()}
@@ -77,7 +80,7 @@ async def release_stock(releases: list[ReleaseStock], tx: Transaction) -> None:
     An order never seen gets a RELEASED claim, so that it takes nothing if it arrives after its own release.
     """
     order_ids = {release.order_id for release in releases}
-    claims = await CLAIMS.lock(tx, order_ids)
+    [claims] = await tx.ask(CLAIMS.locked(order_ids))
     held = await held_by(tx, [order_id for order_id, claim in claims.items() if claim.state == "HELD"])
     stock = await lock_stock(tx, {item_id for pieces in held.values() for item_id in pieces})
     returned: dict[UUID, list[Movement]] = {}

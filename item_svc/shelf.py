@@ -5,23 +5,30 @@ from uuid import UUID
 
 from item_svc.contracts import StockCause
 from item_svc.domain import Movement, OnShelf
-from shared.transaction import Transaction
+from shared.transaction import Query, Question, Transaction
 
 CASES_PER_UPDATE = 500
 """The database walks through a CASE for every row, so one of thousands of items would cost its square."""
 
 
-async def lock_shelf(tx: Transaction, item_ids: Collection[int]) -> dict[int, OnShelf]:
+def locked_shelf(item_ids: Collection[int]) -> Query[dict[int, OnShelf]]:
     """Those items that are on sale, locked in the order of their ids against deadlocks."""
-    rows = await _lock(tx, item_ids)
-    return {
-        item_id: OnShelf(price, stock, name) for item_id, price, stock, retired, name in rows if not retired
-    }
+    return Query(
+        _locking(item_ids),
+        lambda rows: {
+            item_id: OnShelf(int(price), int(stock), name)
+            for item_id, price, stock, retired, name in rows
+            if not retired
+        },
+    )
 
 
 async def lock_stock(tx: Transaction, item_ids: Collection[int]) -> dict[int, int]:
     """The stock of items, on sale or not, locked likewise: what is given back may be of an item long gone."""
-    return {item_id: stock for item_id, _, stock, _, _ in await _lock(tx, item_ids)}
+    [stock] = await tx.ask(
+        Query(_locking(item_ids), lambda rows: {item_id: int(stock) for item_id, _, stock, _, _ in rows})
+    )
+    return stock
 
 
 async def names_of(tx: Transaction, item_ids: Collection[int]) -> dict[int, str]:
@@ -83,16 +90,10 @@ async def record(tx: Transaction, cause: StockCause, movement: Movement, reason:
     )
 
 
-async def _lock(tx: Transaction, item_ids: Collection[int]) -> list[tuple[int, int, int, int, str]]:
-    if not item_ids:
-        return []
+def _locking(item_ids: Collection[int]) -> Question | None:
     # On a small table the optimizer may walk another index, and then lock in that one's order.
-    rows = await tx.rows(
+    sql = (
         "SELECT id, price, stock, retired, name FROM items FORCE INDEX (PRIMARY)"
-        " WHERE id IN %s ORDER BY id FOR UPDATE",
-        [sorted(item_ids)],
+        " WHERE id IN %s ORDER BY id FOR UPDATE"
     )
-    return [
-        (int(item_id), int(price), int(stock), int(retired), name)
-        for item_id, price, stock, retired, name in rows
-    ]
+    return (sql, [sorted(item_ids)]) if item_ids else None

@@ -225,11 +225,7 @@ def _deadline(order: StoredOrder, now: datetime, unpaid_s: float) -> datetime | 
 
 async def _save_participants(tx: Transaction, orders: list[StoredOrder], release_again_s: float) -> None:
     due_at = tx.now + timedelta(seconds=release_again_s)
-    touched = [
-        (order, name, order.saga.participants[name])
-        for order in orders
-        for name in _moved(order)
-    ]
+    touched = [(order, name, order.saga.participants[name]) for order in orders for name in _moved(order)]
     await tx.write_many(
         "INSERT INTO participants (order_id, name, stand, payment_id, changed_at, release_due_at, releases)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)"

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.transaction import Transaction
+from shared.transaction import Query, Transaction
 
 ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
 
@@ -23,6 +23,13 @@ class Claim(NamedTuple):
     details: dict[str, Any] | None = None
 
 
+def _claims(rows: list[tuple[Any, ...]]) -> dict[UUID, Claim]:
+    return {
+        UUID(subject): Claim(state, reason, msgspec.json.decode(details) if details else None)
+        for subject, state, reason, details in rows
+    }
+
+
 class Claims:
     """The claims of one service: the rows of `table`, whose column `key` is the subject."""
 
@@ -30,19 +37,13 @@ class Claims:
         self._table = table
         self._key = key
 
-    async def lock(self, tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Claim]:
+    def locked(self, ids: Collection[UUID]) -> Query[dict[UUID, Claim]]:
         """The claims of those subjects that have one, locked in the order of their ids against deadlocks."""
-        if not ids:
-            return {}
-        rows = await tx.rows(
+        sql = (
             f"SELECT {self._key}, state, reason, details FROM {self._table}"  # noqa: S608  names of our own
-            f" WHERE {self._key} IN %s ORDER BY {self._key} FOR UPDATE",
-            [sorted(ids)],
+            f" WHERE {self._key} IN %s ORDER BY {self._key} FOR UPDATE"
         )
-        return {
-            UUID(subject): Claim(state, reason, msgspec.json.decode(details) if details else None)
-            for subject, state, reason, details in rows
-        }
+        return Query((sql, [sorted(ids)]) if ids else None, _claims)
 
     async def add(self, tx: Transaction, claims: Mapping[UUID, Claim]) -> None:
         """Write claims of subjects that had none; a twin that was faster makes the whole unit run again."""

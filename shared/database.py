@@ -8,11 +8,14 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
 import pymysql.err
+from pymysql.constants import FIELD_TYPE
+from pymysql.converters import decoders
 from tortoise import Tortoise
 from tortoise.backends.base.client import ConnectionWrapper
 from tortoise.backends.mysql.client import MySQLClient, TransactionWrapper
@@ -271,6 +274,8 @@ def orm_config(url: str, apps: dict[str, tuple[list[str], str | None]], *, pool:
                     "charset": "utf8mb4",
                     "connect_timeout": CONNECT_SECONDS,
                     "pool_recycle": 3600,
+                    # The driver's own reading of times takes them apart with regular expressions.
+                    "conv": decoders | {FIELD_TYPE.DATETIME: datetime.fromisoformat},
                     "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
                 },
             }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ _VALUES = re.compile(r"(.*?\sVALUES\s*)(\([^()]*\))((?:\s+ON\s+DUPLICATE\s.*)?)"
 
 def statement(sql: str, args: Sequence[Any]) -> str:
     """`sql` with a literal in place of each `%s`; a list becomes `(1,2,3)`, as `IN %s` wants it."""
-    return sql % tuple(map(literal, args)) if args else sql
+    return sql % _literals(args) if args else sql
 
 
 def statements(sql: str, rows: Sequence[Sequence[Any]]) -> Iterator[str]:
@@ -38,7 +39,7 @@ def statements(sql: str, rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     part: list[str] = []
     length = 0
     for row in rows:
-        written = values % tuple(map(literal, row))
+        written = values % _literals(row)
         if part and (len(part) == STATEMENT_ROWS or length + len(written) > STATEMENT_CHARACTERS):
             yield head + ",".join(part) + tail
             part, length = [], 0
@@ -50,13 +51,12 @@ def statements(sql: str, rows: Sequence[Sequence[Any]]) -> Iterator[str]:
 
 def literal(value: Any) -> str:
     """A value as SQL. Raises `TypeError` for a type that has no literal here."""
-    write = _LITERALS.get(type(value))
-    if write is not None:
-        return write(value)
-    for kind, write in _LITERALS.items():
-        if isinstance(value, kind):
-            return write(value)
-    raise TypeError(f"{type(value).__name__} cannot be an argument of a statement")
+    return _WRITERS[type(value)](value)
+
+
+def _literals(values: Sequence[Any]) -> tuple[str, ...]:
+    # Each value of each row of each list passes here, so there is no call to it that can be spared.
+    return tuple([_WRITERS[type(value)](value) for value in values])
 
 
 def _text(value: str) -> str:
@@ -64,23 +64,45 @@ def _text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0") + "'"
 
 
+# A list of events writes the same few moments and ids again and again, into many rows each.
+
+
+@lru_cache(64)
 def _moment(value: datetime) -> str:
     return f"'{naive(value).isoformat(' ', 'microseconds')}'"
 
 
+@lru_cache(1024)
+def _uuid(value: UUID) -> str:
+    return f"'{value}'"
+
+
 def _list(value: Sequence[Any]) -> str:
-    return f"({','.join(map(literal, value))})"
+    return f"({','.join(_literals(value))})"
 
 
-_LITERALS: dict[type, Callable[[Any], str]] = {
-    str: _text,
-    bool: lambda value: "1" if value else "0",
-    int: str,
-    type(None): lambda _: "NULL",
-    UUID: lambda value: f"'{value}'",
-    datetime: _moment,
-    list: _list,
-    tuple: _list,
-    Decimal: str,
-    float: repr,
-}
+class _Writers(dict[type, Callable[[Any], str]]):
+    """How values of a type become literals; those of a subclass as those of its base."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], str]:
+        for base, write in list(self.items()):
+            if issubclass(kind, base):
+                self[kind] = write
+                return write
+        raise TypeError(f"{kind.__name__} cannot be an argument of a statement")
+
+
+_WRITERS = _Writers(
+    {
+        str: _text,
+        bool: lambda value: "1" if value else "0",
+        int: str,
+        type(None): lambda _: "NULL",
+        UUID: _uuid,
+        datetime: _moment,
+        list: _list,
+        tuple: _list,
+        Decimal: str,
+        float: repr,
+    }
+)

@@ -77,7 +77,7 @@ class Subscription:
         self._view = hearing.view
         # Who hears everything has a queue of large messages to come by after an absence; holding one list of
         # them keeps it small, and waiting for the next one matters to nobody.
-        self._prefetch = hearing.batch * (1 if hearing.view is None else PREFETCH_LISTS)
+        self._prefetch = hearing.batch if hearing.view is None else 32
         self._retry_delays = retry_delays
         kind = Undecoded if hearing.view is None else CloudEvent[hearing.view]
         self._decoder: msgspec.json.Decoder[CloudEvent[Any]] = msgspec.json.Decoder(kind)
@@ -103,7 +103,11 @@ class Subscription:
             delay: await topology.declare_retry_queue(channel, self._service, delay)
             for delay in self._retry_delays
         }
-        self._tag = await self._queue.consume(deliver, consumer_tag=f"{self._process} {self.event}")
+        self._tag = await self._queue.consume(
+            deliver,
+            consumer_tag=f"{self._process} {self.event}",
+            arguments={"x-priority": -int(self._process.rpartition("#")[2])},
+        )
 
     def tear_down(self) -> None:
         """The channel is gone, and with it what was not acknowledged: it will come again."""

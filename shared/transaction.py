@@ -1,8 +1,8 @@
 """A unit of work from within: questions to the database, changes to it, and what is to be told of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from shared.clock import utc_now
 from shared.messages import Event
@@ -28,6 +28,20 @@ class Emitted(NamedTuple):
 Question = tuple[str, Sequence[Any]]
 """A statement with its arguments."""
 
+T = TypeVar("T")
+U = TypeVar("U")
+V = TypeVar("V")
+
+
+class Query(NamedTuple, Generic[T]):
+    """A question together with what its rows are read as: what a unit of work may ask along with others.
+
+    Without a question nothing is asked, and no rows are read: a list in SQL must not be empty.
+    """
+
+    question: Question | None
+    read: Callable[[list[tuple[Any, ...]]], T]
+
 
 class Reader:
     """A connection for questions. `now` is the one time that this unit of work knows."""
@@ -47,8 +61,24 @@ class Reader:
 
     async def rows_of_each(self, *questions: Question) -> list[list[tuple[Any, ...]]]:
         """All rows of each of several queries, asked one after the other in one round trip."""
+        if not questions:
+            return []
         outcomes = await self._pipeline.ask(*(statement(sql, args) for sql, args in questions))
         return [outcome.rows for outcome in outcomes]
+
+    @overload
+    async def ask(self, one: Query[T], /) -> tuple[T]: ...
+
+    @overload
+    async def ask(self, one: Query[T], two: Query[U], /) -> tuple[T, U]: ...
+
+    @overload
+    async def ask(self, one: Query[T], two: Query[U], three: Query[V], /) -> tuple[T, U, V]: ...
+
+    async def ask(self, *queries: Query[Any]) -> tuple[Any, ...]:
+        """What some queries find, asked in their order in one round trip."""
+        found = iter(await self.rows_of_each(*(one.question for one in queries if one.question)))
+        return tuple(one.read(next(found) if one.question else []) for one in queries)
 
     async def _ask(self, sql: str, args: Sequence[Any]) -> Outcome:
         return (await self._pipeline.ask(statement(sql, args)))[0]

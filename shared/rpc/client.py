@@ -33,6 +33,11 @@ from shared.rpc.http import HttpCalls, NobodyThere
 R = TypeVar("R")
 
 
+import os
+
+IDLE_TURNS = int(os.environ.get("IDLE_TURNS", 1))
+
+
 class _NotDelivered(Exception):
     """The request reached no service: nothing has run."""
 
@@ -199,8 +204,14 @@ class Rpc:
             self._pending.pop(request.id, None)
 
     async def _send(self, service: str) -> None:
-        """Send what has gathered for a service in this turn of the loop."""
-        group = self._outgoing.pop(service, [])
+        """Send what gathers for a service, until a turn of the loop brings nothing more."""
+        group = self._outgoing[service]
+        idle = 0
+        while idle < IDLE_TURNS and len(group) < wire.GROUP_CALLS:
+            before = len(group)
+            await asyncio.sleep(0)
+            idle = 0 if len(group) > before else idle + 1
+        del self._outgoing[service]
         parts = wire.parts(group, lambda waiting: len(bytes(waiting.request.data)))
         await asyncio.gather(*(self._publish(service, part) for part in parts))
 

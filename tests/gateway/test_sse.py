@@ -90,7 +90,10 @@ async def test_news_that_nobody_tells_of_are_found_all_the_same() -> None:
 
 async def test_a_silent_stream_says_now_and_then_that_it_lives() -> None:
     frames = _frames(
-        _Process(), follow(Journal().read, Watches[int, None]().watch(7), None), heartbeat_s=0.01, longest_s=60
+        _Process(),
+        follow(Journal().read, Watches[int, None]().watch(7), None),
+        heartbeat_s=0.01,
+        longest_s=60,
     )
     await _next(frames)
     assert [await _next(frames) for _ in range(3)] == [": still here\n\n"] * 3

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
@@ -26,12 +27,17 @@ async def _table(db: Database, lab: Lab) -> AsyncIterator[None]:
     await lab.sql(db.url, "DROP TABLE trip_claims")
 
 
+async def _lock(tx: Transaction, *trips: UUID) -> dict[UUID, Claim]:
+    [claims] = await tx.ask(TRIPS.locked(trips))
+    return claims
+
+
 async def test_claims_are_found_as_they_were_written_and_others_are_not(db: Database) -> None:
     held, rejected, unknown = new_id(), new_id(), new_id()
     made = {held: Claim("HELD"), rejected: Claim("REJECTED", "full", {"seats": 0, "who": "김"})}
     await db.transaction(lambda tx: TRIPS.add(tx, made))
-    assert await db.transaction(lambda tx: TRIPS.lock(tx, [unknown, rejected, held])) == made
-    assert await db.transaction(lambda tx: TRIPS.lock(tx, [])) == {}
+    assert await db.transaction(lambda tx: _lock(tx, unknown, rejected, held)) == made
+    assert await db.transaction(_lock) == {}
 
 
 async def test_released_claims_hold_nothing_and_the_others_stay(db: Database) -> None:
@@ -39,7 +45,7 @@ async def test_released_claims_hold_nothing_and_the_others_stay(db: Database) ->
     await db.transaction(lambda tx: TRIPS.add(tx, {given_back: Claim("HELD"), kept: Claim("HELD")}))
     await db.transaction(lambda tx: TRIPS.release(tx, [given_back]))
     await db.transaction(lambda tx: TRIPS.release(tx, []))
-    found = await db.transaction(lambda tx: TRIPS.lock(tx, [given_back, kept]))
+    found = await db.transaction(lambda tx: _lock(tx, given_back, kept))
     assert {trip: claim.state for trip, claim in found.items()} == {given_back: "RELEASED", kept: "HELD"}
 
 
@@ -49,7 +55,7 @@ async def test_of_twins_the_slower_one_finds_what_the_faster_one_answered(
     trip = new_id()
 
     async def answer(tx: Transaction, mine: Claim) -> Claim:
-        known = await TRIPS.lock(tx, [trip])
+        known = await _lock(tx, trip)
         if trip not in known:
             await TRIPS.add(tx, {trip: mine})
         return known.get(trip, mine)
@@ -59,4 +65,4 @@ async def test_of_twins_the_slower_one_finds_what_the_faster_one_answered(
         *(db.transaction(lambda tx, mine=mine: answer(tx, mine)) for mine in wishes)
     )
     assert len(set(map(str, answers))) == 1
-    assert (await db.transaction(lambda tx: TRIPS.lock(tx, [trip])))[trip] == answers[0]
+    assert (await db.transaction(lambda tx: _lock(tx, trip)))[trip] == answers[0]
