@@ -10,9 +10,9 @@ _BYTEWISE = " CHARACTER SET ascii COLLATE ascii_bin "
 
 
 def bytewise(table: str, **columns: str) -> RunSQL:
-    """A step of a migration that has columns compare byte by byte: `bytewise("orders", id="CHAR(36) NOT NULL")`.
+    """A step of a migration that has columns compare byte by byte: `bytewise("orders", id="CHAR(36) NULL")`.
 
-    A column is given by its type and what else is said of it. Only for what is ASCII, for nothing else fits in.
+    A column is given by its type and what else is said of it. Nothing but ASCII fits in afterwards.
     """
     return RunSQL(_alter(table, columns, _BYTEWISE), _alter(table, columns, " "))
 

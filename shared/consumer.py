@@ -50,9 +50,11 @@ class Consumer:
         retry_delays: tuple[float, ...],
         linger_s: float,
         database_patience_s: float,
+        instance: int = 1,
     ) -> None:
         self.subscriptions = [
-            Subscription(service, process, hearing, retry_delays=retry_delays) for hearing in hearings
+            Subscription(service, process, hearing, retry_delays=retry_delays, instance=instance)
+            for hearing in hearings
         ]
         self.name = (
             self.subscriptions[0].queue_name

@@ -161,6 +161,7 @@ class Runtime:
                 retry_delays=self.settings.retry_delays,
                 linger_s=self.settings.linger_ms / 1000,
                 database_patience_s=self.settings.database_patience_s,
+                instance=self.settings.instance,
             )
             for hearings in together(self.service.hears)
         ]

@@ -40,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a committed message may take to be published before the scheduler takes it over."""
     outbox_poll_s: Positive = 1.0
     outbox_lease_s: Positive = 30.0
-    linger_ms: Annotated[float, Meta(ge=0, le=100)] = 2.5
+    linger_ms: Annotated[float, Meta(ge=0, le=100)] = 5
     """How long a busy consumer waits for its list to fill up."""
     database_patience_s: Positive = 600.0
     """How long messages are held unacknowledged while the database is down."""

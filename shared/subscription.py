@@ -16,7 +16,8 @@ from shared.logs import log
 from shared.registry import Hearing
 from shared.transaction import Cause
 
-PREFETCH_LISTS = 4
+PREFETCH = 32
+"""How many messages a replica holds before the next one gets any. Under load each is a list by itself."""
 CONFIRM_SECONDS = 10.0
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
@@ -68,7 +69,13 @@ class Subscription:
     """One queue of a service, consumed on a channel of its own."""
 
     def __init__(
-        self, service: str, process: str, hearing: Hearing, *, retry_delays: tuple[float, ...]
+        self,
+        service: str,
+        process: str,
+        hearing: Hearing,
+        *,
+        retry_delays: tuple[float, ...],
+        instance: int = 1,
     ) -> None:
         self.event = hearing.heard
         self.queue_name = topology.queue_name(service, self.event)
@@ -77,7 +84,10 @@ class Subscription:
         self._view = hearing.view
         # Who hears everything has a queue of large messages to come by after an absence; holding one list of
         # them keeps it small, and waiting for the next one matters to nobody.
-        self._prefetch = hearing.batch if hearing.view is None else 32
+        self._prefetch = hearing.batch if hearing.view is None else PREFETCH
+        # The broker gives all it has to the first replica that can take more, and what is too much for it to
+        # the next: spread over all of them, lists would be short, and short lists are dear (docs/adr/0013).
+        self._priority = -instance
         self._retry_delays = retry_delays
         kind = Undecoded if hearing.view is None else CloudEvent[hearing.view]
         self._decoder: msgspec.json.Decoder[CloudEvent[Any]] = msgspec.json.Decoder(kind)
@@ -106,7 +116,7 @@ class Subscription:
         self._tag = await self._queue.consume(
             deliver,
             consumer_tag=f"{self._process} {self.event}",
-            arguments={"x-priority": -int(self._process.rpartition("#")[2])},
+            arguments={"x-priority": self._priority},
         )
 
     def tear_down(self) -> None:

@@ -12,10 +12,11 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-import aio_pika
 import msgspec
-from aio_pika.abc import AbstractConnection, AbstractExchange, AbstractIncomingMessage
-from aio_pika.exceptions import DeliveryError, PublishError
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.exceptions import DeliveryError, PublishError
+from pamqp.commands import Basic
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
@@ -31,11 +32,6 @@ from shared.rpc import wire
 from shared.rpc.http import HttpCalls, NobodyThere
 
 R = TypeVar("R")
-
-
-import os
-
-IDLE_TURNS = int(os.environ.get("IDLE_TURNS", 1))
 
 
 class _NotDelivered(Exception):
@@ -80,7 +76,8 @@ class Rpc:
         )
         self._breaker_open_s = breaker_open_s
         self._judges: dict[str, _Judge] = {}
-        self._exchange: AbstractExchange | None = None
+        # The library's lower layer: its messages are built and read at a fraction of the cost.
+        self._channel: AbstractChannel | None = None
         self._pending: dict[str, _Waiting] = {}
         self._outgoing: dict[str, list[_Waiting]] = defaultdict(list)
         self._sending: set[asyncio.Task[None]] = set()
@@ -91,15 +88,17 @@ class Rpc:
     async def set_up(self, connection: AbstractConnection) -> None:
         """Take a fresh connection, and a channel of it on which answers come."""
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        exchange = await topology.declare_rpc_exchange(channel)
+        await topology.declare_rpc_exchange(channel)
+        lower = await channel.get_underlay_channel()
         # No queue on the way of an answer, and an address that nobody else can still hold.
-        replies = await channel.get_queue(topology.REPLIES, ensure=False)
-        await replies.consume(self._take, no_ack=True, consumer_tag=f"{self._process} replies")
-        self._exchange = exchange
+        await lower.basic_consume(
+            topology.REPLIES, self._take, no_ack=True, consumer_tag=f"{self._process} replies"
+        )
+        self._channel = lower
 
     async def tear_down(self) -> None:
         """The connection is gone: what was under way fails now, not at its deadline."""
-        self._exchange = None
+        self._channel = None
         for waiting in list(self._pending.values()):
             _fail(waiting, OutcomeUnknown("The connection to the broker broke while the call was under way."))
 
@@ -185,7 +184,7 @@ class Rpc:
 
     async def _over_broker(self, service: str, request: wire.Request, deadline: float) -> wire.Outcome:
         """The outcome of a request. Raises `TimeoutError` at its deadline, a time of the event loop."""
-        if self._exchange is None:
+        if self._channel is None:
             raise _NotDelivered
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.create_future())
@@ -204,42 +203,50 @@ class Rpc:
             self._pending.pop(request.id, None)
 
     async def _send(self, service: str) -> None:
-        """Send what gathers for a service, until a turn of the loop brings nothing more."""
+        """Send what has gathered for a service in this turn of the loop.
+
+        Several calls are a sign of load: then more are waited for, as long as each turn brings some.
+        """
         group = self._outgoing[service]
-        idle = 0
-        while idle < IDLE_TURNS and len(group) < wire.GROUP_CALLS:
+        before = 1
+        while before < len(group) < wire.GROUP_CALLS:
             before = len(group)
             await asyncio.sleep(0)
-            idle = 0 if len(group) > before else idle + 1
         del self._outgoing[service]
-        parts = wire.parts(group, lambda waiting: len(bytes(waiting.request.data)))
-        await asyncio.gather(*(self._publish(service, part) for part in parts))
+        parts = list(wire.parts(group, lambda waiting: len(bytes(waiting.request.data))))
+        if len(parts) == 1:
+            await self._publish(service, parts[0])
+        else:
+            await asyncio.gather(*(self._publish(service, part) for part in parts))
 
     async def _publish(self, service: str, group: list[_Waiting]) -> None:
-        exchange = self._exchange
-        if exchange is None:
+        channel = self._channel
+        if channel is None:
             for waiting in group:
                 _fail(waiting, _NotDelivered())
             return
+        now = utc_now()
         latest = max(waiting.request.deadline for waiting in group)
         names = {waiting.request.call for waiting in group}
         correlations = {waiting.request.correlationid for waiting in group}
         try:
-            await exchange.publish(
-                aio_pika.Message(
-                    wire.encode([waiting.request for waiting in group]),
+            await channel.basic_publish(
+                wire.encode([waiting.request for waiting in group]),
+                exchange=topology.RPC_EXCHANGE,
+                routing_key=service,
+                properties=Basic.Properties(
                     message_id=group[0].request.id,
-                    type=names.pop() if len(names) == 1 else f"{service}.*",
+                    message_type=names.pop() if len(names) == 1 else f"{service}.*",
                     app_id=self._process,
                     correlation_id=correlations.pop() if len(correlations) == 1 else None,
-                    timestamp=utc_now(),
+                    timestamp=now,
                     content_type=wire.CONTENT_TYPE,
                     reply_to=topology.REPLIES,
-                    expiration=max((latest - utc_now()).total_seconds(), 0.001),
+                    expiration=str(max(int((latest - now).total_seconds() * 1000), 1)),
                     headers={"x-count": len(group)},
                 ),
-                routing_key=service,
                 mandatory=True,
+                wait=False,
             )
         except (PublishError, DeliveryError):
             for waiting in group:  # returned unroutable: nobody consumes the service's queue
@@ -249,7 +256,7 @@ class Rpc:
             for waiting in group:
                 _fail(waiting, OutcomeUnknown("The connection to the broker broke while the call was sent."))
 
-    async def _take(self, message: AbstractIncomingMessage) -> None:
+    async def _take(self, message: DeliveredMessage) -> None:
         try:
             outcomes = wire.decode_outcomes(message.body)
         except wire.UNREADABLE as error:
