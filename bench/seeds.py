@@ -18,7 +18,7 @@ OURS_EACH = 100
 _STRANGERS = 1_000_000
 _TABLES = (("orders", "id"), ("participants", "order_id"), ("order_history", "order_id"))
 _N = "(a.n * 1000 + b.n + 1)"
-_ID = f"CONCAT(LPAD(HEX({_N}), 8, '0'), '-0000-7000-8000-000000000000')"
+_ID = f"CONCAT(LPAD(LOWER(HEX({_N})), 8, '0'), '-0000-7000-8000-000000000000')"
 
 
 def grow_orders(

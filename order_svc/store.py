@@ -46,6 +46,13 @@ _HISTORY = (
 )
 
 
+class ParticipantRow(msgspec.Struct):
+    """A participant's row: its id, if it is there already, and when the participant moved last."""
+
+    id: int | None
+    moved_at: datetime
+
+
 class StoredOrder(msgspec.Struct, kw_only=True):
     """An order under its row lock: the saga, and what surrounds it."""
 
@@ -59,8 +66,8 @@ class StoredOrder(msgspec.Struct, kw_only=True):
     saga: Saga
     item_names: dict[int, str]
     """What its items were called when they were taken, once that is known."""
-    moved_at: dict[str, datetime]
-    """When each participant moved last, in the order in which they joined."""
+    rows: dict[str, ParticipantRow]
+    """What is kept of each participant besides, in the order in which they joined."""
     history: list[HistoryEntry]
 
 
@@ -109,18 +116,18 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
             [ids],
         ),
         (
-            "SELECT order_id, name, stand, payment_id, changed_at FROM participants WHERE order_id IN %s"
-            " ORDER BY id",
+            "SELECT id, order_id, name, stand, payment_id, changed_at FROM participants"
+            " WHERE order_id IN %s ORDER BY id",
             [ids],
         ),
         (_HISTORY, [ids]),
     )
     participants: dict[str, dict[str, Participant]] = {}
-    moved_at: dict[str, dict[str, datetime]] = {}
-    for order_id, name, stand, payment_id, changed_at in participant_rows:
+    kept: dict[str, dict[str, ParticipantRow]] = {}
+    for row_id, order_id, name, stand, payment_id, changed_at in participant_rows:
         paid_by = UUID(payment_id) if payment_id else None
         participants.setdefault(order_id, {})[name] = Participant(stand=Stand(stand), payment_id=paid_by)
-        moved_at.setdefault(order_id, {})[name] = aware(changed_at)
+        kept.setdefault(order_id, {})[name] = ParticipantRow(row_id, aware(changed_at))
     history = _history(history_rows)
     return {
         UUID(row[0]): StoredOrder(
@@ -141,7 +148,7 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
                 participants=participants.get(row[0], {}),
             ),
             item_names=_read_names(row[12]) if row[12] else {},
-            moved_at=moved_at.get(row[0], {}),
+            rows=kept.get(row[0], {}),
             history=history.get(row[0], []),
         )
         for row in rows
@@ -157,7 +164,8 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
     for order in changed:
         order.version += 1
         order.deadline_at = _deadline(order, tx.now, settings.order_unpaid_s)
-        order.moved_at |= dict.fromkeys(_moved(order), tx.now)
+        for name in _moved(order):
+            order.rows[name] = ParticipantRow(order.rows[name].id if name in order.rows else None, tx.now)
     # An upsert of rows that are there and locked: columns that never change get some value that is not used.
     await tx.write_many(
         "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`,"
@@ -226,14 +234,18 @@ def _deadline(order: StoredOrder, now: datetime, unpaid_s: float) -> datetime | 
 async def _save_participants(tx: Transaction, orders: list[StoredOrder], release_again_s: float) -> None:
     due_at = tx.now + timedelta(seconds=release_again_s)
     touched = [(order, name, order.saga.participants[name]) for order in orders for name in _moved(order)]
+    # By the row's id, so that the database sees at once that it is there: found only by its second key, it
+    # has been written already, and is taken back and changed instead.
     await tx.write_many(
-        "INSERT INTO participants (order_id, name, stand, payment_id, changed_at, release_due_at, releases)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)"
+        "INSERT INTO participants"
+        " (id, order_id, name, stand, payment_id, changed_at, release_due_at, releases)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE stand = VALUES(stand), payment_id = VALUES(payment_id),"
         " changed_at = VALUES(changed_at), release_due_at = VALUES(release_due_at),"
         " releases = releases + VALUES(releases)",
         [
             (
+                order.rows[name].id,
                 order.id,
                 name,
                 participant.stand.value,
@@ -269,7 +281,7 @@ def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
                 paid=order.saga.paid,
                 version=order.version,
                 participants=[
-                    ParticipantView(name=name, state=one.stand.value, changed_at=order.moved_at[name])
+                    ParticipantView(name=name, state=one.stand.value, changed_at=order.rows[name].moved_at)
                     for name, one in order.saga.participants.items()
                 ],
                 history=order.history,

@@ -246,7 +246,6 @@ class Rpc:
                     headers={"x-count": len(group)},
                 ),
                 mandatory=True,
-                wait=False,
             )
         except (PublishError, DeliveryError):
             for waiting in group:  # returned unroutable: nobody consumes the service's queue

@@ -117,7 +117,6 @@ class RpcServer:
                     headers={"x-count": len(outcomes)},
                 ),
                 mandatory=False,
-                wait=False,
             )
         except Exception as error:  # the asker learns it from the broken connection, or at its deadline
             log.info("rpc.answer_lost", answers=len(outcomes), **describe(error))

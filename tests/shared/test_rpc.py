@@ -347,7 +347,7 @@ async def test_without_the_broker_calls_go_over_http(lab: Lab, url: str):
         assert (await rpc.call(said.ask(how="a"))).text == "a"
         assert calls_over_http(said.ask) == 0
         await proxy.cut()
-        await eventually(lambda: _some(rpc._exchange is None))
+        await eventually(lambda: _some(rpc._channel is None))
         assert (await rpc.call(said.ask(how="b"))).text == "b"
         with working_on("order-7"):
             assert (await rpc.call(said.put(key="c"))).text == "c"

@@ -179,7 +179,7 @@ async def test_a_request_whose_answer_was_lost_may_be_repeated(db: Database) -> 
 
 
 async def test_a_sign_in_that_is_not_renewed_expires(db: Database) -> None:
-    tokens = await _login(db, refresh_token_s=0.001)
+    tokens = await _login(db, refresh_token_s=0)
     with pytest.raises(Unauthorized):
         await _refresh(db, tokens.refresh_token)
     await db.transaction(lambda tx: calls.purge_expired(tx, SETTINGS))
