@@ -312,12 +312,6 @@ def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
             return OrderSettled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
 
 
-async def existing(reader: Reader, order_ids: Sequence[UUID]) -> list[UUID]:
-    """Those of the ids that orders have already."""
-    rows = await reader.rows("SELECT id FROM orders WHERE id IN %s", [order_ids])
-    return [UUID(row[0]) for row in rows]
-
-
 async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderView]:
     """Orders as their buyers see them, by id."""
     if not order_ids:

@@ -7,6 +7,9 @@ from query_svc.dead_letters import jobs as dead_letter_jobs
 from query_svc.dead_letters.office import DeadLetterOffice
 from shared.service import Service, answer, every, hear_everything
 
+LIST = 512
+"""Long lists, since the events of one order then mostly come in one, and its view is written once."""
+
 service = Service(
     "query",
     background=True,
@@ -31,11 +34,11 @@ service = Service(
         answer(dead_letter_contracts.RecordAction, dead_letters.record_action),
     ),
     hears=(
-        hear_everything("order", events.take_in, batch=128, reads=told.OF_ORDER),
-        hear_everything("item", events.take_in, batch=128, reads=told.OF_ITEM),
-        hear_everything("coupon", events.take_in, batch=128, reads=told.OF_COUPON),
-        hear_everything("payment", events.take_in, batch=128, reads=told.OF_PAYMENT),
-        hear_everything("user", events.take_in, batch=128),
+        hear_everything("order", events.take_in, batch=LIST, reads=told.OF_ORDER),
+        hear_everything("item", events.take_in, batch=LIST, reads=told.OF_ITEM),
+        hear_everything("coupon", events.take_in, batch=LIST, reads=told.OF_COUPON),
+        hear_everything("payment", events.take_in, batch=LIST, reads=told.OF_PAYMENT),
+        hear_everything("user", events.take_in, batch=LIST),
     ),
     jobs=(
         every(1.0, rebuild.carry_on),

@@ -167,7 +167,7 @@ class Database:
         for attempt in range(1, UNIT_ATTEMPTS + 1):
             try:
                 async with self._pipeline(transaction=True) as pipeline:
-                    return await self._attempt(pipeline, unit, causes)
+                    return await self._attempt(pipeline, unit, causes, is_again=attempt > 1)
             except Exception as error:  # only deadlocks and their like are tried again; the rest goes on
                 if attempt == UNIT_ATTEMPTS or _code_of(error) not in (DEADLOCK, LOCK_TIMEOUT, DUPLICATE):
                     raise
@@ -176,9 +176,14 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _attempt(
-        self, pipeline: Pipeline, unit: Callable[[Transaction], Awaitable[T]], causes: Sequence[Cause]
+        self,
+        pipeline: Pipeline,
+        unit: Callable[[Transaction], Awaitable[T]],
+        causes: Sequence[Cause],
+        *,
+        is_again: bool,
     ) -> T:
-        tx = Transaction(pipeline, causes)
+        tx = Transaction(pipeline, causes, is_again=is_again)
         try:
             result = await unit(tx)
             stored = await self._staging.store(tx) if self._staging and tx.emitted else None

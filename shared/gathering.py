@@ -15,8 +15,9 @@ class Gathering(Generic[T]):
     """What waits for a worker, handed out as lists of at most `full` (by weight).
 
     While the worker is busy with one list, the next one gathers. If the last list showed load, the next waits
-    up to `linger_s` seconds to fill up: a fuller list costs hardly more than a short one. With `patient`
-    every list waits so long: for work that nobody waits for.
+    up to `linger_s` seconds until it is as long: what went through one stage together arrives here in pieces,
+    and a longer list costs hardly more than a short one. With `patient` every list waits so long to be full:
+    for work that nobody waits for.
     """
 
     def __init__(self, full: int, linger_s: float, *, patient: bool = False) -> None:
@@ -26,6 +27,7 @@ class Gathering(Generic[T]):
         self._waiting: deque[tuple[T, int]] = deque()
         self._weight = 0
         self._last_weight = 0
+        self._enough = full
         self._filled = asyncio.Event()
 
     def __len__(self) -> int:
@@ -35,7 +37,7 @@ class Gathering(Generic[T]):
         """Add something; a message weighs as many events as it holds."""
         self._waiting.append((one, weight))
         self._weight += weight
-        if self._weight >= self._full:
+        if self._weight >= self._enough:
             self._filled.set()
 
     def clear(self) -> None:
@@ -49,7 +51,8 @@ class Gathering(Generic[T]):
         What weighs more than a full list by itself is a list of its own.
         """
         lingers = self._patient or self._last_weight >= self._full // LOAD_SHARE > 0
-        if lingers and self._weight < self._full:
+        self._enough = self._full if self._patient else min(self._last_weight, self._full)
+        if lingers and self._weight < self._enough:
             self._filled.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._linger_s):

@@ -18,6 +18,8 @@ from shared.transaction import Cause
 
 PREFETCH = 32
 """How many messages a replica holds before the next one gets any. Under load each is a list by itself."""
+PREFETCH_ALL = 128
+"""The same for who hears everything: after an absence, when messages are full, still few megabytes."""
 CONFIRM_SECONDS = 10.0
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
@@ -82,9 +84,7 @@ class Subscription:
         self._service = service
         self._process = process
         self._view = hearing.view
-        # Who hears everything has a queue of large messages to come by after an absence; holding one list of
-        # them keeps it small, and waiting for the next one matters to nobody.
-        self._prefetch = hearing.batch if hearing.view is None else PREFETCH
+        self._prefetch = PREFETCH_ALL if hearing.view is None else PREFETCH
         # The broker gives all it has to the first replica that can take more, and what is too much for it to
         # the next: spread over all of them, lists would be short, and short lists are dear (docs/adr/0013).
         self._priority = -instance

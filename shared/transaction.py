@@ -87,9 +87,11 @@ class Reader:
 class Transaction(Reader):
     """A unit of work that commits as a whole, together with the events it emits."""
 
-    def __init__(self, pipeline: Pipeline, causes: Sequence[Cause] = ()) -> None:
+    def __init__(self, pipeline: Pipeline, causes: Sequence[Cause] = (), *, is_again: bool = False) -> None:
         super().__init__(pipeline)
         self.causes = causes
+        self.is_again = is_again
+        """Whether the unit ran before and was undone; perhaps a key that it wrote was there already."""
         self.emitted: list[Emitted] = []
 
     def emit(self, event: Event, *, sequence: int | None = None) -> None:
