@@ -18,11 +18,13 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from gateway.api import BODY, IdempotencyKey, PageSize, also, parse_moment, problems
-from gateway.door import SIGNED_IN
+from gateway.door import SIGNED_IN, at_the_door
 from gateway.etags import IfNoneMatch, names
 from gateway.events import OrderCompleted
 from gateway.requests import ShopRequest
+from gateway.short_way import Answer, short_way
 from gateway.sse import News, event_stream, follow, stream_answer
+from gateway.strict import decode
 from gateway.waiting import Watch, changes, settlements, wait_seconds
 from order_svc.contracts import (
     CancelOrder,
@@ -87,9 +89,18 @@ class OrderChange(Struct, frozen=True):
     final: bool
 
 
+async def place_at_once(request: ShopRequest) -> Answer:
+    """What `place_order` does, for an order without an idempotency key."""
+    await at_the_door(request)
+    data = decode(await request.body(), OrderRequest)
+    order = await _accept(request, data, None, request.headers.getall("prefer", []))
+    return _status(order), {b"location": _location(order).encode()}, order
+
+
 @post(
     "/orders",
     operation_id="place_order",
+    middleware=[short_way(place_at_once, unless=frozenset({b"idempotency-key"}))],
     summary="Place an order",
     opt=SIGNED_IN,
     responses=also(202, OrderView, "The order as it is; it is not settled yet.") | problems(*BODY, 401, 409),
@@ -107,6 +118,21 @@ async def place_order(
     prefer: Prefer = None,
 ) -> Response[OrderView]:
     """Accept an order: 202 with the order as it is, or 201 once it is settled, for which `Prefer` waits."""
+    order = await _accept(request, data, idempotency_key, request.headers.getall("prefer") if prefer else [])
+    return Response(order, status_code=_status(order), headers={"Location": _location(order)})
+
+
+def _status(order: OrderView) -> int:
+    return 201 if order.settled else 202
+
+
+def _location(order: OrderView) -> str:
+    return f"/orders/{order.id}"
+
+
+async def _accept(
+    request: ShopRequest, data: OrderRequest, idempotency_key: str | None, prefer: list[str]
+) -> OrderView:
     call = PlaceOrder(
         order_id=new_id(),
         buyer_id=request.user.id,
@@ -116,11 +142,8 @@ async def place_order(
         idempotency_key=idempotency_key,
         body_hash=_fingerprint(data) if idempotency_key else None,
     )
-    wait = wait_seconds(request.headers.getall("prefer")) if prefer else 0
     with working_on(str(call.order_id), traceparent()):
-        order = await _place(request, call, wait)
-    status = 201 if order.settled else 202
-    return Response(order, status_code=status, headers={"Location": f"/orders/{order.id}"})
+        return await _place(request, call, wait_seconds(prefer))
 
 
 def _fingerprint(body: OrderRequest) -> str:
