@@ -1,5 +1,6 @@
 """Old orders by the hundred thousand, and a backlog of events: written by the database itself, in sets."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from shared.transaction import Emitted
 ORDERS = "order_svc"
 PART = 50_000
 """So many copies in one statement: a transaction that the database's log can hold."""
+SETTLE_SECONDS, SETTLED_PAGES = 120.0, 500
 OURS_EACH = 100
 """One in so many old orders is of the buyer who looks; the others are of people whom nobody asks for."""
 _STRANGERS = 1_000_000
@@ -43,6 +45,21 @@ def grow_orders(
                 last = min(first + PART - 1, until)
                 _copy(cursor, database, table, {key: _ID, **said_anew}, first, last)
         cursor.execute(f"DROP TABLE {database}.bench_like")
+
+
+def settle(connection: "pymysql.connections.Connection[Any]") -> None:
+    """Wait until the database has written to disk what it was given, for two minutes at most.
+
+    Having many rows is what is to be measured, and not having made them a moment ago.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'")
+            row = cursor.fetchone()
+            if row is None or int(row[1]) < SETTLED_PAGES:
+                return
+            time.sleep(0.5)
 
 
 def forget_orders(connection: "pymysql.connections.Connection[Any]", database: str = ORDERS) -> None:

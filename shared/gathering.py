@@ -15,9 +15,11 @@ class Gathering(Generic[T]):
     """What waits for a worker, handed out as lists of at most `full` (by weight).
 
     While the worker is busy with one list, the next one gathers. If the last list showed load, the next waits
-    up to `linger_s` seconds until it is as long: what went through one stage together arrives here in pieces,
-    and a longer list costs hardly more than a short one. With `patient` every list waits so long to be full:
-    for work that nobody waits for.
+    up to `linger_s` seconds until it is as long as that one, together with what came just too late for it:
+    what went through one stage together arrives at the next in pieces, and a longer list costs hardly more
+    than a short one. So it waits for what waiting has brought, or would have brought, the last time.
+
+    With `patient` every list waits so long to be full: for work that nobody waits for.
     """
 
     def __init__(self, full: int, linger_s: float, *, patient: bool = False) -> None:
@@ -27,6 +29,8 @@ class Gathering(Generic[T]):
         self._waiting: deque[tuple[T, int]] = deque()
         self._weight = 0
         self._last_weight = 0
+        self._missed = 0
+        self._missing_until = 0.0
         self._enough = full
         self._filled = asyncio.Event()
 
@@ -37,6 +41,8 @@ class Gathering(Generic[T]):
         """Add something; a message weighs as many events as it holds."""
         self._waiting.append((one, weight))
         self._weight += weight
+        if asyncio.get_running_loop().time() <= self._missing_until:
+            self._missed += weight
         if self._weight >= self._enough:
             self._filled.set()
 
@@ -50,13 +56,7 @@ class Gathering(Generic[T]):
 
         What weighs more than a full list by itself is a list of its own.
         """
-        lingers = self._patient or self._last_weight >= self._full // LOAD_SHARE > 0
-        self._enough = self._full if self._patient else min(self._last_weight, self._full)
-        if lingers and self._weight < self._enough:
-            self._filled.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._linger_s):
-                    await self._filled.wait()
+        await self._linger()
         taken: list[T] = []
         weight = 0
         while self._waiting and (not taken or weight + self._waiting[0][1] <= self._full):
@@ -64,5 +64,17 @@ class Gathering(Generic[T]):
             taken.append(one)
             weight += its_weight
         self._weight -= weight
-        self._last_weight = weight
+        self._last_weight, self._missed = weight, 0
+        self._missing_until = asyncio.get_running_loop().time() + self._linger_s
         return taken
+
+    async def _linger(self) -> None:
+        """Wait for as much as there is hope of, if there is reason to."""
+        shows_load = self._last_weight >= self._full // LOAD_SHARE > 0
+        hoped_for = self._last_weight + self._missed
+        self._enough = self._full if self._patient else min(hoped_for, self._full)
+        if (self._patient or shows_load) and self._weight < self._enough:
+            self._filled.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._linger_s):
+                    await self._filled.wait()
