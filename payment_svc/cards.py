@@ -29,8 +29,8 @@ UNANSWERED = Report(Finding.REFUSED, "NO_ANSWER", "The card's issuer did not ans
 
 async def reconcile(db: Database, rpc: Rpc, settings: PaymentSettings) -> None:
     """Ask the PG about every payment whose outcome is not known, or that has to be undone there."""
-    pg = toss.gateway(settings)
     while due := await db.transaction(lambda tx: payments.take_due(tx, lease_s=LEASE_S, limit=AT_ONCE)):
+        pg = toss.gateway(settings)
         await asyncio.gather(*(_settle_alone(db, rpc, pg, payment, settings) for payment in due))
 
 

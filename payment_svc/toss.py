@@ -7,10 +7,9 @@ import hashlib
 import hmac
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import httpx
 import msgspec
 from msgspec import Struct
 
@@ -18,6 +17,9 @@ from payment_svc.pg import Card, Finding, NoAnswer, Report
 from payment_svc.settings import PaymentSettings
 from shared.clock import aware
 from shared.logs import log
+
+if TYPE_CHECKING:
+    import httpx
 
 PAUSE_S = 0.1
 """Before the next try; doubles each time."""
@@ -57,6 +59,8 @@ class Toss:
     """The PG at `url`. `key_prefix` makes a key where the buyer brought none, for a PG that allows it."""
 
     def __init__(self, url: str, secret: str, *, timeout_s: float, tries: int) -> None:
+        import httpx  # costs megabytes, which a shop that is paid with points alone need not have
+
         self._tries = tries
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -102,8 +106,10 @@ class Toss:
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None = None, key: str | None = None
-    ) -> httpx.Response:
+    ) -> "httpx.Response":
         """One request, repeated under the same idempotency key while it gets no answer that decides."""
+        import httpx
+
         trouble = ""
         for number in range(self._tries):
             if number:
@@ -166,7 +172,7 @@ def _report(charge: Charge, card: Card | None) -> Report:
     return Report(Finding.NOTHING)
 
 
-def _read(response: httpx.Response, kind: type[Any]) -> Any:
+def _read(response: "httpx.Response", kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(response.content, type=kind)
     except msgspec.DecodeError as error:

@@ -8,11 +8,11 @@ fingerprint of those facts, so a stream goes on after a break, at whichever gate
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, unquote
 
-import jinja2
 import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
@@ -25,6 +25,9 @@ from gateway.console.requests import ConsoleRequest
 from gateway.sse import News, event_stream
 from shared.errors import ProblemDetails, Unavailable
 from shared.ids import new_id
+
+if TYPE_CHECKING:
+    import jinja2
 
 HERE = Path(__file__).parent
 LOOK_AGAIN_S = 1.0
@@ -66,26 +69,35 @@ def _asset_url(name: str) -> str:
     return f"/console/static/{name}?v={_fingerprint((HERE / 'static' / name).read_bytes())}"
 
 
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_templates.filters.update(words.FILTERS)
-_templates.globals |= {
-    "pages": PAGES,
-    "style": _asset_url("console.css"),
-    "script": _asset_url("console.js"),
-    "icon": _asset_url("icon.svg"),
-    "new_id": new_id,
-}
+@cache
+def _environment() -> "jinja2.Environment":
+    import jinja2  # two megabytes, which a gateway whose console nobody opens need not have
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(words.FILTERS)
+    environment.globals |= {
+        "pages": PAGES,
+        "style": _asset_url("console.css"),
+        "script": _asset_url("console.js"),
+        "icon": _asset_url("icon.svg"),
+        "new_id": new_id,
+    }
+    return environment
+
+
+def _template(name: str) -> "jinja2.Template":
+    return _environment().get_template(name)
 
 
 def page(request: ConsoleRequest, template: str, facts: Facts, *, status: int = 200) -> Response[str]:
     """A page that stands still."""
-    html = _templates.get_template(template).render(_frame(request), **facts, version=None)
+    html = _template(template).render(_frame(request), **facts, version=None)
     return _answer(request, html, status)
 
 
@@ -99,9 +111,9 @@ async def live_page(
     frame = {**_frame(request), **around}
     if request.wants_stream:
         every_s = look_again_s or LOOK_AGAIN_S
-        return _stream(request, _news(request, _templates.get_template(template), frame, load, every_s))
+        return _stream(request, _news(request, _template(template), frame, load, every_s))
     facts = await load()
-    html = _templates.get_template(template).render({**frame, **facts, "version": _version(facts)})
+    html = _template(template).render({**frame, **facts, "version": _version(facts)})
     return _answer(request, html, 200)
 
 
@@ -119,7 +131,7 @@ def sign_in_page(
 ) -> Response[str]:
     """The way in; `wrong` says why it was not."""
     facts = {"then": then, "email": email, "wrong": wrong}
-    html = _templates.get_template("sign_in.html").render({**_frame(request), **facts})
+    html = _template("sign_in.html").render({**_frame(request), **facts})
     return _answer(request, html, status)
 
 
@@ -127,7 +139,7 @@ def problem_page(request: ConsoleRequest, problem: ProblemDetails) -> Response[s
     """What went wrong, for a person."""
     again = request.asked_for if request.method == "GET" else None
     facts = {"problem": problem, "again": again, "version": None}
-    html = _templates.get_template("problem.html").render({**_frame(request), **facts})
+    html = _template("problem.html").render({**_frame(request), **facts})
     answer = _answer(request, html, problem.status)
     if problem.retry_after is not None:
         answer.headers["Retry-After"] = str(problem.retry_after)
@@ -175,7 +187,7 @@ def _stream(request: ConsoleRequest, news: AsyncGenerator[News, None]) -> Stream
 
 
 async def _news(
-    request: ConsoleRequest, template: jinja2.Template, frame: Facts, load: Load, look_again_s: float
+    request: ConsoleRequest, template: "jinja2.Template", frame: Facts, load: Load, look_again_s: float
 ) -> AsyncGenerator[News, None]:
     """The page's middle whenever its facts differ from those last sent; word of services that are away."""
     version = request.headers.get("last-event-id") or request.query_params.get(VERSION, "")

@@ -3,13 +3,16 @@
 import asyncio
 import re
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-import httpx
 import msgspec
 
 from shared.clock import utc_now
 from shared.errors import OutcomeUnknown, ProblemDetails
 from shared.rpc import wire
+
+if TYPE_CHECKING:
+    import httpx
 
 _PEER = re.compile(
     r"(?P<service>[a-z][a-z0-9_]*)=(?P<base>https?://[^\s:/]+):(?P<first>\d+)(?:-(?P<last>\d+))?"
@@ -44,6 +47,8 @@ class HttpCalls:
 
     async def call(self, service: str, request: wire.Request) -> wire.Outcome:
         """Ask once. Raises `NobodyThere`, or `OutcomeUnknown` if the connection broke after the sending."""
+        import httpx  # costs megabytes, and most processes never need it
+
         urls = self._peers.get(service, [])
         for url in list(urls):
             try:
@@ -77,16 +82,13 @@ class HttpCalls:
             await self._client.aclose()
 
     async def _post(self, url: str, request: wire.Request) -> wire.Outcome:
-        if self._client is None:
-            # Made on first use only: most processes never need it, and it costs megabytes.
-            self._client = httpx.AsyncClient(trust_env=False, timeout=None)  # noqa: S113  the deadline rules
         headers = {
             "content-type": wire.CONTENT_TYPE,
             wire.DEADLINE_HEADER: request.deadline.isoformat(),
             **({wire.CORRELATION_HEADER: request.correlationid} if request.correlationid else {}),
             **({wire.TRACE_HEADER: request.traceparent} if request.traceparent else {}),
         }
-        answer = await self._client.post(
+        answer = await self._connections().post(
             f"{url}/calls/{request.call}",
             content=bytes(request.data),
             headers=headers,
@@ -95,6 +97,14 @@ class HttpCalls:
         if answer.is_success:
             return wire.Outcome(id=request.id, data=msgspec.Raw(answer.content or b"null"))
         return wire.Outcome(id=request.id, problem=msgspec.json.decode(answer.content, type=ProblemDetails))
+
+    def _connections(self) -> "httpx.AsyncClient":
+        """What holds the connections; made on first use, for the same reason."""
+        import httpx
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(trust_env=False, timeout=None)  # noqa: S113  the deadline rules
+        return self._client
 
 
 def _left(deadline: datetime) -> float:
