@@ -10,6 +10,7 @@ service = Service(
     "order",
     settings=OrderSettings,
     models=("order_svc.models",),
+    asks_models=False,
     publishes=(
         contracts.OrderPlaced,
         contracts.ReleaseItem,

@@ -8,6 +8,7 @@ service = Service(
     "payment",
     settings=PaymentSettings,
     models=("payment_svc.models",),
+    asks_models=False,
     publishes=(contracts.PaymentCaptured, contracts.PaymentDeclined, contracts.PaymentRefunded),
     answers=(
         answer(contracts.OpenAccount, calls.open_account),

@@ -14,6 +14,7 @@ service = Service(
     "query",
     background=True,
     models=("query_svc.models", "query_svc.dead_letters.models"),
+    asks_models=False,
     answers=(
         answer(contracts.FindOrders, calls.find_orders),
         answer(contracts.GetOrderFacts, calls.order_facts),

@@ -1,7 +1,7 @@
 """Units of work on the service's own database: READ COMMITTED, UTC, retried whole, safe from cancellation.
 
 `Database.transaction(unit)` is the way to change anything, `Database.read(unit)` to look.
-Both hand the unit a connection that Tortoise's models use as well.
+Both hand the unit a connection that Tortoise's models use as well, where there are any to ask through.
 """
 
 import asyncio
@@ -9,22 +9,21 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
+import aiomysql
 import pymysql.err
 from pymysql.constants import FIELD_TYPE
 from pymysql.converters import decoders
-from tortoise import Tortoise
-from tortoise.backends.base.client import ConnectionWrapper
-from tortoise.backends.mysql.client import MySQLClient, TransactionWrapper
-from tortoise.connection import get_connections
-from tortoise.exceptions import BaseORMException
 
 from shared.logs import log
 from shared.pipeline import DUPLICATE, DuplicateKey, Pipeline
 from shared.transaction import Cause, Reader, Transaction
+
+if TYPE_CHECKING:
+    from shared.orm import Orm
 
 T = TypeVar("T")
 
@@ -56,33 +55,6 @@ class Staging(Protocol):
         """The commit happened."""
 
 
-class _Models(TransactionWrapper):
-    """What the models talk to inside a unit of work: its own connection, once what it put off is done."""
-
-    def __init__(self, client: MySQLClient, connection: Any, pipeline: Pipeline) -> None:
-        super().__init__(client)
-        self._connection = connection
-        self._pipeline = pipeline
-
-    def acquire_connection(self) -> "_Settled":
-        return _Settled(self)
-
-
-class _Settled(ConnectionWrapper[Any]):
-    def __init__(self, models: _Models) -> None:
-        super().__init__(models._lock, models)
-        self._pipeline = models._pipeline
-
-    async def __aenter__(self) -> Any:
-        connection = await super().__aenter__()
-        try:
-            await self._pipeline.settle()
-        except BaseException:  # the models' lock is held for the connection that is not given out
-            await self.__aexit__(None, None, None)
-            raise
-        return connection
-
-
 class Database:
     """The service's own database: a bounded pool, and units of work on it."""
 
@@ -96,25 +68,32 @@ class Database:
         self._staging: Staging | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self._prepared: WeakSet[Any] = WeakSet()
-        self._client: MySQLClient | None = None
+        self._pool: aiomysql.Pool | None = None
+        self._orm: Orm | None = None
 
-    async def open(self, models: Sequence[str]) -> None:
-        """Make the pool known to Tortoise and connect. Raises `DatabaseUnavailable`."""
-        await Tortoise.init(
-            config=orm_config(self.url, {"service": (list(models), None)}, pool=self._pool_size),
-            _enable_global_fallback=True,
+    async def open(self, models: Sequence[str] = ()) -> None:
+        """Connect, and make models known to Tortoise if there are any. Raises `DatabaseUnavailable`."""
+        options = connection_options(self.url)
+        if models:
+            # Costs ten megabytes, which a process that asks through no models need not have.
+            from shared.orm import Orm
+
+            self._orm = await Orm.open(self.url, models)
+        self._pool = await _reached(
+            aiomysql.create_pool(minsize=1, maxsize=self._pool_size, autocommit=True, **options)
         )
-        client = get_connections().get("default")
-        assert isinstance(client, MySQLClient)  # noqa: S101  orm_config names this very backend
-        self._client = client
         await self.ping()
 
     async def close(self) -> None:
         """Let running units finish, then give up the connections."""
         if self._running:
             await asyncio.wait(self._running)
-        await Tortoise.close_connections()
-        self._client = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+            await pool.wait_closed()
+        if self._orm is not None:
+            await self._orm.close()
 
     def publish_through(self, staging: Staging) -> None:
         """From now on, what transactions emit goes this way."""
@@ -205,23 +184,14 @@ class Database:
     @asynccontextmanager
     async def _pipeline(self, *, transaction: bool = False) -> AsyncIterator[Pipeline]:
         """The way to the server on a connection that the models use too, for as long as the block runs."""
-        if self._client is None:
+        pool = self._pool
+        if pool is None:
             raise DatabaseUnavailable("the database is closed")
         async with self._slots:
-            try:
-                if self._client._pool is None:
-                    await self._client.create_connection(with_db=True)
-                pool: Any = self._client._pool
-                # The driver's own time limit ends before the server's greeting; a slot means that there is
-                # a connection to take or to make, so this never waits for others.
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    connection = await pool.acquire()
-            except TimeoutError as error:
-                raise DatabaseUnavailable(f"no connection within {CONNECT_SECONDS} s") from error
-            except Exception as error:  # whatever the driver says, there is no connection to be had
-                raise DatabaseUnavailable(str(error)) from error
+            # A slot means that there is a connection to take or to make, so this never waits for others.
+            connection = await _reached(pool.acquire())
             pipeline = Pipeline(connection, transaction=transaction)
-            token = get_connections().set("default", _Models(self._client, connection, pipeline))
+            lent = self._orm.lend(connection, pipeline) if self._orm is not None else None
             try:
                 await self._prepare(connection)
                 yield pipeline
@@ -234,14 +204,17 @@ class Database:
                 connection.close()
                 raise
             finally:
-                get_connections().reset(token)
+                if self._orm is not None:
+                    self._orm.take_back(lent)
                 await pool.release(connection)
 
     async def _prepare(self, connection: Any) -> None:
-        """What a fresh connection is to be told besides its isolation: how long to wait for a lock."""
+        """What a fresh connection is to be told besides its isolation: its patience with locks, and UTC."""
         if connection not in self._prepared:
             async with connection.cursor() as cursor:
-                await cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {self._lock_wait_s:d}")
+                await cursor.execute(
+                    f"SET SESSION innodb_lock_wait_timeout = {self._lock_wait_s:d}, time_zone = '+00:00'"
+                )
             self._prepared.add(connection)
 
     async def _undisturbed(self, work: Any, seconds: float | None = None) -> Any:
@@ -259,39 +232,37 @@ class Database:
             raise
 
 
-def orm_config(url: str, apps: dict[str, tuple[list[str], str | None]], *, pool: int = 4) -> dict[str, Any]:
-    """Tortoise's configuration: one connection, and apps as `{label: (model modules, migrations)}`."""
+def connection_options(url: str) -> dict[str, Any]:
+    """What the driver is told about a database at `url`. Raises `ValueError` for what cannot be one."""
     parts = urlsplit(url)
     if parts.scheme != "mysql" or not parts.hostname or len(parts.path) < 2:
         raise ValueError(f"a database URL looks like mysql://user:password@host:port/name, not {url!r}")
     return {
-        "connections": {
-            "default": {
-                "engine": "tortoise.backends.mysql",
-                "credentials": {
-                    "host": parts.hostname,
-                    "port": parts.port or 3306,
-                    "user": unquote(parts.username or ""),
-                    "password": unquote(parts.password or ""),
-                    "database": parts.path[1:],
-                    "minsize": 1,
-                    "maxsize": pool,
-                    "charset": "utf8mb4",
-                    "connect_timeout": CONNECT_SECONDS,
-                    "pool_recycle": 3600,
-                    # The driver's own reading of times takes them apart with regular expressions.
-                    "conv": decoders | {FIELD_TYPE.DATETIME: datetime.fromisoformat},
-                    "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                },
-            }
-        },
-        "apps": {
-            label: {"models": modules, "default_connection": "default", "migrations": migrations}
-            for label, (modules, migrations) in apps.items()
-        },
-        "use_tz": True,
-        "timezone": "UTC",
+        "host": parts.hostname,
+        "port": parts.port or 3306,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "db": parts.path[1:],
+        "charset": "utf8mb4",
+        "sql_mode": "STRICT_TRANS_TABLES",
+        "connect_timeout": CONNECT_SECONDS,
+        "pool_recycle": 3600,
+        # The driver's own reading of times takes them apart with regular expressions.
+        "conv": decoders | {FIELD_TYPE.DATETIME: datetime.fromisoformat},
+        "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     }
+
+
+async def _reached(connecting: Awaitable[T]) -> T:
+    """What the driver connects to; whatever it says instead, it means `DatabaseUnavailable`."""
+    try:
+        # The driver's own time limit ends before the server's greeting.
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await connecting
+    except TimeoutError as error:
+        raise DatabaseUnavailable(f"no connection within {CONNECT_SECONDS} s") from error
+    except Exception as error:
+        raise DatabaseUnavailable(str(error)) from error
 
 
 async def _within(seconds: float, work: Awaitable[T]) -> T:
@@ -306,7 +277,7 @@ def _driver_error(error: BaseException) -> BaseException:
     """The driver's own error inside Tortoise's translation or ours."""
     if isinstance(error, DuplicateKey) and error.__cause__ is not None:
         return error.__cause__
-    if isinstance(error, BaseORMException) and error.args and isinstance(error.args[0], BaseException):
+    if error.args and isinstance(error.args[0], BaseException):
         return error.args[0]
     return error
 

@@ -19,8 +19,9 @@ from tortoise.migrations.api.migrate import migrate
 from tortoise.migrations.autodetector import MigrationAutodetector
 
 from shared import logs
-from shared.database import Database, orm_config
+from shared.database import Database
 from shared.logs import log
+from shared.orm import orm_config
 from shared.outbox import Outbox
 from shared.service import Service
 from shared.settings import load

@@ -221,7 +221,7 @@ class Runtime:
             metrics.OUTBOX_OLDEST_SECONDS.set(oldest)
 
     async def _open_database(self, database: Database) -> None:
-        models = [*self.service.models, "shared.tables"]
+        models = self.service.models if self.service.asks_models else ()
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while True:
             try:

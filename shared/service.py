@@ -18,8 +18,9 @@ class Service:
 
     `name` gives the exchange `<name>.events`, the queues `<name>.<event>`, the calls' queue `rpc.<name>` and
     the process name `<name>-svc#<instance>`. `models` are Tortoise modules; a service without any has no
-    database. `routes`, `middleware` and `openapi` are for a service with HTTP of its own. Nobody waits for a
-    service in the `background`: where processors are scarce, it gives way to the others.
+    database. One whose handlers ask in SQL alone says `asks_models=False`: its models are for migrations, and
+    its processes do without Tortoise. `routes`, `middleware` and `openapi` are for a service with HTTP of its
+    own. Nobody waits for a service in the `background`: where processors are scarce, it gives way to others.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Service:
         *,
         settings: type[Settings] = Settings,
         models: Sequence[str] = (),
+        asks_models: bool = True,
         publishes: Sequence[type[Event]] = (),
         answers: Sequence[Answer] = (),
         hears: Sequence[Hearing] = (),
@@ -46,6 +48,7 @@ class Service:
         self.background = background
         self.settings = settings
         self.models = tuple(models)
+        self.asks_models = asks_models
         self.publishes = tuple(publishes)
         self.answers = tuple(answers)
         self.hears = tuple(hears)

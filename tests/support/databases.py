@@ -45,7 +45,7 @@ async def fresh_database(package: str, service: Service, *, seed: bool = False) 
         url = f"{admin.rstrip('/')}/{name}"
         await migrate(package, url, seed=seed)
         database = Database(url, pool=12)
-        await database.open([*service.models, "shared.tables"])
+        await database.open(service.models if service.asks_models else ())
         try:
             yield database
         finally:
