@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -47,9 +49,12 @@ class HttpCalls:
 
     async def call(self, service: str, request: wire.Request) -> wire.Outcome:
         """Ask once. Raises `NobodyThere`, or `OutcomeUnknown` if the connection broke after the sending."""
+        urls = self._peers.get(service, [])
+        # At start others are often not there yet: to find that out, no process need load what is below.
+        if self._client is None and not await _is_anybody_there(urls):
+            raise NobodyThere
         import httpx  # costs megabytes, and most processes never need it
 
-        urls = self._peers.get(service, [])
         for url in list(urls):
             try:
                 outcome = await self._post(url, request)
@@ -105,6 +110,18 @@ class HttpCalls:
         if self._client is None:
             self._client = httpx.AsyncClient(trust_env=False, timeout=None)  # noqa: S113  the deadline rules
         return self._client
+
+
+async def _is_anybody_there(urls: Sequence[str]) -> bool:
+    for url in urls:
+        parts = urlsplit(url)
+        try:
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        except OSError:
+            continue
+        writer.close()
+        return True
+    return False
 
 
 def _left(deadline: datetime) -> float:
