@@ -26,6 +26,8 @@ async def learn_queues(rpc: Rpc, database: Database, office: DeadLetterOffice) -
 
     So a service that is down does not keep its dead letters from being seen: they may be why it is down.
     """
+    if not office.is_open:  # nothing can be watched without the broker, and all would be asked over HTTP
+        return
     due = time.monotonic() - ASK_AGAIN_S
     await asyncio.gather(
         *(
