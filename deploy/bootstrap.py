@@ -18,6 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 VENV = ROOT / ".venv"
+SERVICES = TOOLS / "services"
+"""What the services of a local run are started with where `.venv` holds tools as well: some libraries load
+what else is installed (Litestar and Tortoise load pydantic), which is megabytes that no service uses."""
 LOCKS = {
     "run": ROOT / "requirements.txt",
     "dev": ROOT / "requirements-dev.txt",
@@ -91,39 +94,47 @@ def _sync(wanted: str) -> None:
     if wanted == "bench":
         _sync("run")
     kind = "dev" if wanted == "run" and (VENV / "stamp-dev").exists() else wanted
-    if _is_synced(kind):
+    _keep(VENV, kind)
+    if kind != "run" or SERVICES.exists():
+        _keep(SERVICES, "run")
+
+
+def _keep(home: Path, kind: str) -> None:
+    """Bring one environment up to date."""
+    if _is_synced(home, kind):
         return
     uv = _tool("uv")
     with _exclusive():
-        if _is_synced(kind):
+        if _is_synced(home, kind):
             return
-        print(f"installing {LOCKS[kind].name} into .venv/", file=sys.stderr, flush=True)
-        if not _is_usable():
-            shutil.rmtree(VENV, ignore_errors=True)
-            _run([str(uv), "venv", "--quiet", "--python", sys.executable, str(VENV)], "making .venv")
-        _install(uv, LOCKS[kind])
+        name = home.relative_to(ROOT)
+        print(f"installing {LOCKS[kind].name} into {name}/", file=sys.stderr, flush=True)
+        if not _is_usable(home):
+            shutil.rmtree(home, ignore_errors=True)
+            _run([str(uv), "venv", "--quiet", "--python", sys.executable, str(home)], f"making {name}")
+        _install(uv, home, LOCKS[kind])
         if kind != "bench":  # what it adds may have been removed, and must then be added again
-            for name in LOCKS:
-                (VENV / f"stamp-{name}").unlink(missing_ok=True)
-        (VENV / f"stamp-{kind}").write_text(_state(LOCKS[kind]), encoding="utf-8")
+            for other in LOCKS:
+                (home / f"stamp-{other}").unlink(missing_ok=True)
+        (home / f"stamp-{kind}").write_text(_state(LOCKS[kind]), encoding="utf-8")
 
 
-def _is_synced(kind: str) -> bool:
-    return _is_usable() and _read(VENV / f"stamp-{kind}") == _state(LOCKS[kind])
+def _is_synced(home: Path, kind: str) -> bool:
+    return _is_usable(home) and _read(home / f"stamp-{kind}") == _state(LOCKS[kind])
 
 
-def _is_usable() -> bool:
-    """Whether there is a `.venv` whose Python still exists: it goes with the system's, at an upgrade."""
-    return (VENV / "bin" / "python").exists()
+def _is_usable(home: Path) -> bool:
+    """Whether there is an environment whose Python still exists: it goes with the system's, at an upgrade."""
+    return (home / "bin" / "python").exists()
 
 
-def _install(uv: Path, lock: Path) -> None:
+def _install(uv: Path, home: Path, lock: Path) -> None:
     """With uv, which is quick; with pip where only pip is told how to reach a package index from here.
 
-    The runtime's packages are added and nothing is removed: somebody's tools may be in the same `.venv`.
+    The runtime's packages are added to `.venv` and nothing is removed: somebody's tools may be there too.
     """
-    python = str(VENV / "bin" / "python")
-    command = ["sync"] if lock == LOCKS["dev"] else ["install", "-r"]
+    python = str(home / "bin" / "python")
+    command = ["sync"] if lock == LOCKS["dev"] or home == SERVICES else ["install", "-r"]
     quick = [str(uv), "pip", *command, str(lock), "--quiet", "--python", python, "--require-hashes"]
     quick.append(
         "--compile-bytecode"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from deploy.bootstrap import SERVICES
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from deploy.local.program import Program
@@ -91,7 +92,13 @@ def replica_program(at: Layout, service: Service, replica: int, settings: Mappin
     }
     if service.public:
         environment["SHOP_PUBLIC_PORT"] = str(at.base)
-    return Program(f"{service.name}-{replica}", (sys.executable, "-m", service.module), environment)
+    return Program(f"{service.name}-{replica}", (_python(), "-m", service.module), environment)
+
+
+def _python() -> str:
+    """What services run on: packages of their own, where `.venv` holds tools as well."""
+    complete = (SERVICES / "stamp-run").exists()
+    return str(SERVICES / "bin" / "python") if complete else sys.executable
 
 
 def _record(at: Layout) -> dict[str, Any]:
