@@ -10,6 +10,7 @@ from bench import tables
 from bench.ground import Ground
 from bench.market import Market, open_beside
 from bench.program import all_running
+from deploy.local.settings import ALLOCATOR
 
 SERVICES = ("order", "item", "coupon", "gateway")
 
@@ -31,6 +32,7 @@ async def peer(ground: Ground) -> AsyncIterator[tuple[Market, Mapping[str, int]]
 @asynccontextmanager
 async def _beside(ground: Ground, name: str, word: str) -> AsyncIterator[tuple[Market, Mapping[str, int]]]:
     environ = {
+        **ALLOCATOR,
         "BENCH_AMQP_URL": ground.at.amqp_url,
         "BENCH_DATABASE_URL": ground.at.admin_url,
         "BENCH_PORT": str(ground.door(word)),

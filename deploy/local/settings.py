@@ -24,7 +24,7 @@ _NOT_FOR_SERVICES = frozenset(
 )
 """None may hold the administrator's password, and each is told of its own database alone."""
 
-_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "2097152"}
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "2097152"}
 """For glibc, in bytes. What is larger than a megabyte goes back to the system once it is free, instead of
 staying with the thread that had it: the hash of a password takes seven. The rest stays at hand, up to two
 megabytes: to ask the system for the memory of each list of messages anew costs more than filling it."""
@@ -91,7 +91,7 @@ def replica_program(at: Layout, service: Service, replica: int, settings: Mappin
     """One process of a service: what all of its processes are told, its number and its ports."""
     environment = service_environment(at, service, settings)
     environment |= {
-        **_ALLOCATOR,
+        **ALLOCATOR,
         "SHOP_SERVICE_PORT": str(service.port(at.base, replica)),
         "SHOP_INSTANCE": str(replica),
         "PYTHONUNBUFFERED": "1",

@@ -8,7 +8,7 @@ import pytest
 from deploy.services import ROOT
 from tests.contracts.house import MODULES, SERVICES
 
-NEEDED_LATER = {"httpx", "jinja2", "rich", "structlog", "aiosmtplib"}
+NEEDED_LATER = {"httpx", "jinja2", "aiosmtplib"}
 
 
 @pytest.mark.parametrize("name", MODULES)
