@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from order_svc import domain, saga, store
+from order_svc import domain, saga, store, views
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,
@@ -28,7 +28,7 @@ async def place_orders(
     """Accept each order as PENDING; what was placed before is answered as it is now."""
     answers: dict[int, OrderView | Problem] = {}
     # That an order is there already shows when its row is written. Only then is there anything to look up.
-    known = await store.views(tx, [call.order_id for call in calls]) if tx.is_again else {}
+    known = await views.of_orders(tx, [call.order_id for call in calls]) if tx.is_again else {}
     keys = await Keys.load(tx, calls)
     fresh: dict[UUID, OrderPlaced] = {}
     again: dict[int, UUID] = {}
@@ -50,19 +50,19 @@ async def place_orders(
             answers[number] = problem
     await keys.save(tx)
     await store.insert_orders(tx, list(fresh.values()), settings.order_deadline_s)
-    first_orders = await store.views(tx, list(again.values()))
+    first_orders = await views.of_orders(tx, list(again.values()))
     return [answers.get(number) or first_orders[again[number]] for number in range(len(calls))]
 
 
 async def get_orders(calls: list[GetOrder], reader: Reader) -> list[OrderView | Problem]:
     """Each order as it is; to a buyer only his own."""
-    views = await store.views(reader, [call.order_id for call in calls])
-    return [_shown(views.get(call.order_id), call) for call in calls]
+    found = await views.of_orders(reader, [call.order_id for call in calls])
+    return [_shown(found.get(call.order_id), call) for call in calls]
 
 
 async def list_orders(call: ListOrders, reader: Reader) -> OrderPage:
     """A page of orders, newest first."""
-    found = await store.summaries(reader, call, limit=call.limit + 1)
+    found = await views.summaries(reader, call, limit=call.limit + 1)
     page = found[: call.limit]
     return OrderPage(items=page, next=page[-1].id if len(found) > call.limit else None)
 
@@ -75,7 +75,7 @@ async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettin
     if not saga.cancel(order.saga, call.by) and not saga.was_cancelled(order.saga):
         raise Conflict(f"The order has failed already ({order.saga.reason}); it cannot be cancelled.")
     await store.save_orders(tx, [order], settings)
-    return (await store.views(tx, [call.order_id]))[call.order_id]
+    return (await views.of_orders(tx, [call.order_id]))[call.order_id]
 
 
 async def get_payment_due(call: GetPaymentDue, reader: Reader) -> PaymentDue:
@@ -123,7 +123,7 @@ def _as_placed(placed: OrderPlaced) -> OrderView:
         paid=False,
         pay_with=placed.pay_with,
         total=placed.total,
-        lines=store.line_views(placed.lines, {}),
+        lines=views.line_views(placed.lines, {}),
         participants=[
             ParticipantView(name=name, state=saga.Stand.AWAITING, changed_at=placed.placed_at)
             for name in placed.participants

@@ -1,4 +1,4 @@
-"""Orders in the database: loaded and saved in lists, each with one statement, under the orders' row locks."""
+"""Orders in the database: loaded and saved in lists, with few statements, under the orders' row locks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,17 +10,12 @@ import msgspec
 from order_svc.contracts import (
     ConfirmationRejected,
     HistoryEntry,
-    Line,
-    LineView,
-    ListOrders,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
     OrderFailed,
     OrderPlaced,
     OrderSettled,
-    OrderSummary,
-    OrderView,
     ParticipantView,
     ReleaseCoupon,
     ReleaseItem,
@@ -28,22 +23,16 @@ from order_svc.contracts import (
 )
 from order_svc.saga import Change, Participant, Saga, Stand, Status, Told
 from order_svc.settings import OrderSettings
+from order_svc.views import HISTORY, read_history
 from shared.clock import aware
 from shared.messages import Event
-from shared.transaction import Reader, Transaction
+from shared.transaction import Transaction
 
-_CLOCKS_DIFFER = timedelta(days=1)
 RELEASES = {"item": ReleaseItem, "coupon": ReleaseCoupon, "payment": ReleasePayment}
 
 _json = msgspec.json.Encoder()
-_read_lines = msgspec.json.Decoder(list[Line]).decode
 _read_names = msgspec.json.Decoder(dict[int, str]).decode
 _read_details = msgspec.json.Decoder(dict[str, Any]).decode
-
-_HISTORY = (
-    "SELECT order_id, at, what, participant, status, details FROM order_history WHERE order_id IN %s"
-    " ORDER BY id"
-)
 
 
 class ParticipantRow(msgspec.Struct):
@@ -120,7 +109,7 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
             " WHERE order_id IN %s ORDER BY id",
             [ids],
         ),
-        (_HISTORY, [ids]),
+        (HISTORY, [ids]),
     )
     participants: dict[str, dict[str, Participant]] = {}
     kept: dict[str, dict[str, ParticipantRow]] = {}
@@ -128,7 +117,7 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
         paid_by = UUID(payment_id) if payment_id else None
         participants.setdefault(order_id, {})[name] = Participant(stand=Stand(stand), payment_id=paid_by)
         kept.setdefault(order_id, {})[name] = ParticipantRow(row_id, aware(changed_at))
-    history = _history(history_rows)
+    history = read_history(history_rows)
     return {
         UUID(row[0]): StoredOrder(
             id=UUID(row[0]),
@@ -166,32 +155,7 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
         order.deadline_at = _deadline(order, tx.now, settings.order_unpaid_s)
         for name in _moved(order):
             order.rows[name] = ParticipantRow(order.rows[name].id if name in order.rows else None, tx.now)
-    # An upsert of rows that are there and locked: columns that never change get some value that is not used.
-    await tx.write_many(
-        "INSERT INTO orders (id, buyer_id, status, reason, reason_details, settled, paid, total, `lines`,"
-        " version, created_at, updated_at, deadline_at, item_names)"
-        " VALUES (%s, 0, %s, %s, %s, %s, %s, 0, '', %s, %s, %s, %s, %s)"
-        " ON DUPLICATE KEY UPDATE status = VALUES(status), reason = VALUES(reason),"
-        " reason_details = VALUES(reason_details), settled = VALUES(settled), paid = VALUES(paid),"
-        " version = VALUES(version), updated_at = VALUES(updated_at), deadline_at = VALUES(deadline_at),"
-        " item_names = VALUES(item_names)",
-        [
-            (
-                order.id,
-                order.saga.status.value,
-                order.saga.reason,
-                _details(order.saga.reason_details),
-                order.saga.settled,
-                order.saga.paid,
-                order.version,
-                tx.now,
-                tx.now,
-                order.deadline_at,
-                _json.encode(order.item_names).decode() if order.item_names else None,
-            )
-            for order in changed
-        ],
-    )
+    await _save_states(tx, changed)
     await _save_participants(tx, changed, settings.order_release_again_s)
     await tx.write_many(
         "INSERT INTO order_history (order_id, at, what, participant, status, details)"
@@ -231,32 +195,59 @@ def _deadline(order: StoredOrder, now: datetime, unpaid_s: float) -> datetime | 
     return order.deadline_at
 
 
+async def _save_states(tx: Transaction, orders: list[StoredOrder]) -> None:
+    """How orders stand now. Most of a list have come to the same, and one statement does for all of these."""
+    alike: dict[tuple[Any, ...], list[StoredOrder]] = {}
+    for order in orders:
+        saga = order.saga
+        details = _details(saga.reason_details)
+        state = (saga.status.value, saga.reason, details, saga.settled, saga.paid, order.deadline_at)
+        alike.setdefault(state, []).append(order)
+    for state, these in alike.items():
+        named = {order.id: _json.encode(order.item_names).decode() for order in these if order.item_names}
+        names, args = _each("item_names", named)
+        await tx.write(
+            "UPDATE orders SET status = %s, reason = %s, reason_details = %s, settled = %s, paid = %s,"  # noqa: S608
+            f" deadline_at = %s, version = version + 1, updated_at = %s, item_names = {names} WHERE id IN %s",
+            [*state, tx.now, *args, [order.id for order in these]],
+        )
+
+
 async def _save_participants(tx: Transaction, orders: list[StoredOrder], release_again_s: float) -> None:
+    """Where participants stand now, those that stand alike in one statement; who is new gets a row."""
     due_at = tx.now + timedelta(seconds=release_again_s)
-    touched = [(order, name, order.saga.participants[name]) for order in orders for name in _moved(order)]
-    # By the row's id, so that the database sees at once that it is there: found only by its second key, it
-    # has been written already, and is taken back and changed instead.
+    alike: dict[tuple[Any, ...], dict[int, Participant]] = {}
+    joined: list[tuple[Any, ...]] = []
+    for order, name in [(one, name) for one in orders for name in _moved(one)]:
+        participant = order.saga.participants[name]
+        stand = participant.stand
+        due, asked = due_at if stand is Stand.RELEASING else None, int(name in order.saga.releases)
+        row_id = order.rows[name].id
+        if row_id is None:
+            joined.append((order.id, name, stand.value, tx.now, due, asked, participant.payment_id))
+        else:
+            alike.setdefault((stand.value, tx.now, due, asked), {})[row_id] = participant
+    for values, these in alike.items():
+        paid_by = {row_id: one.payment_id for row_id, one in these.items() if one.payment_id}
+        payments, args = _each("payment_id", paid_by)
+        await tx.write(
+            "UPDATE participants SET stand = %s, changed_at = %s, release_due_at = %s,"  # noqa: S608
+            f" releases = releases + %s, payment_id = {payments} WHERE id IN %s",
+            [*values, *args, sorted(these)],
+        )
     await tx.write_many(
-        "INSERT INTO participants"
-        " (id, order_id, name, stand, payment_id, changed_at, release_due_at, releases)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
-        " ON DUPLICATE KEY UPDATE stand = VALUES(stand), payment_id = VALUES(payment_id),"
-        " changed_at = VALUES(changed_at), release_due_at = VALUES(release_due_at),"
-        " releases = releases + VALUES(releases)",
-        [
-            (
-                order.rows[name].id,
-                order.id,
-                name,
-                participant.stand.value,
-                participant.payment_id,
-                tx.now,
-                due_at if participant.stand is Stand.RELEASING else None,
-                int(name in order.saga.releases),
-            )
-            for order, name, participant in touched
-        ],
+        "INSERT INTO participants (order_id, name, stand, changed_at, release_due_at, releases, payment_id)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        joined,
     )
+
+
+def _each(column: str, by_id: Mapping[Any, Any]) -> tuple[str, list[Any]]:
+    """The expression that gives each row its own value of a column, by id, and leaves those of other rows."""
+    if not by_id:
+        return column, []
+    cases = " ".join(["WHEN %s THEN %s"] * len(by_id))
+    return f"CASE id {cases} ELSE {column} END", [value for pair in by_id.items() for value in pair]
 
 
 def _emit(tx: Transaction, order: StoredOrder) -> None:
@@ -310,126 +301,6 @@ def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
             return OrderCancelled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
         case Told.SETTLED:
             return OrderSettled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
-
-
-async def views(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderView]:
-    """Orders as their buyers see them, by id."""
-    if not order_ids:
-        return {}
-    ids = sorted({str(order_id) for order_id in order_ids})
-    # First the status: whoever sees an order settled must not see its participants as they were before.
-    rows, participant_rows, history_rows = await reader.rows_of_each(
-        (
-            "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`,"
-            " version, created_at, item_names FROM orders WHERE id IN %s",
-            [ids],
-        ),
-        (
-            "SELECT order_id, name, stand, changed_at FROM participants WHERE order_id IN %s ORDER BY id",
-            [ids],
-        ),
-        (_HISTORY, [ids]),
-    )
-    participants: dict[str, list[ParticipantView]] = {}
-    for order_id, name, stand, changed_at in participant_rows:
-        view = ParticipantView(name=name, state=stand, changed_at=aware(changed_at))
-        participants.setdefault(order_id, []).append(view)
-    history = _history(history_rows)
-    return {
-        UUID(row[0]): OrderView(
-            id=UUID(row[0]),
-            buyer_id=row[1],
-            status=row[2],
-            reason=row[3],
-            reason_details=_read_details(row[4]) if row[4] else None,
-            settled=bool(row[5]),
-            paid=bool(row[6]),
-            pay_with=row[7],
-            total=row[8],
-            lines=line_views(_read_lines(row[9]), _read_names(row[12]) if row[12] else {}),
-            participants=participants.get(row[0], []),
-            history=history.get(row[0], []),
-            version=row[10],
-            created_at=aware(row[11]),
-        )
-        for row in rows
-    }
-
-
-def _history(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[HistoryEntry]]:
-    """What `_HISTORY` finds, by order."""
-    history: dict[str, list[HistoryEntry]] = {}
-    for order_id, at, what, participant, status, details in rows:
-        entry = HistoryEntry(
-            at=aware(at),
-            what=what,
-            participant=participant,
-            status=status,
-            details=_read_details(details) if details else None,
-        )
-        history.setdefault(order_id, []).append(entry)
-    return history
-
-
-def line_views(lines: Sequence[Line], names: Mapping[int, str]) -> list[LineView]:
-    """Lines with what their items were called, as far as it is known."""
-    return [
-        LineView(
-            item_id=line.item_id,
-            quantity=line.quantity,
-            unit_price=line.unit_price,
-            discounted_price=line.discounted_price,
-            user_coupon_ids=line.user_coupon_ids,
-            name=names.get(line.item_id),
-        )
-        for line in lines
-    ]
-
-
-async def summaries(reader: Reader, wanted: ListOrders, *, limit: int) -> list[OrderSummary]:
-    """The newest `limit` of the wanted orders that come after `wanted.after` (ids sort by time)."""
-    conditions, args = ["1 = 1"], list[Any]()
-
-    def must(condition: str, value: object) -> None:
-        if value is not None:
-            conditions.append(condition)
-            args.append(value)
-
-    must("buyer_id = %s", wanted.buyer_id)
-    must("id < %s", wanted.after)
-    must("status = %s", wanted.status)
-    must("created_at >= %s", wanted.since)
-    must("created_at < %s", wanted.until)
-    # Ids begin with the time they were made at, and are indexed; a day allows for clocks that disagree.
-    must("id >= %s", _id_at(wanted.since, -_CLOCKS_DIFFER))
-    must("id <= %s", _id_at(wanted.until, _CLOCKS_DIFFER))
-    rows = await reader.rows(
-        "SELECT id, buyer_id, status, reason, settled, paid, total, version, created_at FROM orders"  # noqa: S608
-        f" WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %s",
-        [*args, limit],
-    )
-    return [
-        OrderSummary(
-            id=UUID(row[0]),
-            buyer_id=row[1],
-            status=row[2],
-            reason=row[3],
-            settled=bool(row[4]),
-            paid=bool(row[5]),
-            total=row[6],
-            version=row[7],
-            created_at=aware(row[8]),
-        )
-        for row in rows
-    ]
-
-
-def _id_at(moment: datetime | None, shift: timedelta) -> UUID | None:
-    """The least id (UUIDv7) that could be made at a moment, moved by `shift`."""
-    if moment is None:
-        return None
-    ms = int((moment.timestamp() + shift.total_seconds()) * 1000)
-    return UUID(int=min(max(ms, 0), 2**48 - 1) << 80)
 
 
 def _details(details: dict[str, Any] | None) -> str | None:

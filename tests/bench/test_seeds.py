@@ -13,7 +13,8 @@ from deploy.databases import connect
 from deploy.local.layout import Layout
 from order_svc.contracts import OrderPlaced
 from order_svc.service import service
-from order_svc.store import insert_orders, views
+from order_svc.store import insert_orders
+from order_svc.views import of_orders
 from shared.database import Database
 from shared.outbox import Outbox
 from tests.support.databases import Heard, fresh_database
@@ -67,7 +68,7 @@ async def test_old_orders_are_whole_and_go_again(servers: Layout, orders: Databa
     assert await counted(orders, "SELECT COUNT(*) FROM order_history") == 251
     assert await counted(orders, f"SELECT COUNT(*) FROM orders WHERE buyer_id = {BUYER}") == 1 + 2
     old = UUID("000000fa-0000-7000-8000-000000000000")
-    seen = (await orders.read(lambda reader: views(reader, [old])))[old]
+    seen = (await orders.read(lambda reader: of_orders(reader, [old])))[old]
     assert [one.name for one in seen.participants] == ["item", "coupon"]
     assert [entry.what for entry in seen.history] == ["ORDER_CREATED"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.events import OrderCompleted as OrderCompletedView
 from gateway.orders import completed
-from order_svc import calls, events, store, sweeps
+from order_svc import calls, events, store, sweeps, views
 from order_svc.contracts import (
     CancelOrder,
     ConfirmationRejected,
@@ -140,7 +140,7 @@ async def test_a_placed_order_is_pending_and_told(db: Database, heard: Heard) ->
     assert [entry.what for entry in order.history] == ["ORDER_CREATED"]
     [told] = heard.of(OrderPlaced)
     assert (told.order_id, told.total, told.participants) == (order.id, 80, ["item", "coupon", "payment"])
-    assert store.line_views(told.lines, {}) == order.lines
+    assert views.line_views(told.lines, {}) == order.lines
     assert await _look(db, order.id) == order
 
 
