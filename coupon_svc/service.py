@@ -21,11 +21,11 @@ service = Service(
         answer(contracts.RereadPrices, calls.reread_prices),
     ),
     hears=(
-        hear(events.OrderPlaced, events.apply_coupons, batch=64),
-        hear(events.ReleaseCoupons, events.release_coupons, batch=64),
-        hear(events.ItemCreated, events.learn_prices, batch=64),
-        hear(events.ItemChanged, events.learn_prices, batch=64),
-        hear(events.ItemDeleted, events.forget_items, batch=64),
+        hear(events.OrderPlaced, events.apply_coupons, batch=128),
+        hear(events.ReleaseCoupons, events.release_coupons, batch=128),
+        hear(events.ItemCreated, events.learn_prices, batch=128),
+        hear(events.ItemChanged, events.learn_prices, batch=128),
+        hear(events.ItemDeleted, events.forget_items, batch=128),
     ),
     jobs=(every(1.0, prices.keep_true),),
 )

@@ -29,8 +29,8 @@ service = Service(
         answer(contracts.ClearCart, calls.clear_cart),
     ),
     hears=(
-        hear(events.OrderPlaced, events.reserve_stock, batch=64),
-        hear(events.ReleaseStock, events.release_stock, batch=64),
-        hear(events.OrderFailed, events.return_to_carts, batch=64),
+        hear(events.OrderPlaced, events.reserve_stock, batch=128),
+        hear(events.ReleaseStock, events.release_stock, batch=128),
+        hear(events.OrderFailed, events.return_to_carts, batch=128),
     ),
 )

@@ -4,7 +4,7 @@ from order_svc import calls, contracts, events, overdue, sweeps
 from order_svc.settings import OrderSettings
 from shared.service import Service, answer, every, hear
 
-LIST = 64
+LIST = 128
 
 service = Service(
     "order",

@@ -21,9 +21,9 @@ service = Service(
         answer(contracts.TakeNotice, calls.take_notice),
     ),
     hears=(
-        hear(events.OrderPlaced, events.capture, batch=64),
-        hear(events.ReleasePayment, events.release, batch=64),
-        hear(events.ConfirmationRejected, events.refund_rejected, batch=64),
+        hear(events.OrderPlaced, events.capture, batch=128),
+        hear(events.ReleasePayment, events.release, batch=128),
+        hear(events.ConfirmationRejected, events.refund_rejected, batch=128),
         hear(events.UserRegistrationFailed, events.close_account),
     ),
     jobs=(every(0.5, cards.reconcile),),
