@@ -28,6 +28,7 @@ from coupon_svc.contracts import (
 from coupon_svc.domain import Line
 from coupon_svc.events import OrderPlaced, ReleaseCoupons
 from coupon_svc.seeds import seed
+from coupon_svc.wallet import terms_of
 from shared.database import Database
 from shared.errors import Conflict, NotFound, RuleBroken, Unavailable
 from shared.ids import new_id
@@ -385,3 +386,12 @@ async def test_the_table_itself_refuses_to_issue_more_than_there_are(db: Databas
         await db.transaction(
             lambda tx: tx.execute("UPDATE coupon_policies SET issued = 2 WHERE id = %s", [policy])
         )
+
+
+async def test_terms_are_found_from_the_coupons_and_not_among_all_of_a_policy(db: Database) -> None:
+    policy = await _policy(db, quantity=None, per_user_limit=None)
+    coupons = [await _issue(db, policy, user) for user in range(1, 40)]
+    sql, args = terms_of(coupons[:3]).question or ("", [])
+    first, second = await db.read(lambda reader: reader.rows(f"EXPLAIN {sql}", args))
+    assert (first[2], "PRIMARY" in first, int(first[-2])) == ("u", True, 3)
+    assert (second[2], "PRIMARY" in second) == ("p", True)
