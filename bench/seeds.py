@@ -14,7 +14,8 @@ from shared.transaction import Emitted
 ORDERS = "order_svc"
 PART = 50_000
 """So many copies in one statement: a transaction that the database's log can hold."""
-SETTLE_SECONDS, SETTLED_PAGES = 120.0, 500
+WRITTEN_PAGES = 50
+"""A database that writes fewer pages in a second has nothing in a hurry."""
 OURS_EACH = 100
 """One in so many old orders is of the buyer who looks; the others are of people whom nobody asks for."""
 _STRANGERS = 1_000_000
@@ -47,19 +48,22 @@ def grow_orders(
         cursor.execute(f"DROP TABLE {database}.bench_like")
 
 
-def settle(connection: "pymysql.connections.Connection[Any]") -> None:
-    """Wait until the database has written to disk what it was given, for two minutes at most.
+def settle(connection: "pymysql.connections.Connection[Any]", seconds: float) -> None:
+    """Wait until the database writes no more of what it was given to disk, for so many seconds at most.
 
     Having many rows is what is to be measured, and not having made them a moment ago.
     """
-    deadline = time.monotonic() + SETTLE_SECONDS
+    deadline = time.monotonic() + seconds
+    before = float("inf")
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
             cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'")
             row = cursor.fetchone()
-            if row is None or int(row[1]) < SETTLED_PAGES:
+            dirty = int(row[1]) if row else 0
+            if dirty > before - WRITTEN_PAGES:
                 return
-            time.sleep(0.5)
+            before = dirty
+            time.sleep(1)
 
 
 def forget_orders(connection: "pymysql.connections.Connection[Any]", database: str = ORDERS) -> None:

@@ -38,7 +38,7 @@ async def run(bench: Run) -> None:
         ):
             bench.say(f"old: making {count:,} old orders")
             await asyncio.to_thread(_with, market, seeds.grow_orders, like, count)
-            await asyncio.to_thread(_with, market, seeds.settle)
+            await asyncio.to_thread(_with, market, seeds.settle, bench.size(90, 2))
             for number in range(bench.rounds):
                 bench.say(f"old: beside {count:,} old orders, round {number + 1}")
                 await _measure(bench, market, when, like)
