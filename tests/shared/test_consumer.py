@@ -17,6 +17,7 @@ from shared.registry import hear
 from shared.rpc import Rpc
 from shared.runtime import Runtime
 from shared.service import Service
+from shared.subscription import PREFETCH
 from shared.transaction import Transaction
 from tests.shared.lab import Lab, event, events_of, is_up, unique
 from tests.shared.tiny.contracts import contracts
@@ -30,11 +31,14 @@ QUICK = "0.2,0.3"
 
 
 class Ear:
-    """A service that hears one publisher, and remembers what it was handed."""
+    """A service that hears one publisher, and remembers what it was handed; or a replica of another one."""
 
-    def __init__(self, lab: Lab, *, batch: int = 16, once: bool = False) -> None:
+    def __init__(
+        self, lab: Lab, *, batch: int = 16, once: bool = False, replica_of: "Ear | None" = None
+    ) -> None:
         self.lab = lab
-        self.name, self.publisher = unique("ear"), unique("pub")
+        self.name = replica_of.name if replica_of else unique("ear")
+        self.publisher = replica_of.publisher if replica_of else unique("pub")
         self.queue = f"{self.name}.{self.publisher}.marked"
         self.kind = f"{self.publisher}.marked"
         self.lists: list[list[str]] = []
@@ -115,6 +119,41 @@ async def test_what_arrives_together_is_handled_in_lists_in_order(lab: Lab, url:
         await ear.handled(url, *keys)
     assert [key for one in ear.lists for key in one] == keys
     assert [len(one) for one in ear.lists] == [16, 16, 8]
+
+
+async def test_a_second_replica_gets_what_is_too_much_for_the_first(lab: Lab, url: str):
+    first = Ear(lab)
+    second = Ear(lab, replica_of=first)
+    held = asyncio.Event()
+
+    async def hold(_: list[Any]) -> None:
+        await held.wait()
+
+    async with second.running(url, instance=2), first.running(url, instance=1):
+        few = [f"few{n}" for n in range(10)]
+        await first.tell(*few, together=False)
+        await first.handled(url, *few)
+        assert second.lists == []
+
+        first.before = hold
+        many = [f"many{n:02}" for n in range(PREFETCH + 3)]
+        await first.tell(*many, together=False)
+        await first.handled(url, *few, *many[PREFETCH:])
+        assert sorted(key for one in second.lists for key in one) == many[PREFETCH:]
+        held.set()
+        await first.handled(url, *few, *many)
+
+
+async def test_a_second_replica_takes_over_when_the_first_is_gone(lab: Lab, url: str):
+    first = Ear(lab)
+    second = Ear(lab, replica_of=first)
+    async with second.running(url, instance=2):
+        async with first.running(url, instance=1):
+            await first.tell("before")
+            await first.handled(url, "before")
+        await first.tell("after")
+        await first.handled(url, "before", "after")
+    assert second.lists == [["after"]]
 
 
 async def test_events_that_one_function_takes_share_its_lists_and_fail_each_to_its_own_queue(
