@@ -63,8 +63,6 @@ async def test_old_orders_are_whole_and_go_again(servers: Layout, orders: Databa
     await seeded(servers, orders, seeds.grow_orders, str(LIKE), 100)
     await seeded(servers, orders, seeds.grow_orders, str(LIKE), 250)  # more of them, beside those there are
 
-    await seeded(servers, orders, seeds.settle, 2.0)
-
     assert await counted(orders, "SELECT COUNT(*) FROM orders") == 251
     assert await counted(orders, "SELECT COUNT(*) FROM participants") == 2 * 251
     assert await counted(orders, "SELECT COUNT(*) FROM order_history") == 251
