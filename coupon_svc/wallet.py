@@ -7,7 +7,7 @@ from uuid import UUID
 
 from coupon_svc.domain import Coupon
 from shared.clock import aware
-from shared.transaction import Query, Reader, Transaction
+from shared.transaction import Query, Reader, Transaction, among
 
 CASES_PER_UPDATE = 500
 """The database walks through a CASE for every row, so one of thousands of coupons would cost its square."""
@@ -50,8 +50,9 @@ def terms_of(user_coupon_ids: Collection[int]) -> Query[dict[int, Terms]]:
         " FROM user_coupons u FORCE INDEX (PRIMARY) STRAIGHT_JOIN coupon_policies p ON p.id = u.policy_id"
         " WHERE u.id IN %s"
     )
-    return Query(
-        (sql, [sorted(user_coupon_ids)]) if user_coupon_ids else None,
+    return among(
+        sql,
+        user_coupon_ids,
         lambda rows: {
             policy_id: Terms(*terms, valid_from=aware(valid_from), valid_until=aware(valid_until))
             for policy_id, *terms, valid_from, valid_until in rows
@@ -123,7 +124,8 @@ def _held(user_coupon_ids: Collection[int], locking: str) -> Query[list[Held]]:
         "SELECT id, user_id, policy_id, used_by FROM user_coupons FORCE INDEX (PRIMARY)"  # noqa: S608
         f" WHERE id IN %s ORDER BY id {locking}"
     )
-    return Query(
-        (sql, [sorted(user_coupon_ids)]) if user_coupon_ids else None,
+    return among(
+        sql,
+        user_coupon_ids,
         lambda rows: [Held(*row, used_by=UUID(used_by) if used_by else None) for *row, used_by in rows],
     )

@@ -13,7 +13,7 @@ import msgspec
 
 from item_svc.domain import Buying, InCart, leaving
 from shared.clock import aware
-from shared.transaction import Query, Reader, Transaction
+from shared.transaction import Query, Reader, Transaction, among
 
 _json = msgspec.json.Encoder()
 _read_pieces = msgspec.json.Decoder(dict[int, int])
@@ -62,9 +62,7 @@ async def remove_lines(tx: Transaction, user_id: int, item_id: int | None = None
 def carts_of(user_ids: Collection[int]) -> Query[list[InCarts]]:
     """Which items some users have put aside, to be looked at before anything is taken out."""
     sql = "SELECT id, user_id, item_id FROM cart_lines WHERE user_id IN %s"
-    return Query(
-        (sql, [sorted(user_ids)]) if user_ids else None, lambda rows: [InCarts(*row) for row in rows]
-    )
+    return among(sql, user_ids, lambda rows: [InCarts(*row) for row in rows])
 
 
 async def take_along(tx: Transaction, orders: Sequence[Buying], there: Sequence[InCarts]) -> None:

@@ -5,16 +5,23 @@ from uuid import UUID
 
 from item_svc.contracts import StockCause
 from item_svc.domain import Movement, OnShelf
-from shared.transaction import Query, Question, Transaction
+from shared.transaction import Query, Transaction, among
 
 CASES_PER_UPDATE = 500
 """The database walks through a CASE for every row, so one of thousands of items would cost its square."""
 
+# On a small table the optimizer may walk another index, and then lock in that one's order.
+_LOCKING = (
+    "SELECT id, price, stock, retired, name FROM items FORCE INDEX (PRIMARY)"
+    " WHERE id IN %s ORDER BY id FOR UPDATE"
+)
+
 
 def locked_shelf(item_ids: Collection[int]) -> Query[dict[int, OnShelf]]:
     """Those items that are on sale, locked in the order of their ids against deadlocks."""
-    return Query(
-        _locking(item_ids),
+    return among(
+        _LOCKING,
+        item_ids,
         lambda rows: {
             item_id: OnShelf(int(price), int(stock), name)
             for item_id, price, stock, retired, name in rows
@@ -26,7 +33,7 @@ def locked_shelf(item_ids: Collection[int]) -> Query[dict[int, OnShelf]]:
 async def lock_stock(tx: Transaction, item_ids: Collection[int]) -> dict[int, int]:
     """The stock of items, on sale or not, locked likewise: what is given back may be of an item long gone."""
     [stock] = await tx.ask(
-        Query(_locking(item_ids), lambda rows: {item_id: int(stock) for item_id, _, stock, _, _ in rows})
+        among(_LOCKING, item_ids, lambda rows: {item_id: int(stock) for item_id, _, stock, _, _ in rows})
     )
     return stock
 
@@ -88,12 +95,3 @@ async def record(tx: Transaction, cause: StockCause, movement: Movement, reason:
         " VALUES (%s, %s, %s, %s, %s, %s)",
         [movement.item_id, movement.delta, movement.balance, cause, reason, tx.now],
     )
-
-
-def _locking(item_ids: Collection[int]) -> Question | None:
-    # On a small table the optimizer may walk another index, and then lock in that one's order.
-    sql = (
-        "SELECT id, price, stock, retired, name FROM items FORCE INDEX (PRIMARY)"
-        " WHERE id IN %s ORDER BY id FOR UPDATE"
-    )
-    return (sql, [sorted(item_ids)]) if item_ids else None

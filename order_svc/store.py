@@ -23,7 +23,7 @@ from order_svc.contracts import (
 )
 from order_svc.saga import Change, Participant, Saga, Stand, Status, Told
 from order_svc.settings import OrderSettings
-from order_svc.views import HISTORY, read_history
+from order_svc.views import HISTORY, read_details, read_history, read_names
 from shared.clock import aware
 from shared.messages import Event
 from shared.transaction import Transaction
@@ -31,8 +31,6 @@ from shared.transaction import Transaction
 RELEASES = {"item": ReleaseItem, "coupon": ReleaseCoupon, "payment": ReleasePayment}
 
 _json = msgspec.json.Encoder()
-_read_names = msgspec.json.Decoder(dict[int, str]).decode
-_read_details = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class ParticipantRow(msgspec.Struct):
@@ -130,13 +128,13 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
             saga=Saga(
                 status=Status(row[7]),
                 reason=row[8],
-                reason_details=_read_details(row[9]) if row[9] else None,
+                reason_details=read_details(row[9]) if row[9] else None,
                 settled=bool(row[10]),
                 paid=bool(row[11]),
                 pays=row[3] is not None,
                 participants=participants.get(row[0], {}),
             ),
-            item_names=_read_names(row[12]) if row[12] else {},
+            item_names=read_names(row[12]) if row[12] else {},
             rows=kept.get(row[0], {}),
             history=history.get(row[0], []),
         )

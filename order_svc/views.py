@@ -22,8 +22,8 @@ from shared.transaction import Reader
 _CLOCKS_DIFFER = timedelta(days=1)
 
 _read_lines = msgspec.json.Decoder(list[Line]).decode
-_read_names = msgspec.json.Decoder(dict[int, str]).decode
-_read_details = msgspec.json.Decoder(dict[str, Any]).decode
+read_names = msgspec.json.Decoder(dict[int, str]).decode
+read_details = msgspec.json.Decoder(dict[str, Any]).decode
 
 HISTORY = (
     "SELECT order_id, at, what, participant, status, details FROM order_history WHERE order_id IN %s"
@@ -61,12 +61,12 @@ async def of_orders(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, Ord
             buyer_id=row[1],
             status=row[2],
             reason=row[3],
-            reason_details=_read_details(row[4]) if row[4] else None,
+            reason_details=read_details(row[4]) if row[4] else None,
             settled=bool(row[5]),
             paid=bool(row[6]),
             pay_with=row[7],
             total=row[8],
-            lines=line_views(_read_lines(row[9]), _read_names(row[12]) if row[12] else {}),
+            lines=line_views(_read_lines(row[9]), read_names(row[12]) if row[12] else {}),
             participants=participants.get(row[0], []),
             history=history.get(row[0], []),
             version=row[10],
@@ -85,7 +85,7 @@ def read_history(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[HistoryEntry
             what=what,
             participant=participant,
             status=status,
-            details=_read_details(details) if details else None,
+            details=read_details(details) if details else None,
         )
         history.setdefault(order_id, []).append(entry)
     return history

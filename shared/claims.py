@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.transaction import Query, Transaction
+from shared.transaction import Query, Transaction, among
 
 ClaimState = Literal["HELD", "REJECTED", "RELEASED"]
 
@@ -43,7 +43,7 @@ class Claims:
             f"SELECT {self._key}, state, reason, details FROM {self._table}"  # noqa: S608  names of our own
             f" WHERE {self._key} IN %s ORDER BY {self._key} FOR UPDATE"
         )
-        return Query((sql, [sorted(ids)]) if ids else None, _claims)
+        return among(sql, ids, _claims)
 
     async def add(self, tx: Transaction, claims: Mapping[UUID, Claim]) -> None:
         """Write claims of subjects that had none; a twin that was faster makes the whole unit run again."""

@@ -50,7 +50,7 @@ class Consumer:
         retry_delays: tuple[float, ...],
         linger_s: float,
         database_patience_s: float,
-        instance: int = 1,
+        instance: int,
     ) -> None:
         self.subscriptions = [
             Subscription(service, process, hearing, retry_delays=retry_delays, instance=instance)

@@ -261,7 +261,7 @@ async def _reached(connecting: Awaitable[T]) -> T:
             return await connecting
     except TimeoutError as error:
         raise DatabaseUnavailable(f"no connection within {CONNECT_SECONDS} s") from error
-    except Exception as error:
+    except Exception as error:  # whatever the driver says, there is no connection to be had
         raise DatabaseUnavailable(str(error)) from error
 
 

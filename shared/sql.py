@@ -64,10 +64,7 @@ def _text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0") + "'"
 
 
-# A list of events writes the same few moments and ids again and again, into many rows each.
-
-
-@lru_cache(64)
+@lru_cache(64)  # a list of events writes the same few moments and ids into many rows each
 def _moment(value: datetime) -> str:
     return f"'{naive(value).isoformat(' ', 'microseconds')}'"
 

@@ -77,7 +77,7 @@ class Subscription:
         hearing: Hearing,
         *,
         retry_delays: tuple[float, ...],
-        instance: int = 1,
+        instance: int,
     ) -> None:
         self.event = hearing.heard
         self.queue_name = topology.queue_name(service, self.event)

@@ -1,6 +1,6 @@
 """A unit of work from within: questions to the database, changes to it, and what is to be told of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
@@ -41,6 +41,11 @@ class Query(NamedTuple, Generic[T]):
 
     question: Question | None
     read: Callable[[list[tuple[Any, ...]]], T]
+
+
+def among(sql: str, values: Collection[Any], read: Callable[[list[tuple[Any, ...]]], T]) -> Query[T]:
+    """A query whose one argument is the list of these values, in order; for none of them nothing is asked."""
+    return Query((sql, [sorted(values)]) if values else None, read)
 
 
 class Reader:

@@ -60,6 +60,7 @@ async def test_a_program_that_dies_at_start_is_told_with_its_last_words(tmp_path
 
 
 async def test_if_one_program_dies_the_others_are_ended(tmp_path: Path) -> None:
+    # A program that would stay for long; this test does not wait for it.
     wait = "import time; print('ready', flush=True); time.sleep(100)"
     programs = {"good": ("-c", wait), "bad": ("-c", "raise SystemExit('no such luck')")}
     began = time.monotonic()

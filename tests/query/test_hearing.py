@@ -34,6 +34,7 @@ async def listening(service: str, publisher: str, db: Database, url: str) -> Asy
         in_unit=True,
         retry_delays=(0.1,),
         linger_s=0.0025,
+        instance=1,
         database_patience_s=10,
     )
     link = Link(url, "query-svc#1 consume")
