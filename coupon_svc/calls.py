@@ -82,8 +82,8 @@ async def list_uses(call: contracts.ListUses, db: Reader) -> contracts.CouponUse
             user_coupon_id=user_coupon_id,
             user_id=user_id,
             order_id=UUID(order_id),
-            used_at=aware(used_at),
-            released_at=aware(released_at) if released_at else None,
+            used_at=used_at,
+            released_at=released_at,
         )
         for use_id, user_coupon_id, user_id, order_id, used_at, released_at in rows[: call.limit]
     ]

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from coupon_svc.contracts import PricesReread
 from coupon_svc.settings import CouponSettings
 from item_svc.contracts import GetItems, Item, ListItems
-from shared.clock import aware
 from shared.database import Database
 from shared.errors import Unavailable, describe
 from shared.logs import log
@@ -105,7 +104,7 @@ async def keep_true(database: Database, rpc: Rpc, settings: CouponSettings) -> N
 
 async def _is_due(db: Reader, after_s: float) -> bool:
     row = await db.row("SELECT MAX(read_at) FROM price_readings")
-    return row is None or row[0] is None or aware(row[0]) + timedelta(seconds=after_s) <= db.now
+    return row is None or row[0] is None or row[0] + timedelta(seconds=after_s) <= db.now
 
 
 async def _learn_all(database: Database, items: Sequence[Item]) -> None:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 from coupon_svc.domain import Coupon
-from shared.clock import aware
 from shared.transaction import Query, Reader, Transaction, among
 
 CASES_PER_UPDATE = 500
@@ -53,10 +52,7 @@ def terms_of(user_coupon_ids: Collection[int]) -> Query[dict[int, Terms]]:
     return among(
         sql,
         user_coupon_ids,
-        lambda rows: {
-            policy_id: Terms(*terms, valid_from=aware(valid_from), valid_until=aware(valid_until))
-            for policy_id, *terms, valid_from, valid_until in rows
-        },
+        lambda rows: {policy_id: Terms(*terms) for policy_id, *terms in rows},
     )
 
 
@@ -73,7 +69,7 @@ async def usable_by(db: Reader, user_id: int) -> dict[int, Coupon]:
         " WHERE u.user_id = %s AND u.used_by IS NULL AND p.valid_from <= %s AND p.valid_until > %s",
         [user_id, db.now, db.now],
     )
-    return {row[0]: Coupon(*row[:5], valid_from=aware(row[5]), valid_until=aware(row[6])) for row in rows}
+    return {row[0]: Coupon(*row) for row in rows}
 
 
 async def use_coupons(tx: Transaction, by_order: Mapping[UUID, Sequence[int]]) -> None:

@@ -12,7 +12,6 @@ from uuid import UUID
 import msgspec
 
 from item_svc.domain import Buying, InCart, leaving
-from shared.clock import aware
 from shared.transaction import Query, Reader, Transaction, among
 
 _json = msgspec.json.Encoder()
@@ -88,7 +87,7 @@ async def take_along(tx: Transaction, orders: Sequence[Buying], there: Sequence[
     )
     taken = leaving(
         [order for order in orders if order.order_id not in failed],
-        [InCart(*row[:4], changed_at=aware(row[4])) for row in rows],
+        [InCart(*row) for row in rows],
     )
     if not taken:
         return

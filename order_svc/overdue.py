@@ -7,7 +7,6 @@ from uuid import UUID
 from order_svc.contracts import ListOverdue, Missing, OverdueOrder, OverduePage
 from order_svc.saga import Stand, Status
 from order_svc.settings import OrderSettings
-from shared.clock import aware, naive
 from shared.transaction import Reader
 
 _WAITS_FOR: dict[Stand, Literal["answer", "release"]] = {Stand.AWAITING: "answer", Stand.RELEASING: "release"}
@@ -37,9 +36,7 @@ async def list_overdue(call: ListOverdue, reader: Reader, settings: OrderSetting
         [ids, [stand.value for stand in _WAITS_FOR]],
     ):
         waiting.setdefault(order_id, []).append((name, Stand(stand), changed_at))
-    items = [
-        _overdue(row, waiting.get(row[0], []), patience=patience, now=naive(reader.now)) for row in orders
-    ]
+    items = [_overdue(row, waiting.get(row[0], []), patience=patience, now=reader.now) for row in orders]
     return OverduePage(items=items, next=UUID(ids[-1]) if len(found) > call.limit else None)
 
 
@@ -51,11 +48,9 @@ def _overdue(
     now: datetime,
 ) -> OverdueOrder:
     order_id, buyer_id, status, reason, created_at, deadline_at, updated_at = row
-    missing = [
-        Missing(waits_for=_WAITS_FOR[stand], of=name, since=aware(since)) for name, stand, since in waiting
-    ]
+    missing = [Missing(waits_for=_WAITS_FOR[stand], of=name, since=since) for name, stand, since in waiting]
     if status == Status.COMPLETED and deadline_at is not None:
-        missing.append(Missing(waits_for="payment", of="buyer", since=aware(updated_at)))
+        missing.append(Missing(waits_for="payment", of="buyer", since=updated_at))
     due = [since + patience for _, stand, since in waiting if stand is Stand.RELEASING]
     if deadline_at is not None:
         due.append(deadline_at)
@@ -65,8 +60,8 @@ def _overdue(
         buyer_id=buyer_id,
         status=status,
         reason=reason,
-        created_at=aware(created_at),
-        due_at=aware(due_at),
+        created_at=created_at,
+        due_at=due_at,
         overdue_seconds=max((now - due_at).total_seconds(), 0.0),
         missing=missing,
     )

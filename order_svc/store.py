@@ -24,7 +24,6 @@ from order_svc.contracts import (
 from order_svc.saga import Change, Participant, Saga, Stand, Status, Told
 from order_svc.settings import OrderSettings
 from order_svc.views import HISTORY, read_details, read_history, read_names
-from shared.clock import aware
 from shared.messages import Event
 from shared.transaction import Transaction
 
@@ -114,17 +113,17 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
     for row_id, order_id, name, stand, payment_id, changed_at in participant_rows:
         paid_by = UUID(payment_id) if payment_id else None
         participants.setdefault(order_id, {})[name] = Participant(stand=Stand(stand), payment_id=paid_by)
-        kept.setdefault(order_id, {})[name] = ParticipantRow(row_id, aware(changed_at))
+        kept.setdefault(order_id, {})[name] = ParticipantRow(row_id, changed_at)
     history = read_history(history_rows)
-    return {
-        UUID(row[0]): StoredOrder(
+    orders = (
+        StoredOrder(
             id=UUID(row[0]),
             buyer_id=row[1],
             total=row[2],
             pay_with=row[3],
             version=row[4],
-            created_at=aware(row[5]),
-            deadline_at=aware(row[6]) if row[6] else None,
+            created_at=row[5],
+            deadline_at=row[6],
             saga=Saga(
                 status=Status(row[7]),
                 reason=row[8],
@@ -139,7 +138,8 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
             history=history.get(row[0], []),
         )
         for row in rows
-    }
+    )
+    return {order.id: order for order in orders}
 
 
 async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: OrderSettings) -> None:

@@ -6,7 +6,6 @@ from uuid import UUID
 from order_svc import saga, store
 from order_svc.contracts import OrderPlaced
 from order_svc.settings import OrderSettings
-from shared.clock import aware
 from shared.outbox import Outbox
 from shared.transaction import Transaction
 
@@ -56,6 +55,6 @@ async def release_again(tx: Transaction, settings: OrderSettings) -> None:
         pause = min(timedelta(seconds=settings.order_release_again_s) * 2 ** min(releases, 10), LONGEST_PAUSE)
         await tx.write(
             "UPDATE participants SET release_due_at = %s, releases = releases + 1 WHERE id = %s",
-            (aware(tx.now) + pause, row_id),
+            (tx.now + pause, row_id),
         )
         tx.emit(store.RELEASES[name](order_id=UUID(order_id)))

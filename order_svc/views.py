@@ -16,7 +16,6 @@ from order_svc.contracts import (
     OrderView,
     ParticipantView,
 )
-from shared.clock import aware
 from shared.transaction import Reader
 
 _CLOCKS_DIFFER = timedelta(days=1)
@@ -52,7 +51,7 @@ async def of_orders(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, Ord
     )
     participants: dict[str, list[ParticipantView]] = {}
     for order_id, name, stand, changed_at in participant_rows:
-        view = ParticipantView(name=name, state=stand, changed_at=aware(changed_at))
+        view = ParticipantView(name=name, state=stand, changed_at=changed_at)
         participants.setdefault(order_id, []).append(view)
     history = read_history(history_rows)
     return {
@@ -70,7 +69,7 @@ async def of_orders(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, Ord
             participants=participants.get(row[0], []),
             history=history.get(row[0], []),
             version=row[10],
-            created_at=aware(row[11]),
+            created_at=row[11],
         )
         for row in rows
     }
@@ -81,7 +80,7 @@ def read_history(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[HistoryEntry
     history: dict[str, list[HistoryEntry]] = {}
     for order_id, at, what, participant, status, details in rows:
         entry = HistoryEntry(
-            at=aware(at),
+            at=at,
             what=what,
             participant=participant,
             status=status,
@@ -138,7 +137,7 @@ async def summaries(reader: Reader, wanted: ListOrders, *, limit: int) -> list[O
             paid=bool(row[5]),
             total=row[6],
             version=row[7],
-            created_at=aware(row[8]),
+            created_at=row[8],
         )
         for row in rows
     ]

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from payment_svc.contracts import LedgerEntry, LedgerKind
 from payment_svc.domain import Movement
-from shared.clock import aware
 from shared.transaction import Reader, Transaction
 
 
@@ -87,7 +86,7 @@ async def history(db: Reader, user_id: int, *, limit: int, before: int | None) -
     return [
         LedgerEntry(
             id=entry_id,
-            at=aware(at),
+            at=at,
             kind=kind,
             delta=delta,
             balance=balance,

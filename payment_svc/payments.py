@@ -8,7 +8,6 @@ from uuid import UUID
 import msgspec
 
 from payment_svc.domain import Payment, State
-from shared.clock import aware
 from shared.transaction import Reader, Transaction
 
 _COLUMNS = (
@@ -150,6 +149,6 @@ def _payment(row: tuple[Any, ...]) -> Payment:
         details=msgspec.json.decode(row[8], type=dict),
         card_key=row[9],
         asks=row[10],
-        asked_at=aware(row[11]) if row[11] else None,
-        created_at=aware(row[12]),
+        asked_at=row[11],
+        created_at=row[12],
     )

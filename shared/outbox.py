@@ -153,7 +153,7 @@ class Outbox:
         row = await self._database.read(lambda r: r.row("SELECT COUNT(*), MIN(created_at) FROM outbox"))
         if row is None or row[1] is None:
             return 0, 0.0
-        return int(row[0]), (utc_now().replace(tzinfo=None) - row[1]).total_seconds()
+        return int(row[0]), (utc_now() - row[1]).total_seconds()
 
     async def status(self) -> OutboxStatus:
         """What waits, how much of it is being published right now, and whether the broker is there."""

@@ -4,10 +4,11 @@ A round trip costs more than a short statement. So a transaction begins with its
 journey what it has put off, and commits in the same journey as its last writes.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pymysql.err
+
+from shared.results import Outcome, outcomes
 
 DUPLICATE = 1062
 MOST_CHARACTERS = 1_000_000
@@ -16,14 +17,6 @@ MOST_CHARACTERS = 1_000_000
 
 class DuplicateKey(Exception):
     """A row with this key is there already (1062). The statement is undone, the transaction lives on."""
-
-
-class Outcome(NamedTuple):
-    """What came of one statement: its rows, how many it changed, and the id it made."""
-
-    rows: list[tuple[Any, ...]]
-    changed: int
-    last_id: int
 
 
 class Pipeline:
@@ -54,18 +47,13 @@ class Pipeline:
         self._waiting.clear()
         self._characters = 0
         self._begun = self._transaction
-        outcomes: list[Outcome] = []
         try:
-            async with self._connection.cursor() as cursor:
-                await cursor.execute(";".join(journey))
-                outcomes.append(await _outcome(cursor))
-                while await cursor.nextset():
-                    outcomes.append(await _outcome(cursor))
+            found = await outcomes(self._connection, ";".join(journey))
         except pymysql.err.IntegrityError as error:
             if error.args[0] == DUPLICATE:
                 raise DuplicateKey(str(error.args[1])) from error
             raise
-        return outcomes[len(journey) - len(questions) :]
+        return found[len(journey) - len(questions) :]
 
     async def settle(self) -> None:
         """Have done what was put off, and a transaction begun."""
@@ -86,8 +74,3 @@ class Pipeline:
     def close(self) -> None:
         """Give the connection up: nobody knows what it has in store."""
         self._connection.close()
-
-
-async def _outcome(cursor: Any) -> Outcome:
-    rows: Sequence[tuple[Any, ...]] = await cursor.fetchall() if cursor.description else ()
-    return Outcome(list(rows), cursor.rowcount, cursor.lastrowid or 0)

@@ -8,7 +8,6 @@ from uuid import UUID
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared.clock import aware
 from shared.ids import new_id
 from shared.transaction import Reader, Transaction
 from user_svc.contracts import KeyRotation, PublicKey
@@ -66,8 +65,7 @@ async def rotate(tx: Transaction, kid: UUID, *, lead: timedelta, life: timedelta
     """
     done = await tx.row("SELECT signs_from FROM signing_keys WHERE kid = %s", (kid,))
     if done is not None:
-        signs_from = aware(done[0])
-        return KeyRotation(kid=kid, signs_from=signs_from, others_end_at=signs_from + life)
+        return KeyRotation(kid=kid, signs_from=done[0], others_end_at=done[0] + life)
     newest = await tx.row("SELECT MAX(generation) FROM signing_keys")
     signs_from = tx.now + lead
     await add_key(tx, kid, generation=(newest[0] or 0) + 1 if newest else 1, signs_from=signs_from)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from shared.clock import aware
 from shared.errors import NotFound
 from shared.transaction import Reader, Transaction
 from user_svc import deliveries, domain
@@ -108,6 +107,6 @@ def _notification(row: tuple[Any, ...]) -> Notification:
         reason=reason,
         amount=amount,
         text=domain.text(news),
-        created_at=aware(created_at),
-        read_at=aware(read_at) if read_at else None,
+        created_at=created_at,
+        read_at=read_at,
     )

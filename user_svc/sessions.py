@@ -3,7 +3,6 @@
 from datetime import datetime
 from uuid import UUID
 
-from shared.clock import aware
 from shared.transaction import Reader, Transaction
 from user_svc.domain import Failures, Session
 from user_svc.tokens import RefreshToken
@@ -33,7 +32,7 @@ async def lock_session(tx: Transaction, session_id: UUID) -> Session | None:
         secret_hash=secret_hash,
         previous_hash=previous_hash,
         rotated_by=UUID(rotated_by) if rotated_by else None,
-        expires_at=aware(expires_at),
+        expires_at=expires_at,
     )
 
 
@@ -64,7 +63,7 @@ async def failures(db: Reader, key: str, *, lock: bool = False) -> Failures | No
         f"SELECT count, last_at FROM sign_in_failures WHERE id = %s{' FOR UPDATE' if lock else ''}",  # noqa: S608
         (key,),
     )
-    return Failures(row[0], aware(row[1])) if row else None
+    return Failures(*row) if row else None
 
 
 async def lock_failures(tx: Transaction, key: str) -> Failures:

@@ -17,7 +17,6 @@ from query_svc.dead_letters.contracts import (
     ListDeadLetters,
 )
 from query_svc.dead_letters.letter import Letter
-from shared.clock import aware
 from shared.transaction import Reader, Transaction
 
 LEASE = timedelta(seconds=30)
@@ -139,7 +138,7 @@ async def groups(reader: Reader, call: ListDeadLetterGroups, *, limit: int) -> l
     )
     ends = [letter_id for row in found for letter_id in row[5:7]]
     seen = {
-        letter_id: aware(at)
+        letter_id: at
         for letter_id, at in (
             await reader.rows("SELECT id, seen_at FROM dead_letters WHERE id IN %s", [ends]) if ends else []
         )
@@ -335,7 +334,7 @@ async def _actions(reader: Reader, letter_ids: Sequence[int]) -> dict[int, list[
 def _entry(row: tuple[Any, ...]) -> AuditEntry:
     return AuditEntry(
         id=row[0],
-        at=aware(row[1]),
+        at=row[1],
         by=row[2],
         action=row[3],
         target=row[4],
@@ -359,9 +358,9 @@ def _summary(row: tuple[Any, ...]) -> dict[str, Any]:
         "message": row[10],
         "attempts": row[11],
         "failed_redrives": row[12],
-        "failed_at": aware(row[13]) if row[13] else None,
-        "seen_at": aware(row[14]),
-        "changed_at": aware(row[15]),
+        "failed_at": row[13],
+        "seen_at": row[14],
+        "changed_at": row[15],
         "changed_by": row[16],
         "reason": row[17],
         "problem": row[18],

@@ -267,6 +267,11 @@ async def test_values_with_percent_signs_and_quotes_arrive_as_they_are(db: Datab
 
     async def unit(tx: Transaction) -> None:
         await tx.write_many("INSERT INTO marks (`key`, text) VALUES (%s, '')", [[word] for word in strange])
+        await tx.write_many(
+            "INSERT INTO marks (`key`, text) VALUES (%s, %s)", [[word, f"\0{word}\0"] for word in strange]
+        )
+        assert await tx.row("SELECT COUNT(*) FROM marks WHERE text = CONCAT('\\0', `key`, '\\0')") == (6,)
+        await tx.write("DELETE FROM marks WHERE text <> ''")
         for word in strange:
             assert await tx.row("SELECT COUNT(*) FROM marks WHERE `key` = %s", [word]) == (1,)
             assert await tx.row("SELECT COUNT(*) FROM marks WHERE `key` IN %s", [[word, "no"]]) == (1,)
@@ -276,7 +281,7 @@ async def test_values_with_percent_signs_and_quotes_arrive_as_they_are(db: Datab
 
 async def test_times_are_utc_on_both_sides_and_ids_are_text(db: Database, lab: Lab):
     moment = datetime.fromisoformat("2026-01-31T12:00:00.123456+09:00")
-    stored = datetime.fromisoformat("2026-01-31T03:00:00.123456")
+    stored = datetime.fromisoformat("2026-01-31T03:00:00.123456+00:00")
     key = uuid4()
 
     async def unit(tx: Transaction) -> tuple[object, ...] | None:
