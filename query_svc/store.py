@@ -1,13 +1,12 @@
 """The event store: every event once, in the order in which they were committed here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from query_svc.domain import Kept, keep
-from shared.clock import aware
 from shared.cloudevents import Undecoded
 from shared.transaction import Reader, Transaction
 
@@ -57,8 +56,8 @@ async def save_head(tx: Transaction, head: Head) -> None:
 async def append(tx: Transaction, head: Head, events: Sequence[Undecoded]) -> list[Kept]:
     """Add the events that are not in the store yet, at the positions after its head; returns those."""
     by_id = {event.id: event for event in events}
-    known = await tx.rows("SELECT message_id FROM saga_event_log WHERE message_id IN %s", [sorted(by_id)])
-    for (message_id,) in known:
+    # That an event is there already shows when its row is written. Only then is there anything to look up.
+    for message_id in await _known(tx, by_id) if tx.is_again else ():
         del by_id[message_id]
     fresh = [keep(event, head.position + number) for number, event in enumerate(by_id.values(), start=1)]
     await tx.write_many(
@@ -86,6 +85,13 @@ async def append(tx: Transaction, head: Head, events: Sequence[Undecoded]) -> li
     )
     head.position += len(fresh)
     return fresh
+
+
+async def _known(tx: Transaction, message_ids: Iterable[str]) -> list[str]:
+    rows = await tx.rows(
+        "SELECT message_id FROM saga_event_log WHERE message_id IN %s", [sorted(message_ids)]
+    )
+    return [message_id for (message_id,) in rows]
 
 
 _COLUMNS = (
@@ -122,7 +128,7 @@ def _kept(row: tuple[Any, ...]) -> Kept:
         event_type=row[4],
         event_data=row[5],
         status=row[6],
-        time=aware(row[7]),
+        time=row[7],
         subject=row[8],
         sequence=row[9],
         correlation_id=row[10],
@@ -157,7 +163,7 @@ async def read_page(
         f"SELECT {_COLUMNS}, stored_at FROM saga_event_log WHERE position IN %s ORDER BY position",  # noqa: S608
         [positions],
     )
-    return [(_kept(row[:-1]), aware(row[-1])) for row in rows], len(sizes) > len(positions)
+    return [(_kept(row[:-1]), row[-1]) for row in rows], len(sizes) > len(positions)
 
 
 async def read_event(db: Reader, message_id: str) -> Kept | None:

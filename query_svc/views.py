@@ -5,17 +5,17 @@ it to the store, or (after a rebuild began) in the one that moves the head's `fo
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import astuple
 
 from query_svc import told
 from query_svc.domain import Changes, Kept, Order, count, learn
 from query_svc.told import ItemEvent, Line, OrderEvent, OrderPlaced, StockReserved
-from shared.clock import aware
 from shared.errors import describe
 from shared.logs import log
 from shared.messages import View
@@ -26,10 +26,9 @@ TABLES = ("order_views", "item_names", "item_sales", "sales_hours")
 READ = sorted(kind.wire_name for kind in (*get_args(OrderEvent), *get_args(ItemEvent)))
 """The events that mean something to the views."""
 
-_ORDER_COLUMNS = (
-    "order_id, last_event_at, buyer_id, total, pay_with, participants, line_count, payment_id, reason,"
-    " reason_details, placed_at, completed_at, confirmed_at, failed_at, settled_at, cancelled_at"
-)
+_FACTS = Order.__struct_fields__
+"""What is known of an order, in columns of the same names."""
+_ORDER_COLUMNS = ", ".join(_FACTS)
 _json = msgspec.json.Encoder()
 _read_lines: msgspec.json.Decoder[list[Line]] = msgspec.json.Decoder(list[Line])
 _read_names: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
@@ -64,6 +63,7 @@ def _read(event: Kept) -> View | None:
 
 async def _learn_orders(tx: Transaction, news: Sequence[tuple[OrderEvent, datetime]]) -> None:
     orders = await read_orders(tx, {event.order_id for event, _ in news})
+    before = {order_id: astuple(order) for order_id, order in orders.items()}
     sales = {order_id: order.sale for order_id, order in orders.items()}
     lines: dict[UUID, list[Line]] = {}
     for event, at in news:
@@ -77,7 +77,7 @@ async def _learn_orders(tx: Transaction, news: Sequence[tuple[OrderEvent, dateti
     changes = Changes()
     for order in changed:
         count(changes, order, sales.get(order.order_id, "none"), known[order.order_id])
-    await _save_orders(tx, list(orders.values()), lines)
+    await _save_orders(tx, orders.values(), before, lines)
     await _add_figures(tx, changes)
 
 
@@ -93,7 +93,7 @@ async def read_orders(db: Reader, order_ids: Iterable[UUID]) -> dict[UUID, Order
 def _order(row: tuple[Any, ...]) -> Order:
     return Order(
         order_id=UUID(row[0]),
-        last_event_at=aware(row[1]),
+        last_event_at=row[1],
         buyer_id=row[2],
         total=row[3],
         pay_with=row[4],
@@ -102,17 +102,13 @@ def _order(row: tuple[Any, ...]) -> Order:
         payment_id=UUID(row[7]) if row[7] else None,
         reason=row[8],
         reason_details=_read_details.decode(row[9]) if row[9] else None,
-        placed_at=_moment(row[10]),
-        completed_at=_moment(row[11]),
-        confirmed_at=_moment(row[12]),
-        failed_at=_moment(row[13]),
-        settled_at=_moment(row[14]),
-        cancelled_at=_moment(row[15]),
+        placed_at=row[10],
+        completed_at=row[11],
+        confirmed_at=row[12],
+        failed_at=row[13],
+        settled_at=row[14],
+        cancelled_at=row[15],
     )
-
-
-def _moment(value: datetime | None) -> datetime | None:
-    return aware(value) if value else None
 
 
 async def read_lines(db: Reader, order_ids: Iterable[UUID]) -> dict[UUID, list[Line]]:
@@ -126,47 +122,49 @@ async def read_lines(db: Reader, order_ids: Iterable[UUID]) -> dict[UUID, list[L
     return {UUID(row[0]): _read_lines.decode(row[1]) for row in rows}
 
 
-async def _save_orders(tx: Transaction, orders: Sequence[Order], lines: dict[UUID, list[Line]]) -> None:
+async def _save_orders(
+    tx: Transaction,
+    orders: Iterable[Order],
+    before: Mapping[UUID, tuple[Any, ...]],
+    lines: Mapping[UUID, list[Line]],
+) -> None:
+    """Write new orders, and of the others what has changed: orders that came to the same in one statement."""
+    fresh: list[tuple[Any, ...]] = []
+    alike: dict[tuple[tuple[str, Any], ...], list[UUID]] = {}
+    for order in orders:
+        facts = astuple(order)
+        known = before.get(order.order_id)
+        its_lines = _stored(lines.get(order.order_id))
+        if known is None:
+            fresh.append((*map(_stored, facts), order.status, order.settled, its_lines))
+            continue
+        news = [
+            (name, _stored(fact)) for name, fact, old in zip(_FACTS, facts, known, strict=True) if fact != old
+        ]
+        if its_lines is not None:
+            news.append(("`lines`", its_lines))
+        if news:
+            news += [("status", order.status), ("settled", order.settled)]
+            alike.setdefault(tuple(news), []).append(order.order_id)
     await tx.write_many(
         f"INSERT INTO order_views ({_ORDER_COLUMNS}, status, settled, `lines`)"  # noqa: S608
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-        " ON DUPLICATE KEY UPDATE last_event_at = VALUES(last_event_at), buyer_id = VALUES(buyer_id),"
-        " total = VALUES(total), pay_with = VALUES(pay_with), participants = VALUES(participants),"
-        " line_count = VALUES(line_count), payment_id = VALUES(payment_id), reason = VALUES(reason),"
-        " reason_details = VALUES(reason_details), placed_at = VALUES(placed_at),"
-        " completed_at = VALUES(completed_at), confirmed_at = VALUES(confirmed_at),"
-        " failed_at = VALUES(failed_at), settled_at = VALUES(settled_at),"
-        " cancelled_at = VALUES(cancelled_at), status = VALUES(status), settled = VALUES(settled),"
-        " `lines` = COALESCE(VALUES(`lines`), `lines`)",
-        [
-            (
-                order.order_id,
-                order.last_event_at,
-                order.buyer_id,
-                order.total,
-                order.pay_with,
-                _text(order.participants),
-                order.line_count,
-                order.payment_id,
-                order.reason,
-                _text(order.reason_details),
-                order.placed_at,
-                order.completed_at,
-                order.confirmed_at,
-                order.failed_at,
-                order.settled_at,
-                order.cancelled_at,
-                order.status,
-                order.settled,
-                _text(lines.get(order.order_id)),
-            )
-            for order in orders
-        ],
+        f" VALUES ({', '.join(['%s'] * (len(_FACTS) + 3))})",
+        fresh,
     )
+    for news, these in alike.items():
+        changes = ", ".join(f"{column} = %s" for column, _ in news)
+        await tx.write(
+            f"UPDATE order_views SET {changes} WHERE order_id IN %s",  # noqa: S608
+            [*(value for _, value in news), these],
+        )
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else _json.encode(value).decode()
+_AS_JSON = (list, dict)
+
+
+def _stored(fact: Any) -> Any:
+    """A fact as its column holds it: lists and the like as JSON."""
+    return _json.encode(fact).decode() if isinstance(fact, _AS_JSON) else fact
 
 
 # Items and figures ---------------------------------------------------------------------------------------
@@ -177,18 +175,20 @@ async def _learn_names(tx: Transaction, news: Sequence[tuple[ItemEvent, datetime
     found: dict[int, tuple[int, datetime, str]] = {}
     for event, at in news:
         if isinstance(event, StockReserved):
-            offered = {item_id: (0, at, name) for item_id, name in event.names.items()}
+            # There is one for each order, so for an item that is known nothing is made only to be compared.
+            for item_id, text in event.names.items():
+                if item_id not in found or (found[item_id][0] == 0 and at < found[item_id][1]):
+                    found[item_id] = (0, at, text)
         else:
-            offered = {event.item_id: (event.version, at, event.name)}
-        for item_id, name in offered.items():
-            if item_id not in found or _is_better(name, found[item_id]):
-                found[item_id] = name
+            name = (event.version, at, event.name)
+            if event.item_id not in found or _is_better(name, found[event.item_id]):
+                found[event.item_id] = name
     if not found:
         return
     rows = await tx.rows(
         "SELECT item_id, version, told_at, name FROM item_names WHERE item_id IN %s", [sorted(found)]
     )
-    known = {row[0]: (row[1], aware(row[2]), row[3]) for row in rows}
+    known = {row[0]: (row[1], row[2], row[3]) for row in rows}
     await tx.write_many(
         "INSERT INTO item_names (item_id, version, told_at, name) VALUES (%s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE version = VALUES(version), told_at = VALUES(told_at), name = VALUES(name)",
@@ -294,4 +294,4 @@ async def sales_hours(db: Reader, since: datetime, until: datetime) -> list[tupl
         " WHERE hour >= %s AND hour < %s ORDER BY hour",
         [since, until],
     )
-    return [(aware(hour), *map(int, figures)) for hour, *figures in rows]
+    return [(hour, *map(int, figures)) for hour, *figures in rows]
