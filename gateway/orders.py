@@ -171,9 +171,7 @@ async def _when_settled(
     clock = asyncio.get_running_loop().time
     end = clock() + wait
     while not order.settled and (left := end - clock()) > 0:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(left, request.settings.settle_poll_s)):
-                await settled.wait()
+        await settled.within(min(left, request.settings.settle_poll_s))
         if settled.news is not None:
             return completed(order, settled.news)
         settled.clear()

@@ -66,12 +66,25 @@ def _refuse_ambiguous(body: bytes) -> None:
 
     Reads all of the body, so it also finds bad UTF-8 in fields that the Struct does not know.
     """
+    if _is_plain(body):
+        return
     try:
         found = _plain_json.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise _unreadable(error) from None
     if b"\\u0000" in body and (field := _with_nul(found, "")):
         raise RuleBroken("Text must not contain NUL characters.", errors=[FieldError(field, "contains NUL")])
+
+
+def _is_plain(body: bytes) -> bool:
+    """Whether a body is just what is written again from what is read in it: nothing in it was passed over.
+
+    Most clients write JSON so, and looking at each object by itself takes ten times as long.
+    """
+    try:
+        return b"\\u0000" not in body and msgspec.json.encode(msgspec.json.decode(body)) == body
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # the slower way says what is wrong
+        return False
 
 
 def _with_nul(value: Any, path: str) -> str | None:

@@ -18,6 +18,14 @@ class Watch(asyncio.Event, Generic[N]):
 
     news: N | None = None
 
+    async def within(self, seconds: float) -> None:
+        """Wait for news, at most so long: after that it is set without any."""
+        timer = asyncio.get_running_loop().call_later(seconds, self.set)
+        try:
+            await self.wait()
+        finally:
+            timer.cancel()
+
 
 class Watches(Generic[K, N]):
     """The things that requests of this process wait for, by their keys."""

@@ -7,9 +7,11 @@ transaction; if a list fails, each call of it is answered alone.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+from prometheus_client import Counter
 
 from shared import metrics
 from shared.clock import utc_now
@@ -44,7 +46,7 @@ class Answering:
     async def answer(self, request: wire.Request) -> wire.Outcome | None:
         """What came of a request; None if its deadline has passed, for then nobody waits for it."""
         if request.deadline < utc_now():
-            metrics.CALLS_ANSWERED.labels(request.call, "expired").inc()
+            _answered(request.call, "expired").inc()
             return None
         with working_on(request.correlationid, request.traceparent):
             try:
@@ -54,22 +56,22 @@ class Answering:
                     raise NotFound(f"There is no call {request.call!r} here; there are {known}.")
                 reply = await desk.answer(request)
             except Problem as problem:
-                metrics.CALLS_ANSWERED.labels(request.call, str(problem.status)).inc()
+                _answered(request.call, str(problem.status)).inc()
                 return wire.Outcome(id=request.id, problem=problem.details())
             except CommitUnknown:
-                metrics.CALLS_ANSWERED.labels(request.call, "503").inc()
+                _answered(request.call, "503").inc()
                 problem = OutcomeUnknown(f"The database behind {request.call} went away during the commit.")
                 return wire.Outcome(id=request.id, problem=problem.details())
             except DatabaseUnavailable:
-                metrics.CALLS_ANSWERED.labels(request.call, "503").inc()
+                _answered(request.call, "503").inc()
                 problem = Unavailable(f"The database behind {request.call} is away.")
                 return wire.Outcome(id=request.id, problem=problem.details())
             except Exception as error:  # a defect here must reach the caller as an answer, not as silence
                 log.error("call.failed", call=request.call, exc_info=error)
-                metrics.CALLS_ANSWERED.labels(request.call, "500").inc()
+                _answered(request.call, "500").inc()
                 problem = Problem("The service met an error that it did not expect.")
                 return wire.Outcome(id=request.id, problem=problem.details())
-        metrics.CALLS_ANSWERED.labels(request.call, "200").inc()
+        _answered(request.call, "200").inc()
         return wire.Outcome(id=request.id, data=msgspec.Raw(wire.encode(reply)))
 
     async def drain(self, seconds: float) -> None:
@@ -174,6 +176,11 @@ def _working_on(causes: list[Cause]) -> AbstractContextManager[None]:
     """
     alone = causes[0] if len(causes) == 1 else None
     return working_on(alone.correlation_id if alone else None, alone.traceparent if alone else None)
+
+
+@lru_cache(256)  # to look a counter up by its labels costs more than to count
+def _answered(call: str, status: str) -> Counter:
+    return metrics.CALLS_ANSWERED.labels(call, status)
 
 
 def _cause(request: wire.Request) -> Cause:
