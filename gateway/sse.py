@@ -14,6 +14,7 @@ from litestar import Request
 from litestar.openapi import ResponseSpec
 from litestar.response import ServerSentEventMessage, Stream
 
+from gateway.waiting import Watch
 from shared.errors import Unavailable
 
 HEARTBEAT_S = 15.0
@@ -55,7 +56,7 @@ def event_stream(
 
 async def follow(
     read: Callable[[str | None], Awaitable[Sequence[News]]],
-    watching: AbstractContextManager[asyncio.Event],
+    watching: AbstractContextManager[Watch[Any]],
     after: str | None,
     *,
     look_again_s: float = LOOK_AGAIN_S,
@@ -74,9 +75,7 @@ async def follow(
                 yield one
                 after = one.id
             if not found:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(look_again_s):
-                        await woken.wait()
+                await woken.within(look_again_s)
 
 
 def stream_answer(description: str) -> dict[int, ResponseSpec]:

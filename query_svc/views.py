@@ -175,33 +175,30 @@ async def _learn_names(tx: Transaction, news: Sequence[tuple[ItemEvent, datetime
     found: dict[int, tuple[int, datetime, str]] = {}
     for event, at in news:
         if isinstance(event, StockReserved):
-            # There is one for each order, so for an item that is known nothing is made only to be compared.
-            for item_id, text in event.names.items():
-                if item_id not in found or (found[item_id][0] == 0 and at < found[item_id][1]):
-                    found[item_id] = (0, at, text)
-        else:
-            name = (event.version, at, event.name)
-            if event.item_id not in found or _is_better(name, found[event.item_id]):
-                found[event.item_id] = name
+            for item_id, name in event.names.items():
+                if _is_better(0, at, found.get(item_id)):
+                    found[item_id] = (0, at, name)
+        elif _is_better(event.version, at, found.get(event.item_id)):
+            found[event.item_id] = (event.version, at, event.name)
     if not found:
         return
     rows = await tx.rows(
         "SELECT item_id, version, told_at, name FROM item_names WHERE item_id IN %s", [sorted(found)]
     )
-    known = {row[0]: (row[1], row[2], row[3]) for row in rows}
+    known = {item_id: (version, at, name) for item_id, version, at, name in rows}
     await tx.write_many(
         "INSERT INTO item_names (item_id, version, told_at, name) VALUES (%s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE version = VALUES(version), told_at = VALUES(told_at), name = VALUES(name)",
         [
-            (item_id, *name)
-            for item_id, name in sorted(found.items())
-            if item_id not in known or _is_better(name, known[item_id])
+            (item_id, version, at, name)
+            for item_id, (version, at, name) in sorted(found.items())
+            if _is_better(version, at, known.get(item_id))
         ],
     )
 
 
-def _is_better(name: tuple[int, datetime, str], known: tuple[int, datetime, str]) -> bool:
-    return (-name[0], name[1]) < (-known[0], known[1])
+def _is_better(version: int, at: datetime, known: tuple[int, datetime, str] | None) -> bool:
+    return known is None or (-version, at) < (-known[0], known[1])
 
 
 async def _add_figures(tx: Transaction, changes: Changes) -> None:

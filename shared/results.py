@@ -51,10 +51,15 @@ async def outcomes(connection: Any, sql: str) -> list[Outcome]:
     packets = _Packets(connection)
     found: list[Outcome] = []
     more = True
-    while more:
-        outcome, connection.server_status = await _outcome(packets)
-        found.append(outcome)
-        more = bool(connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
+    try:
+        while more:
+            outcome, connection.server_status = await _outcome(packets)
+            found.append(outcome)
+            more = bool(connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
+    finally:
+        # With a part of the answer unread, whoever comes next would take the rest of it for its own.
+        if more and not packets.ended_in_error:
+            connection.close()
     return found
 
 
@@ -65,28 +70,38 @@ class _Packets:
         self._connection = connection
         self._arrived = b""
         self._at = 0
+        self._number = 1
+        self.ended_in_error = False
+        """Whether the server told of an error, after which nothing follows."""
 
     async def next(self) -> bytes:
         """The next payload. Raises the error that it tells, if it is one."""
         while (payload := self.arrived()) is None:
             await self._receive()
         if payload[0] == _ERROR:
+            self.ended_in_error = True
             pymysql.err.raise_mysql_exception(payload)
         return payload
 
     def arrived(self) -> bytes | None:
-        """The next payload, if all of it is here."""
+        """The next payload, if all of it is here.
+
+        Raises `OperationalError` for one out of turn: a server that gives up on a client says so unasked.
+        """
         whole = b""
-        at = self._at
+        at, number = self._at, self._number
         while True:
             start = at + 4
             length = int.from_bytes(self._arrived[at : at + 3], "little")
             at = start + length
             if len(self._arrived) < at:
                 return None
+            if self._arrived[start - 1] != number:
+                raise self._lost("it spoke out of turn")
+            number = (number + 1) % 256
             whole += self._arrived[start:at]
             if length < LONGEST_PAYLOAD:
-                self._at = at
+                self._at, self._number = at, number
                 return whole
 
     async def _receive(self) -> None:

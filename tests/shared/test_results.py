@@ -1,5 +1,6 @@
 """Answers of the database as we read them: the same values as the driver's, with times in UTC."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,7 @@ import aiomysql
 import pymysql.err
 import pytest
 
-from shared.database import connection_options
+from shared.database import Database, connection_options
 from shared.results import LONGEST_PAYLOAD, Outcome, _Packets, outcomes
 
 NUMBERS = "SELECT 0, -1, 2147483648, 18446744073709551615, TRUE, 1.50, SUM(7), 2.5e0"
@@ -21,7 +22,7 @@ MANY = "SELECT column_name, ordinal_position FROM information_schema.columns ORD
 
 
 @pytest.fixture
-async def connection(url: str):
+async def connection(url: str) -> AsyncIterator[Any]:
     """A connection of the driver's, by itself."""
     async with (
         aiomysql.create_pool(maxsize=1, autocommit=True, **connection_options(url)) as pool,
@@ -48,6 +49,14 @@ async def test_bytes_stay_bytes(connection: Any):
 async def test_a_column_of_a_type_that_is_not_read_here_is_refused(connection: Any):
     with pytest.raises(pymysql.err.NotSupportedError, match="columns of type 11"):
         await outcomes(connection, "SELECT TIME'12:00:00'")
+    assert connection.closed, "what was not read must not be the next one's answer"
+
+
+async def test_a_unit_that_reads_what_is_refused_leaves_the_pool_in_order(db: Database):
+    for _ in range(5):
+        with pytest.raises(pymysql.err.NotSupportedError):
+            await db.transaction(lambda tx: tx.rows("SELECT TIME'12:00:00'"))
+        assert await db.read(lambda reader: reader.rows("SELECT 1")) == [(1,)]
 
 
 async def test_many_rows_are_the_driver_s(connection: Any):
@@ -128,6 +137,20 @@ async def test_packets_may_arrive_in_any_portions_and_long_ones_in_several_packe
         assert [await packets.next() for _ in range(3)] == [b"one", long + b"more", long]
     slowly = _Packets(_Arriving([bytes([byte]) for byte in _packet(1, b"one") + _packet(2, b"two")]))
     assert [await slowly.next(), await slowly.next()] == [b"one", b"two"]
+
+
+async def test_an_error_out_of_turn_means_that_the_server_is_lost():
+    """So MySQL takes leave of a client that was idle for too long: before it is asked anything."""
+    connection = _Arriving([_packet(0, b"\xff\xbf\x0f#HY000idle")])
+    with pytest.raises(pymysql.err.OperationalError, match="out of turn") as error:
+        await _Packets(connection).next()
+    assert error.value.args[0] == 2013
+    assert connection.is_closed
+
+
+async def test_numbers_of_packets_begin_again():
+    packets = _Packets(_Arriving([_packet(number % 256, b"x") for number in range(1, 600)]))
+    assert [await packets.next() for _ in range(599)] == [b"x"] * 599
 
 
 async def test_a_server_that_hangs_up_is_lost_and_so_is_the_connection():
