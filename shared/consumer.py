@@ -112,6 +112,7 @@ class Consumer:
         self._arrived.set()
         if self._worker is not None and not self.paused:
             await asyncio.wait({self._worker}, timeout=seconds)
+        await asyncio.gather(*(subscription.flush(seconds) for subscription in self.subscriptions))
 
     # Collecting ------------------------------------------------------------------------------------------
 
@@ -172,7 +173,8 @@ class Consumer:
             await self._handle_list(received[start : start + self._batch])
         metrics.EVENT_LIST_SECONDS.labels(self.name).observe(time.perf_counter() - started)
         crash.here("consumer.before_ack")
-        await asyncio.gather(*(delivery.message.ack() for delivery in whole))
+        for delivery in whole:
+            delivery.message.ack()
 
     async def _handle_list(self, received: list[InHand]) -> None:
         metrics.EVENT_LIST_SIZE.labels(self.name).observe(len(received))

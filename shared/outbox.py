@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import aio_pika
 import msgspec
-from aio_pika.abc import AbstractConnection, AbstractExchange, DeliveryMode
+from aio_pika.abc import AbstractConnection
 
 from shared import cloudevents, crash, metrics, topology
+from shared.amqp import Address, Channel, Properties, counted
 from shared.clock import utc_now
 from shared.cloudevents import CloudEvent
 from shared.context import child_of, correlation_id, new_traceparent
@@ -77,7 +77,8 @@ class Outbox:
         self._grace = timedelta(seconds=grace_s)
         self._poll_s = poll_s
         self._lease_s = lease_s
-        self._exchange: AbstractExchange | None = None
+        self._exchange = topology.events_exchange(service)
+        self._channel: Channel | None = None
         self.connected_since: datetime | None = None
         """Since when this process can publish; None while the broker is away."""
         self._window = asyncio.Semaphore(WINDOW)
@@ -91,14 +92,17 @@ class Outbox:
 
     async def set_up(self, connection: AbstractConnection) -> None:
         """Take a fresh connection for publishing; what waits in the table goes out at once."""
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=False)
-        self._exchange = await topology.declare_events_exchange(channel, self.service)
+        async with connection.channel() as declaring:
+            await topology.declare_events_exchange(declaring, self.service)
+        self._channel = await Channel.open(connection, confirms=True)
         self.connected_since = utc_now()
         self._wake.set()
 
     async def tear_down(self) -> None:
         """The connection is gone; from now on messages wait in the table."""
-        self._exchange = None
+        if self._channel is not None:
+            self._channel.give_up()
+        self._channel = None
         self.connected_since = None
 
     # In the transaction ----------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ class Outbox:
     def after_commit(self, stored: list[OutgoingMessage]) -> None:
         """Publish what has just been committed, unless the broker is away: then the scheduler will."""
         crash.here("outbox.after_commit")
-        if self._exchange is None:
+        if self._channel is None:
             return
         task = asyncio.create_task(self._publish_and_forget(stored))
         self._publishing.add(task)
@@ -171,7 +175,7 @@ class Outbox:
             leased=leased,
             oldest_seconds=max(oldest, 0) / 1_000_000,
             most_attempts=attempts,
-            connected=self._exchange is not None,
+            connected=self._channel is not None,
         )
 
     def publish_now(self) -> None:
@@ -179,7 +183,7 @@ class Outbox:
 
         What another scheduler has leased is left to it: it is on its way.
         """
-        if self._exchange is None:
+        if self._channel is None:
             raise Unavailable(f"The {self.service} service is not connected to the broker.")
         self._wake.set()
 
@@ -208,24 +212,23 @@ class Outbox:
 
     async def _publish(self, message: OutgoingMessage) -> None:
         async with self._window:
-            if self._exchange is None:
+            if self._channel is None:
                 raise ConnectionError("the broker is away")
             async with asyncio.timeout(CONFIRM_SECONDS):
                 # Not mandatory: whether anybody listens is not the publisher's business.
-                await self._exchange.publish(
-                    aio_pika.Message(
-                        message.body,
+                await self._channel.publish_confirmed(
+                    Address(self._exchange, message.type, mandatory=False),
+                    Properties(
                         message_id=message.id,
                         type=message.type,
                         app_id=f"{self.service}-svc",
-                        correlation_id=message.correlation_id,
                         timestamp=utc_now(),
                         content_type=cloudevents.CONTENT_TYPE,
-                        delivery_mode=DeliveryMode.PERSISTENT,
-                        headers={"x-count": message.count},
+                        headers=counted(message.count),
+                        is_persistent=True,
+                        correlation_id=message.correlation_id,
                     ),
-                    routing_key=message.type,
-                    mandatory=False,
+                    message.body,
                 )
 
     async def _delete(self) -> None:
@@ -261,7 +264,7 @@ class Outbox:
             reconnected = self._wake.is_set()
             self._wake.clear()
             try:
-                while self._exchange is not None and await self._republish(reconnected):
+                while self._channel is not None and await self._republish(reconnected):
                     pass
             except DatabaseUnavailable as error:
                 log.info("outbox.waits_for_database", **describe(error))

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import aio_pika
 import msgspec
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, DeliveryMode
+from aio_pika.abc import AbstractConnection
 
 from shared import cloudevents, metrics, topology
+from shared.amqp import Address, Channel, Message, Properties, table
 from shared.clock import utc_now
 from shared.cloudevents import CloudEvent, Undecoded
 from shared.errors import describe
+from shared.ids import new_text_id
 from shared.logs import log
 from shared.registry import Hearing
 from shared.transaction import Cause
@@ -45,7 +46,7 @@ class Received(msgspec.Struct, frozen=True):
 class Delivery:
     """One AMQP message: the events in it that can be read, and those that cannot."""
 
-    def __init__(self, message: AbstractIncomingMessage, source: "Subscription") -> None:
+    def __init__(self, message: Message, source: "Subscription") -> None:
         self.message = message
         self.source = source
         self.attempt = _number(message.headers.get("x-attempt"))
@@ -91,47 +92,51 @@ class Subscription:
         self._retry_delays = retry_delays
         kind = Undecoded if hearing.view is None else CloudEvent[hearing.view]
         self._decoder: msgspec.json.Decoder[CloudEvent[Any]] = msgspec.json.Decoder(kind)
-        self._channel: AbstractChannel | None = None
-        self._queue: Any = None
-        self._tag = ""
-        self._retries: dict[float, Any] = {}
+        self._channel: Channel | None = None
+        self._tag = f"{process} {self.event}"
 
     # On the link -----------------------------------------------------------------------------------------
 
     async def set_up(self, connection: AbstractConnection, take: Callable[[Delivery], None]) -> None:
         """Declare the queue and start to consume it: each delivery is given to `take`."""
 
-        async def deliver(message: AbstractIncomingMessage) -> None:
-            # Only put it aside: what runs in the library's callback is torn apart when the channel closes.
-            take(Delivery(message, self))
-
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        self._channel = channel
-        await channel.set_qos(prefetch_count=self._prefetch)
-        self._queue = await topology.declare_event_queue(channel, self._service, self.event)
-        self._retries = {
-            delay: await topology.declare_retry_queue(channel, self._service, delay)
-            for delay in self._retry_delays
-        }
-        self._tag = await self._queue.consume(
-            deliver,
-            consumer_tag=f"{self._process} {self.event}",
-            arguments={"x-priority": self._priority},
+        async with connection.channel() as declaring:
+            queue = await topology.declare_event_queue(declaring, self._service, self.event)
+            for delay in self._retry_delays:
+                await topology.declare_retry_queue(declaring, self._service, delay)
+        self._channel = await Channel.open(connection, confirms=True, prefetch=self._prefetch)
+        await self._channel.consume(
+            queue.name,
+            self._tag,
+            lambda message: take(Delivery(message, self)),
+            priority=self._priority,
         )
 
     def tear_down(self) -> None:
         """The channel is gone, and with it what was not acknowledged: it will come again."""
+        if self._channel is not None:
+            self._channel.give_up()
         self._channel = None
 
     async def cancel(self, seconds: float) -> None:
         """Take nothing more; what is unacknowledged goes back to the queue with the channel."""
-        if self._channel is None or self._queue is None:
+        if self._channel is None:
             return
         try:
             async with asyncio.timeout(seconds):
-                await self._queue.cancel(self._tag)
+                await self._channel.cancel(self._tag)
         except Exception as error:  # a broken channel has no consumer left to cancel
             log.debug("consumer.cancel_failed", queue=self.queue_name, **describe(error))
+
+    async def flush(self, seconds: float) -> None:
+        """Wait until the acknowledgements are on their way, or the broker gives out again what is done."""
+        if self._channel is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._channel.flush()
+        except TimeoutError:
+            log.debug("consumer.flush_failed", queue=self.queue_name)
 
     # Reading ---------------------------------------------------------------------------------------------
 
@@ -165,10 +170,8 @@ class Subscription:
             exc_info=error,
         )
         metrics.EVENTS_HANDLED.labels(self.event, "retried").inc()
-        async with asyncio.timeout(CONFIRM_SECONDS):
-            await self._retries[delay].publish(
-                self._copy(delivery, one.raw, one, {"x-attempt": attempt}), routing_key=self.queue_name
-            )
+        retry = Address(topology.retry_name(self._service, delay), self.queue_name, mandatory=True)
+        await self._publish(retry, delivery, one.raw, one, {"x-attempt": attempt})
 
     async def bury(
         self, delivery: Delivery, raw: bytes, exception: str, why: str, one: Received | None = None
@@ -192,7 +195,8 @@ class Subscription:
             "x-service": self._process,
             "x-queue": self.queue_name,
         }
-        await self._to_queue(topology.dead_name(self.queue_name), self._copy(delivery, raw, one, headers))
+        dead = Address("", topology.dead_name(self.queue_name), mandatory=True)
+        await self._publish(dead, delivery, raw, one, headers)
 
     async def take_apart(self, delivery: Delivery) -> None:
         """Publish each event of a message again, alone, and acknowledge the message."""
@@ -201,32 +205,31 @@ class Subscription:
             await self.bury(delivery, raw, "Unreadable", why)
         for one in delivery.events:
             headers = {"x-attempt": delivery.attempt, "x-alone": 1}
-            await self._to_queue(self.queue_name, self._copy(delivery, one.raw, one, headers))
-        await delivery.message.ack()
+            again = Address("", self.queue_name, mandatory=True)
+            await self._publish(again, delivery, one.raw, one, headers)
+        delivery.message.ack()
 
-    async def _to_queue(self, queue: str, message: aio_pika.Message) -> None:
+    async def _publish(
+        self, address: Address, delivery: Delivery, raw: bytes, one: Received | None, headers: dict[str, Any]
+    ) -> None:
+        """Publish the event as a message of one, under its own id. Raises unless the broker confirms it."""
         if self._channel is None:
             raise ConnectionError("the channel is gone")
-        async with asyncio.timeout(CONFIRM_SECONDS):
-            await self._channel.default_exchange.publish(message, routing_key=queue, mandatory=True)
-
-    def _copy(
-        self, delivery: Delivery, raw: bytes, one: Received | None, headers: dict[str, Any]
-    ) -> aio_pika.Message:
-        """The event as a message of one, under its own id."""
-        original = delivery.message
-        kept = {name: value for name, value in original.headers.items() if name == REDRIVES_HEADER}
-        return aio_pika.Message(
-            cloudevents.batch([raw]) if one else raw,
-            message_id=_short(one.event.id) if one else original.message_id,
-            type=_short(one.event.type) if one else original.type or self.event,
-            app_id=original.app_id,
-            correlation_id=_short(one.event.correlationid) if one else original.correlation_id,
+        original = delivery.message.properties
+        kept = {k: value for k, value in delivery.message.headers.items() if k == REDRIVES_HEADER}
+        properties = Properties(
+            message_id=(_short(one.event.id) if one else original.message_id) or new_text_id(),
+            type=(_short(one.event.type) if one else original.message_type) or self.event,
+            app_id=original.app_id or "",
             timestamp=original.timestamp or utc_now(),
             content_type=original.content_type or cloudevents.CONTENT_TYPE,
-            delivery_mode=DeliveryMode.PERSISTENT,
-            headers={"x-count": 1, **kept, **headers},
+            headers=table({"x-count": 1, **kept, **headers}),
+            is_persistent=True,
+            correlation_id=_short(one.event.correlationid) if one else original.correlation_id,
         )
+        body = cloudevents.batch([raw]) if one else raw
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            await self._channel.publish_confirmed(address, properties, body)
 
 
 def _number(header: Any) -> int:

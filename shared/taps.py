@@ -4,12 +4,12 @@ Nothing is acknowledged and nothing comes twice: a tap wakes those who wait, and
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection
 
 from shared import topology
+from shared.amqp import Channel, Message
 from shared.cloudevents import CloudEvent
 from shared.errors import describe
 from shared.logs import log
@@ -29,27 +29,28 @@ class Taps:
 
     async def set_up(self, connection: AbstractConnection) -> None:
         """Declare and consume a queue for each tap."""
-        channel = await connection.channel(publisher_confirms=False)
-        for tap in self._taps:
-            event = tap.view.wire_name
-            exchange = await topology.declare_events_exchange(channel, service_of(event))
-            queue = await channel.declare_queue(
-                f"{self._process}.{event}",
-                exclusive=True,
-                auto_delete=True,
-                arguments={"x-max-length": LENGTH, "x-overflow": "drop-head"},
-            )
-            await queue.bind(exchange, routing_key=event)
-            await queue.consume(_listener(tap), no_ack=True, consumer_tag=f"{self._process} tap {event}")
+        channel = await Channel.open(connection)
+        async with connection.channel() as declaring:
+            for tap in self._taps:
+                event = tap.view.wire_name
+                exchange = await topology.declare_events_exchange(declaring, service_of(event))
+                queue = await declaring.declare_queue(
+                    f"{self._process}.{event}",
+                    exclusive=True,
+                    auto_delete=True,
+                    arguments={"x-max-length": LENGTH, "x-overflow": "drop-head"},
+                )
+                await queue.bind(exchange, routing_key=event)
+                await channel.consume(queue.name, f"{self._process} tap {event}", _listener(tap), no_ack=True)
 
     async def tear_down(self) -> None:
         """The queues went with the connection."""
 
 
-def _listener(tap: Tap) -> Callable[[AbstractIncomingMessage], Any]:
+def _listener(tap: Tap) -> Callable[[Message], None]:
     decoder = msgspec.json.Decoder(list[CloudEvent[tap.view]])
 
-    async def listen(message: AbstractIncomingMessage) -> None:
+    def listen(message: Message) -> None:
         try:
             events = decoder.decode(message.body)
         except (msgspec.DecodeError, ValueError) as error:

@@ -14,14 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import AbstractChannel, DeliveredMessage
-from aiormq.exceptions import DeliveryError, PublishError
-from pamqp.commands import Basic
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
 
 from shared import metrics, topology
+from shared.amqp import Address, Channel, Message, Properties, counted
 from shared.clock import utc_now
 from shared.context import child_of, correlation_id, traceparent
 from shared.errors import OutcomeUnknown, Unavailable, describe, problem_from
@@ -76,28 +74,27 @@ class Rpc:
         )
         self._breaker_open_s = breaker_open_s
         self._judges: dict[str, _Judge] = {}
-        # The library's lower layer: its messages are built and read at a fraction of the cost.
-        self._channel: AbstractChannel | None = None
+        self._channel: Channel | None = None
         self._pending: dict[str, _Waiting] = {}
         self._outgoing: dict[str, list[_Waiting]] = defaultdict(list)
-        self._sending: set[asyncio.Task[None]] = set()
         self._kinds: dict[type, _Kind] = {}
 
     # On the link -----------------------------------------------------------------------------------------
 
     async def set_up(self, connection: AbstractConnection) -> None:
         """Take a fresh connection, and a channel of it on which answers come."""
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        await topology.declare_rpc_exchange(channel)
-        lower = await channel.get_underlay_channel()
+        async with connection.channel() as declaring:
+            await topology.declare_rpc_exchange(declaring)
+        channel = await Channel.open(connection)
+        channel.on_return(self._take_back)
         # No queue on the way of an answer, and an address that nobody else can still hold.
-        await lower.basic_consume(
-            topology.REPLIES, self._take, no_ack=True, consumer_tag=f"{self._process} replies"
-        )
-        self._channel = lower
+        await channel.consume(topology.REPLIES, f"{self._process} replies", self._take, no_ack=True)
+        self._channel = channel
 
     async def tear_down(self) -> None:
         """The connection is gone: what was under way fails now, not at its deadline."""
+        if self._channel is not None:
+            self._channel.give_up()
         self._channel = None
         for waiting in list(self._pending.values()):
             _fail(waiting, OutcomeUnknown("The connection to the broker broke while the call was under way."))
@@ -192,9 +189,7 @@ class Rpc:
         group = self._outgoing[service]
         group.append(waiting)
         if len(group) == 1:
-            task = asyncio.create_task(self._send(service))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            loop.call_soon(self._send, service, 1)
         timer = loop.call_at(deadline, _fail, waiting, TimeoutError())
         try:
             return await waiting.outcome
@@ -202,26 +197,21 @@ class Rpc:
             timer.cancel()
             self._pending.pop(request.id, None)
 
-    async def _send(self, service: str) -> None:
-        """Send what has gathered for a service in this turn of the loop.
+    def _send(self, service: str, before: int) -> None:
+        """Send what has gathered for a service since the last turn of the loop, when there were `before`.
 
         Several calls are a sign of load: then more are waited for, as long as each turn brings some.
         """
         group = self._outgoing[service]
-        before = 1
-        while before < len(group) < wire.GROUP_CALLS:
-            before = len(group)
-            await asyncio.sleep(0)
+        if before < len(group) < wire.GROUP_CALLS:
+            asyncio.get_running_loop().call_soon(self._send, service, len(group))
+            return
         del self._outgoing[service]
-        parts = list(wire.parts(group, lambda waiting: len(bytes(waiting.request.data))))
-        if len(parts) == 1:
-            await self._publish(service, parts[0])
-        else:
-            await asyncio.gather(*(self._publish(service, part) for part in parts))
+        for part in wire.parts(group, lambda waiting: len(bytes(waiting.request.data))):
+            self._publish(service, part)
 
-    async def _publish(self, service: str, group: list[_Waiting]) -> None:
-        channel = self._channel
-        if channel is None:
+    def _publish(self, service: str, group: list[_Waiting]) -> None:
+        if self._channel is None:
             for waiting in group:
                 _fail(waiting, _NotDelivered())
             return
@@ -229,33 +219,26 @@ class Rpc:
         latest = max(waiting.request.deadline for waiting in group)
         names = {waiting.request.call for waiting in group}
         correlations = {waiting.request.correlationid for waiting in group}
+        properties = Properties(
+            message_id=group[0].request.id,
+            type=names.pop() if len(names) == 1 else f"{service}.*",
+            app_id=self._process,
+            timestamp=now,
+            content_type=wire.CONTENT_TYPE,
+            headers=counted(len(group)),
+            correlation_id=correlations.pop() if len(correlations) == 1 else None,
+            reply_to=topology.REPLIES,
+            expiration_ms=max(int((latest - now).total_seconds() * 1000), 1),
+        )
+        body = wire.encode([waiting.request for waiting in group])
         try:
-            await channel.basic_publish(
-                wire.encode([waiting.request for waiting in group]),
-                exchange=topology.RPC_EXCHANGE,
-                routing_key=service,
-                properties=Basic.Properties(
-                    message_id=group[0].request.id,
-                    message_type=names.pop() if len(names) == 1 else f"{service}.*",
-                    app_id=self._process,
-                    correlation_id=correlations.pop() if len(correlations) == 1 else None,
-                    timestamp=now,
-                    content_type=wire.CONTENT_TYPE,
-                    reply_to=topology.REPLIES,
-                    expiration=str(max(int((latest - now).total_seconds() * 1000), 1)),
-                    headers={"x-count": len(group)},
-                ),
-                mandatory=True,
-            )
-        except (PublishError, DeliveryError):
-            for waiting in group:  # returned unroutable: nobody consumes the service's queue
-                _fail(waiting, _NotDelivered())
-        except Exception as error:  # cut off while writing: how far it got, nobody knows
+            self._channel.publish(Address(topology.RPC_EXCHANGE, service, mandatory=True), properties, body)
+        except Exception as error:  # not one octet of it has left, and those who wait are to know at once
             log.info("rpc.publish_failed", service=service, **describe(error))
             for waiting in group:
-                _fail(waiting, OutcomeUnknown("The connection to the broker broke while the call was sent."))
+                _fail(waiting, _NotDelivered())
 
-    async def _take(self, message: DeliveredMessage) -> None:
+    def _take(self, message: Message) -> None:
         try:
             outcomes = wire.decode_outcomes(message.body)
         except wire.UNREADABLE as error:
@@ -265,6 +248,12 @@ class Rpc:
             waiting = self._pending.pop(outcome.id, None)
             if waiting is not None and not waiting.outcome.done():
                 waiting.outcome.set_result(outcome)
+
+    def _take_back(self, message: Message) -> None:
+        """Requests came back unroutable: nobody consumes the service's queue."""
+        for request in wire.decode_requests(message.body):
+            if (waiting := self._pending.get(request.id)) is not None:
+                _fail(waiting, _NotDelivered())
 
     def _kind(self, call: type[Call[Any]]) -> _Kind:
         kind = self._kinds.get(call)

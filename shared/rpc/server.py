@@ -2,14 +2,12 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from typing import Any
 
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
-from pamqp.commands import Basic
 
 from shared import topology
+from shared.amqp import Address, Channel, Congested, Message, Properties, counted
 from shared.clock import utc_now
 from shared.errors import describe
 from shared.ids import new_text_id
@@ -27,8 +25,7 @@ class RpcServer:
         self._service = service
         self._process = process
         self._answering = answering
-        # The library's lower layer: its messages are built and read at a fraction of the cost.
-        self._channel: AbstractChannel | None = None
+        self._channel: Channel | None = None
         self._tag = f"{process} calls"
         self._answers: dict[str, list[wire.Outcome]] = defaultdict(list)
         self._in_hand: Counter[str] = Counter()
@@ -41,20 +38,22 @@ class RpcServer:
         The queue goes with its last consumer, and another replica may be leaving at this very moment.
         """
         for attempt in range(1, DECLARE_ATTEMPTS + 1):
-            channel = await connection.channel(publisher_confirms=False)
-            lower = await channel.get_underlay_channel()
             try:
-                queue = await topology.declare_rpc_queue(channel, self._service)
-                await lower.basic_consume(queue.name, self._take, no_ack=True, consumer_tag=self._tag)
+                async with connection.channel() as declaring:
+                    queue = await topology.declare_rpc_queue(declaring, self._service)
+                channel = await Channel.open(connection)
+                await channel.consume(queue.name, self._tag, self._take, no_ack=True)
             except ChannelNotFoundEntity:
                 if attempt == DECLARE_ATTEMPTS:
                     raise
                 continue
-            self._channel = lower
+            self._channel = channel
             return
 
     async def tear_down(self) -> None:
         """The connection is gone; answers still being made find nobody."""
+        if self._channel is not None:
+            self._channel.give_up()
         self._channel = None
 
     async def drain(self, seconds: float) -> None:
@@ -62,25 +61,31 @@ class RpcServer:
         if self._channel is not None:
             try:
                 async with asyncio.timeout(seconds):
-                    await self._channel.basic_cancel(self._tag)
+                    await self._channel.cancel(self._tag)
             except Exception as error:  # a broken channel has no consumer left to cancel
                 log.debug("rpc.cancel_failed", **describe(error))
-        deadline = asyncio.get_running_loop().time() + seconds
-        # What ends here may have begun something else: an answer that is now to be sent.
-        while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(self._tasks, timeout=left)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        await asyncio.sleep(0)  # answers that were to leave together in the next turn
+        if self._channel is not None:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._channel.flush()
+            except TimeoutError:
+                log.debug("rpc.flush_failed")
 
-    async def _take(self, message: DeliveredMessage) -> None:
-        properties = message.header.properties
+    def _take(self, message: Message) -> None:
         try:
             requests = wire.decode_requests(message.body)
         except wire.UNREADABLE as error:
-            log.warning("rpc.unreadable_request", app=properties.app_id, **describe(error))
+            log.warning("rpc.unreadable_request", app=message.properties.app_id, **describe(error))
             return
-        reply_to = properties.reply_to or ""
+        reply_to = message.properties.reply_to or ""
         self._in_hand[reply_to] += len(requests)
         for request in requests:
-            self._start(self._answer(request, reply_to))
+            task = asyncio.create_task(self._answer(request, reply_to))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, request: wire.Request, reply_to: str) -> None:
         outcome = await self._answering.answer(request)
@@ -90,38 +95,28 @@ class RpcServer:
             ready.append(outcome)
         if self._in_hand[reply_to] == 0:  # there is none to wait for
             del self._in_hand[reply_to]
-            await self._send(reply_to)
+            self._send(reply_to)
         elif len(ready) == 1:
-            self._start(self._send(reply_to))
+            asyncio.get_running_loop().call_soon(self._send, reply_to)
 
-    async def _send(self, reply_to: str) -> None:
+    def _send(self, reply_to: str) -> None:
         """Send what has gathered for one who asked in this turn of the loop."""
         outcomes = self._answers.pop(reply_to, [])
-        for part in wire.parts(outcomes, lambda outcome: len(bytes(outcome.data))):
-            await self._publish(reply_to, part)
-
-    async def _publish(self, reply_to: str, outcomes: list[wire.Outcome]) -> None:
-        if self._channel is None:
+        if self._channel is None:  # the asker learns it from the broken connection, or at its deadline
+            log.info("rpc.answers_lost", answers=len(outcomes))
             return
-        try:
-            # Not mandatory: one who stopped waiting has taken the reply queue along.
-            await self._channel.basic_publish(
-                wire.encode(outcomes),
-                routing_key=reply_to,
-                properties=Basic.Properties(
-                    message_id=new_text_id(),
-                    message_type=f"{self._service}.answers",
-                    app_id=self._process,
-                    timestamp=utc_now(),
-                    content_type=wire.CONTENT_TYPE,
-                    headers={"x-count": len(outcomes)},
-                ),
-                mandatory=False,
+        # Not mandatory: one who stopped waiting has taken the reply queue along.
+        address = Address("", reply_to, mandatory=False)
+        for part in wire.parts(outcomes, lambda outcome: len(bytes(outcome.data))):
+            properties = Properties(
+                message_id=new_text_id(),
+                type=f"{self._service}.answers",
+                app_id=self._process,
+                timestamp=utc_now(),
+                content_type=wire.CONTENT_TYPE,
+                headers=counted(len(part)),
             )
-        except Exception as error:  # the asker learns it from the broken connection, or at its deadline
-            log.info("rpc.answer_lost", answers=len(outcomes), **describe(error))
-
-    def _start(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            try:
+                self._channel.publish(address, properties, wire.encode(part))
+            except Congested as error:  # the asker finds it out at its deadline
+                log.info("rpc.answers_lost", answers=len(part), **describe(error))

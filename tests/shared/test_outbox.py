@@ -156,9 +156,9 @@ async def test_a_large_message_survives_the_table(lab: Lab, url: str):
     async with lab.running(tiny(name), database_url=url) as runtime, lab.wiretap(f"{name}.events") as seen:
         assert runtime.outbox is not None
         assert runtime.database is not None
-        runtime.outbox._exchange, exchange = None, runtime.outbox._exchange  # published from the table alone
+        runtime.outbox._channel, channel = None, runtime.outbox._channel  # published from the table alone
         await runtime.database.transaction(lambda tx: _emit(tx, said.marked(key="big", text=text)))
-        runtime.outbox._exchange = exchange
+        runtime.outbox._channel = channel
         runtime.outbox._wake.set()
         await eventually(lambda: _count(seen, 1))
     assert events_of(seen[0])[0].data["text"] == text
