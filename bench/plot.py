@@ -13,7 +13,12 @@ def draw(path: Path, ledger: Ledger, aims: Sequence[Aim]) -> None:
     from pygal.style import CleanStyle  # pyright: ignore[reportMissingImports]
 
     chart = pygal.HorizontalBar(
-        style=CleanStyle, show_legend=False, logarithmic=False, print_values=True, height=60 + 34 * len(aims)
+        js=(),
+        style=CleanStyle,
+        show_legend=False,
+        logarithmic=False,
+        print_values=True,
+        height=60 + 34 * len(aims),
     )
     chart.title = "Reached, by what is asked (1 = just so; more is better)"
     drawn = [(aim, reached) for aim in reversed(aims) if (reached := ledger.reached(aim)) is not None]
