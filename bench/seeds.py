@@ -8,7 +8,7 @@ from uuid import UUID
 import pymysql
 
 from order_svc.contracts import OrderCompleted
-from shared.outbox import pack
+from shared.packing import pack
 from shared.transaction import Emitted
 
 ORDERS = "order_svc"

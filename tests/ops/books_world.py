@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from deploy.databases import connect
 from ops.databases import Query, Row, reading
-from ops.verify.checks import SERVICES
+from ops.verify.progress import SERVICES
 from tests.support.databases import migrate
 
 # Orders by what became of them.

@@ -1,16 +1,27 @@
-"""The shop's HTTP door as a typed client: what a browser or a script would send, and nothing more."""
+"""The shop's HTTP door: `Shop` for everybody, `Session` for one who has signed in."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import httpx
 import msgspec
 from msgspec import Struct
 
+from ops.shop.answers import (
+    HeldCoupon,
+    Item,
+    Line,
+    Order,
+    Payment,
+    Quote,
+    Sales,
+    Timeline,
+    Tokens,
+)
+from ops.shop.refusals import Away, Refused, passing
 from shared.errors import ProblemDetails
 
 T = TypeVar("T")
@@ -21,151 +32,8 @@ TIMEOUT_S = 40.0
 PAGE = 100
 
 
-class Away(Exception):
-    """No answer: the connection was refused, broke or timed out. The request may have been done."""
-
-
-class Refused(Exception):
-    """The shop said no; `problem` tells why."""
-
-    def __init__(self, status: int, problem: ProblemDetails, retry_after: float | None = None) -> None:
-        fields = "; ".join(f"{error.field}: {error.message}" for error in problem.errors)
-        super().__init__(f"{status} {problem.title}: {problem.detail}" + (f" ({fields})" if fields else ""))
-        self.status = status
-        self.problem = problem
-        self.retry_after = retry_after
-
-
-class Item(Struct, frozen=True):
-    """One item of the catalogue."""
-
-    id: int
-    name: str
-    size: str
-    price: int
-    available_quantity: int
-    version: int
-
-
-class HeldCoupon(Struct, frozen=True):
-    """A coupon in somebody's hands; `coupon_id` is its policy."""
-
-    id: int
-    coupon_id: int
-    name: str
-    used: bool
-
-
-class Participant(Struct, frozen=True):
-    """Where one participant of an order stands."""
-
-    name: str
-    state: str
-    changed_at: datetime | None = None
-
-
-class Change(Struct, frozen=True):
-    """One entry of an order's history."""
-
-    at: datetime
-    what: str
-    participant: str | None = None
-    status: str | None = None
-    details: dict[str, Any] | None = None
-
-
-class OrderedLine(Struct, frozen=True):
-    """A line of an order; what the item was called is known once its stock is reserved."""
-
-    item_id: int
-    quantity: int
-    unit_price: int
-    name: str | None = None
-
-
-class Order(Struct, frozen=True, kw_only=True):
-    """An order as the shop shows it."""
-
-    id: str
-    buyer_id: int | None = None
-    status: str
-    reason: str | None = None
-    reason_details: dict[str, Any] | None = None
-    settled: bool
-    paid: bool
-    pay_with: str | None = None
-    total: int
-    participants: list[Participant]
-    lines: list[OrderedLine] = []
-    history: list[Change] = []
-    version: int
-    created_at: datetime
-
-
-class Line(Struct, frozen=True, omit_defaults=True):
-    """One line of an order to place."""
-
-    item_id: int
-    quantity: int
-    unit_price: int
-    discounted_price: int | None = None
-    user_coupon_ids: list[int] = []
-
-
-class Quote(Struct, frozen=True):
-    """What an order would cost; its lines can be placed as they are."""
-
-    lines: list[Line]
-    total: int
-
-
-class Payment(Struct, frozen=True):
-    """A payment as the shop shows it: ASKING, CAPTURED, DECLINED, REFUNDING or REFUNDED."""
-
-    id: str
-    order_id: str
-    status: str
-    amount: int
-    reason: str | None = None
-
-
-class TimelineStep(Struct, frozen=True):
-    """A step of an order's way: waiting, done, refused or given up."""
-
-    service: str
-    name: str
-    backwards: bool
-    outcome: str
-
-
-class Timeline(Struct, frozen=True):
-    """An order's way through the services, as the shop shows it."""
-
-    status: str
-    paid: bool
-    steps: list[TimelineStep]
-    complete: bool
-
-
-class Sales(Struct, frozen=True, kw_only=True):
-    """What was sold in some time."""
-
-    orders: int
-    quantity: int
-    revenue: int
-    cancelled_orders: int
-
-
 class _SalesPage(Struct, frozen=True):
     items: list[Sales]
-
-
-class Tokens(Struct, frozen=True):
-    """What a sign-in gives."""
-
-    access_token: str
-    refresh_token: str
-    expires_in: float
 
 
 class _Id(Struct, frozen=True):
@@ -504,27 +372,6 @@ class Session:
     async def adjust_stock(self, item_id: int, delta: int, reason: str) -> None:
         """Add pieces to an item's stock, or with a negative `delta` take some away."""
         await self.send("POST", f"/items/{item_id}/stock", body={"delta": delta, "reason": reason})
-
-
-def passing(error: Exception) -> bool:
-    """Whether the shop is only away for a moment, so that trying again makes sense."""
-    return isinstance(error, Away) or (isinstance(error, Refused) and error.status in (429, 503))
-
-
-async def persist(act: Callable[[], Awaitable[T]], *, timeout_s: float = 60.0) -> T:
-    """Repeat an idempotent act while the shop is away, as Retry-After asks (at most 2 s)."""
-    give_up = monotonic() + timeout_s
-    pause = 0.05
-    while True:
-        try:
-            return await act()
-        except (Away, Refused) as error:
-            if not passing(error) or monotonic() > give_up:
-                raise
-            asked = error.retry_after if isinstance(error, Refused) else None
-        # Jitter, so that a crowd that was refused together does not come back together.
-        await asyncio.sleep(min(asked or pause, 2.0) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-        pause = min(pause * 2, 2.0)
 
 
 def _decode(response: httpx.Response, kind: type[T]) -> T:
