@@ -102,9 +102,9 @@ class Outbox:
         return messages
 
     def after_commit(self, stored: list[OutgoingMessage]) -> None:
-        """Publish what has just been committed, unless the broker is away: then the scheduler will."""
+        """Publish what has just been committed, unless the broker takes nothing: then the scheduler will."""
         crash.here("outbox.after_commit")
-        if self._channel is None:
+        if not self._is_open:
             return
         task = asyncio.create_task(self._publish_and_forget(stored))
         self._publishing.add(task)
@@ -154,7 +154,7 @@ class Outbox:
             leased=leased,
             oldest_seconds=max(oldest, 0) / 1_000_000,
             most_attempts=attempts,
-            connected=self._channel is not None,
+            connected=self._is_open,
         )
 
     def publish_now(self) -> None:
@@ -162,9 +162,14 @@ class Outbox:
 
         What another scheduler has leased is left to it: it is on its way.
         """
-        if self._channel is None:
-            raise Unavailable(f"The {self.service} service is not connected to the broker.")
+        if not self._is_open:
+            raise Unavailable(f"The {self.service} service is not connected to a broker that takes messages.")
         self._wake.set()
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the broker is there, and has not said that it takes no messages for now."""
+        return self._channel is not None and not self._channel.is_blocked
 
     async def waiting_subjects(self, reader: Reader, event: type[Event]) -> set[str]:
         """What the events of one type that still wait here are about."""
@@ -243,7 +248,7 @@ class Outbox:
             reconnected = self._wake.is_set()
             self._wake.clear()
             try:
-                while self._channel is not None and await self._republish(reconnected):
+                while self._is_open and await self._republish(reconnected):
                     pass
             except DatabaseUnavailable as error:
                 log.info("outbox.waits_for_database", **describe(error))

@@ -72,6 +72,7 @@ class Channel:
 
     def __init__(self, connection: AbstractConnection, lower: LowerConnection, number: int) -> None:
         self._connection = connection
+        self._lower = lower
         self._number = number
         self._outlet = Outlet(lower.write_queue)
         self._frame_max = lower.connection_tune.frame_max or 4096
@@ -145,6 +146,17 @@ class Channel:
     def ack(self, number: int) -> None:
         """Acknowledge one message."""
         self._outlet.write(acknowledgement(self._number, number))
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker has said that it takes no messages for now: it is short of memory or of disk."""
+        asked = self._lower.ready()
+        try:
+            asked.send(None)
+        except StopIteration:  # answered at once
+            return False
+        asked.close()
+        return True
 
     # Sending ---------------------------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ class Rpc:
 
     async def _over_broker(self, service: str, request: wire.Request, deadline: float) -> wire.Outcome:
         """The outcome of a request. Raises `TimeoutError` at its deadline, a time of the event loop."""
-        if self._channel is None:
+        if self._channel is None or self._channel.is_blocked:
             raise _NotDelivered
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.create_future())

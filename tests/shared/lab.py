@@ -17,6 +17,8 @@ import msgspec
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from deploy.databases import connect
+from deploy.local import broker
+from deploy.local.binaries import rabbitmq_server
 from deploy.local.layout import Layout
 from shared import cloudevents
 from shared.clock import utc_now
@@ -160,6 +162,26 @@ class Lab:
             await target.publish(message, routing_key=key)
         else:
             await self.channel.default_exchange.publish(message, routing_key=key)
+
+    @asynccontextmanager
+    async def broker_short_of_memory(self) -> AsyncIterator[None]:
+        """Meanwhile the broker takes no messages from anybody."""
+        await self._tell_broker("set_vm_memory_high_watermark", "absolute", "1MB")
+        try:
+            yield
+        finally:
+            await self._tell_broker("set_vm_memory_high_watermark", "0.4")
+
+    async def _tell_broker(self, *words: str) -> None:
+        server = rabbitmq_server()
+        assert server is not None
+        telling = await asyncio.create_subprocess_exec(
+            server.with_name("rabbitmqctl"),
+            *words,
+            env={**os.environ, **broker.environment(self.at)},
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        assert await telling.wait() == 0
 
     async def management(self, path: str) -> Any:
         """What the management API says."""

@@ -12,7 +12,7 @@ import pytest
 from shared import outbox as outbox_module
 from shared.clock import utc_now
 from shared.database import Database
-from shared.errors import OutcomeUnknown
+from shared.errors import OutcomeUnknown, Unavailable
 from shared.outbox import Outbox
 from shared.packing import OutgoingMessage, pack
 from shared.rpc import Rpc
@@ -190,6 +190,29 @@ async def test_rows_wait_while_the_broker_is_away_and_leave_promptly_when_it_is_
     )
 
 
+async def test_rows_wait_while_the_broker_is_short_of_memory(lab: Lab, url: str):
+    name = unique("pub")
+    async with (
+        lab.running(tiny(name), database_url=url, outbox_grace_s=0.1) as runtime,
+        lab.wiretap(f"{name}.events") as seen,
+    ):
+        outbox = runtime.outbox
+        assert outbox is not None
+        async with lab.broker_short_of_memory():
+            await emit(runtime, "first")  # to the first who sends something, the broker says so
+            await eventually(lambda: _holds(not outbox._is_open))
+            for number in range(5):
+                await emit(runtime, str(number))
+            status = await outbox.status()
+            assert (status.pending, status.connected) == (6, False)
+            with pytest.raises(Unavailable, match="takes messages"):
+                outbox.publish_now()
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: not rows)
+        await eventually(lambda: _holds(len(_keys(seen)) == 6))
+    # The first was on its way when its time to be published again may have come; the others left only once.
+    assert all(_keys(seen)[str(number)] == 1 for number in range(5))
+
+
 async def test_what_a_scheduler_could_not_publish_goes_out_without_waiting_for_its_lease(lab: Lab, url: str):
     name = unique("pub")
     ids = await leave_over(lab, url, name, 30)
@@ -354,6 +377,14 @@ async def _emit(tx: Transaction, event: object) -> None:
 
 async def _count(seen: Sequence[object], count: int) -> bool:
     return len(seen) >= count
+
+
+def _keys(seen: list) -> Counter[str]:
+    return Counter(event.data["key"] for message in seen for event in events_of(message))
+
+
+async def _holds(condition: bool) -> bool:
+    return condition
 
 
 async def _events(seen: list, count: int) -> bool:

@@ -334,6 +334,25 @@ async def test_two_replicas_share_the_calls_and_one_may_leave_without_a_call_bei
     assert seen == {f"{name}#2"}
 
 
+async def test_while_the_broker_is_short_of_memory_calls_go_over_http(lab: Lab, url: str):
+    name = unique("svc")
+    said = contracts(name)
+    process = await lab.process(name, url)
+    async with asking(lab, peers=f"{name}={process.url}", rpc_timeout_s=0.5) as rpc:
+        async with lab.broker_short_of_memory():
+            # The broker says so to the first who sends something, and keeps that.
+            await eventually(lambda: _is_answered(rpc, said.ask(how="a")))
+            before = calls_over_http(said.ask)
+            for number in range(10):
+                assert (await rpc.call(said.ask_once(how=str(number)))).text == str(number)
+            assert calls_over_http(said.ask) == before
+            assert calls_over_http(said.ask_once) >= 10
+        await eventually(lambda: _some(rpc._channel and not rpc._channel.is_blocked))
+        over_http = calls_over_http(said.ask)
+        assert (await rpc.call(said.ask(how="b"))).text == "b"
+        assert calls_over_http(said.ask) == over_http
+
+
 async def test_without_the_broker_calls_go_over_http(lab: Lab, url: str):
     name = unique("svc")
     said = contracts(name)
@@ -624,6 +643,14 @@ def test_peers_are_ranges_of_ports():
 def test_a_wrong_peer_is_named(text: str):
     with pytest.raises(ValueError, match="is no peer; write"):
         parse_peers(text)
+
+
+async def _is_answered(rpc: Rpc, call: Call[Any]) -> bool:
+    try:
+        await rpc.call(call)
+    except (OutcomeUnknown, Unavailable):
+        return False
+    return True
 
 
 async def _some(thing: object) -> bool:
