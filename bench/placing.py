@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bench.load import Found, Plan, load
 from bench.market import Batch, Market, WrongBooks, checked
+from bench.usage import quiet
 
 
 async def place(
@@ -28,7 +29,8 @@ async def place(
 async def place_batch(
     market: Market, batch: Batch, *, clients: int, per_second: float | None = None
 ) -> Found:
-    """The same with orders that are made already."""
+    """The same with orders that are made already, once nothing of what was before is going on any more."""
+    await quiet()
     with checked(market, batch):
         found = await load(Plan(market.port, batch.requests, len(batch.requests), clients, per_second))
         if set(found.ends) != {"COMPLETED"}:
