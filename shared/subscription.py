@@ -130,13 +130,8 @@ class Subscription:
 
     async def flush(self, seconds: float) -> None:
         """Wait until the acknowledgements are on their way, or the broker gives out again what is done."""
-        if self._channel is None:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._channel.flush()
-        except TimeoutError:
-            log.debug("consumer.flush_failed", queue=self.queue_name)
+        if self._channel is not None:
+            await self._channel.flush(seconds)
 
     # Reading ---------------------------------------------------------------------------------------------
 

@@ -147,6 +147,8 @@ class Channel:
         """Acknowledge one message."""
         self._outlet.write(acknowledgement(self._number, number))
 
+    # Sending ---------------------------------------------------------------------------------------------
+
     @property
     def is_blocked(self) -> bool:
         """Whether the broker has said that it takes no messages for now: it is short of memory or of disk."""
@@ -157,8 +159,6 @@ class Channel:
             return False
         asked.close()
         return True
-
-    # Sending ---------------------------------------------------------------------------------------------
 
     def publish(self, address: Address, properties: Properties, body: bytes) -> None:
         """Send a message; whether it gets there, nobody says. For channels without confirms.
@@ -190,9 +190,9 @@ class Channel:
         self._outlet.write(written)
         await confirmed
 
-    async def flush(self) -> None:
-        """Wait until everything sent so far has been handed to the operating system."""
-        await self._outlet.flush()
+    async def flush(self, seconds: float) -> None:
+        """Wait until everything sent so far has been handed to the operating system, at most `seconds`."""
+        await self._outlet.flush(seconds)
 
     async def _ask(self, method: Frame) -> None:
         """Send a method, and wait for the broker's word that it is done. One at a time."""

@@ -53,11 +53,11 @@ class Outlet:
             self._room.clear()
             await self._room.wait()
 
-    async def flush(self) -> None:
+    async def flush(self, seconds: float | None = None) -> None:
         """Wait until what was written so far is on its way, but for what the connection holds back to send it
-        together, or until the connection is closed."""
+        together, or until the connection is closed; at most `seconds`, if any are given."""
         emptying = asyncio.create_task(self._empty())
-        await asyncio.wait({emptying, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({emptying, self._closed}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         emptying.cancel()
 
     def close(self) -> None:

@@ -68,11 +68,7 @@ class RpcServer:
             await asyncio.wait(self._tasks, timeout=seconds)
         await asyncio.sleep(0)  # answers that were to leave together in the next turn
         if self._channel is not None:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._channel.flush()
-            except TimeoutError:
-                log.debug("rpc.flush_failed")
+            await self._channel.flush(seconds)
 
     def _take(self, message: Message) -> None:
         try:

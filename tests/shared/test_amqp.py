@@ -209,7 +209,7 @@ async def test_only_what_was_not_acknowledged_comes_again(
     await eventually(lambda: _when(len(arrived) == 4))
     await channel.cancel("taker")
     arrived[3].ack()
-    await channel.flush()
+    await channel.flush(5)
     await connection.close()
     assert await eventually(lambda: lab.length(queue)) == 1
     left = await lab.take(queue)
@@ -294,7 +294,7 @@ async def test_nobody_waits_for_a_connection_that_is_given_up(lab: Lab, queue: s
             for number in range(20)
         ]
         waiting.append(asyncio.ensure_future(channel.cancel("taker")))
-        flushing = asyncio.ensure_future(channel.flush())
+        flushing = asyncio.ensure_future(channel.flush(5))
         await asyncio.wait(waiting, timeout=0.1)
         channel.give_up()
         outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
