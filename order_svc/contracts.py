@@ -13,8 +13,6 @@ Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 Price = Annotated[int, Meta(ge=0, le=10**12)]
 PayWith = Literal["points", "card"]
 OrderStatus = Literal["PENDING", "COMPLETED", "FAIL", "CANCEL"]
-PaymentKey = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
-"""What the widget of the payment gateway (PG) gave the buyer: names a card without being one."""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -62,14 +60,17 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
 
 
 class OrderPlaced(Event, name="order.placed", subject="order_id"):
-    """An order was accepted; its participants are asked to check and reserve."""
+    """An order was accepted; its participants are asked to check and reserve.
+
+    `payment_id` is the number of the payment that its buyer has brought a key for, where there is one.
+    """
 
     order_id: UUID
     buyer_id: int
     lines: list[Line]
     total: int
     pay_with: PayWith | None
-    payment_key: str | None
+    payment_id: UUID | None
     participants: list[str]
     placed_at: datetime
 
@@ -212,7 +213,7 @@ class PlaceOrder(Call[OrderView], name="order.place", idempotent=True):
     buyer_id: int
     lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=2000)]
     pay_with: PayWith | None = None
-    payment_key: PaymentKey | None = None
+    payment_id: UUID | None = None
     idempotency_key: str | None = None
     body_hash: str | None = None
 
