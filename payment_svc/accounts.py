@@ -1,11 +1,11 @@
 """Accounts and their ledger: whoever changes a balance holds its row and writes down why as well."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from payment_svc.contracts import LedgerEntry, LedgerKind
 from payment_svc.domain import Movement
+from shared.errors import NotFound
 from shared.transaction import Reader, Transaction
 
 
@@ -30,7 +30,10 @@ async def apply(tx: Transaction, kind: LedgerKind, movements: Sequence[Movement]
     """Write movements into the ledger and their last balances into the accounts, which are held already."""
     await _append(
         tx,
-        [(m.user_id, m.delta, m.balance, kind, m.order_id, m.payment_id, None, tx.now) for m in movements],
+        [
+            (m.user_id, m.delta, m.balance, kind, m.order_id, m.payment_id, None, None, tx.now)
+            for m in movements
+        ],
     )
     await _set_balances(tx, {m.user_id: m.balance for m in movements})
 
@@ -41,7 +44,7 @@ async def open_account(tx: Transaction, user_id: int, *, points: int = 0) -> Non
         "INSERT INTO accounts (user_id, balance, state, opened_at) VALUES (%s, %s, 'OPEN', %s)",
         (user_id, points, tx.now),
     )
-    await _append(tx, [(user_id, points, points, "opening", None, None, None, tx.now)])
+    await _append(tx, [(user_id, points, points, "opening", None, None, None, None, tx.now)])
 
 
 async def close_account(tx: Transaction, user_id: int) -> None:
@@ -62,24 +65,30 @@ async def account(db: Reader, user_id: int, *, lock: bool = False) -> tuple[int,
     return (row[0], row[1]) if row else None
 
 
-async def charge(tx: Transaction, user_id: int, amount: int, balance: int, key: str) -> None:
-    """Write a charge down; the account is held already."""
-    await _append(tx, [(user_id, amount, balance, "charge", None, None, _hash(key), tx.now)])
+async def balance(db: Reader, user_id: int, *, lock: bool = False) -> int:
+    """The points of an open account. Raises `NotFound` where there is none."""
+    found = await account(db, user_id, lock=lock)
+    if found is None or found[1] != "OPEN":
+        raise NotFound("There is no such point account.")
+    return found[0]
+
+
+async def grant(tx: Transaction, user_id: int, delta: int, balance: int, grant_id: UUID, note: str) -> None:
+    """Write down what an admin gives or takes; the account is held already, and has `balance` afterwards."""
+    await _append(tx, [(user_id, delta, balance, "grant", None, None, grant_id, note, tx.now)])
     await _set_balances(tx, {user_id: balance})
 
 
-async def find_charge(db: Reader, user_id: int, key: str) -> tuple[int, int] | None:
-    """The amount of the charge that was made with this key, and the balance right after it."""
-    row = await db.row(
-        "SELECT delta, balance FROM ledger WHERE user_id = %s AND charge_key = %s", (user_id, _hash(key))
-    )
-    return (row[0], row[1]) if row else None
+async def find_grant(db: Reader, grant_id: UUID) -> int | None:
+    """The balance right after a grant, if it was made."""
+    row = await db.row("SELECT balance FROM ledger WHERE grant_id = %s", (grant_id,))
+    return row[0] if row else None
 
 
 async def history(db: Reader, user_id: int, *, limit: int, before: int | None) -> list[LedgerEntry]:
     """The newest `limit` ledger entries of an account that are older than the entry `before`."""
     rows = await db.rows(
-        "SELECT id, at, kind, delta, balance, order_id, payment_id FROM ledger"
+        "SELECT id, at, kind, delta, balance, order_id, payment_id, note FROM ledger"
         " WHERE user_id = %s AND id < %s ORDER BY id DESC LIMIT %s",
         (user_id, before or 2**63 - 1, limit),
     )
@@ -92,15 +101,16 @@ async def history(db: Reader, user_id: int, *, limit: int, before: int | None) -
             balance=balance,
             order_id=UUID(order_id) if order_id else None,
             payment_id=UUID(payment_id) if payment_id else None,
+            note=note,
         )
-        for entry_id, at, kind, delta, balance, order_id, payment_id in rows
+        for entry_id, at, kind, delta, balance, order_id, payment_id, note in rows
     ]
 
 
 async def _append(tx: Transaction, rows: Sequence[Sequence[object]]) -> None:
     await tx.write_many(
-        "INSERT INTO ledger (user_id, delta, balance, kind, order_id, payment_id, charge_key, at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO ledger (user_id, delta, balance, kind, order_id, payment_id, grant_id, note, at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         rows,
     )
 
@@ -112,7 +122,3 @@ async def _set_balances(tx: Transaction, balances: Mapping[int, int]) -> None:
         " ON DUPLICATE KEY UPDATE balance = VALUES(balance)",
         [(user_id, balance, tx.now) for user_id, balance in sorted(balances.items())],
     )
-
-
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()

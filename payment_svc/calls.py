@@ -1,29 +1,40 @@
-"""Answers to calls: opening, reading and charging point accounts; paying, looking, refunding."""
+"""Answers to calls about points and payments: looking, granting points, closing what needs attention.
 
-from uuid import UUID
+What asks the PG between its units of work stands in `paying.py`.
+"""
 
-from order_svc.contracts import GetPaymentDue
-from payment_svc import accounts, cards, domain, keys, payments, toss
+from payment_svc import accounts, audit, cards, domain, intents, payments, pgs, settling
 from payment_svc.contracts import (
+    AuditPage,
     Balance,
-    Charge,
-    Charged,
+    BringKey,
     GetBalance,
     GetHistory,
     GetPayment,
+    GrantPoints,
     LedgerPage,
+    ListAudit,
+    ListPayments,
     OpenAccount,
-    Pay,
+    OperatorPayment,
+    PaymentPage,
     PaymentView,
-    RefundPayment,
+    ResolvePayment,
     TakeNotice,
 )
-from payment_svc.domain import Ask, Payment, State
+from payment_svc.domain import Intent, Payment, State
 from payment_svc.settings import PaymentSettings
+from shared.clock import utc_now
 from shared.database import Database
-from shared.errors import Conflict, FieldError, NotFound, RuleBroken, Unauthorized
+from shared.errors import Conflict, NotFound
 from shared.rpc import Rpc
 from shared.transaction import Reader, Transaction
+
+_STATES = {
+    "PARTLY_REFUNDED": State.HELD,
+    **{shown: state for state, shown in domain.SHOWN.items()},
+}
+"""The state behind each status; of those that are HELD the refunds tell which."""
 
 
 async def open_account(call: OpenAccount, tx: Transaction) -> Balance:
@@ -40,42 +51,49 @@ async def open_account(call: OpenAccount, tx: Transaction) -> Balance:
 
 async def get_balance(call: GetBalance, db: Reader) -> Balance:
     """The balance as it is now."""
-    return Balance(balance=await _balance(db, call.user_id))
+    return Balance(balance=await accounts.balance(db, call.user_id))
 
 
-async def charge(call: Charge, tx: Transaction, settings: PaymentSettings) -> Charged:
-    """Add points, once for each idempotency key of the user; the held account makes twins wait."""
-    domain.check_charge(call.amount, settings.points_charge_max)
-    balance = await _balance(tx, call.user_id, lock=True)
-    if earlier := await accounts.find_charge(tx, call.user_id, call.idempotency_key):
-        amount, balance_then = earlier
-        if amount != call.amount:
-            raise RuleBroken(
-                "This idempotency key was used for another amount.",
-                errors=[FieldError("Idempotency-Key", f"Used for a charge of {amount}")],
-            )
-        return Charged(balance=balance_then, amount=amount)
-    balance = domain.balance_after(balance, call.amount, settings.points_balance_max)
-    await accounts.charge(tx, call.user_id, call.amount, balance, call.idempotency_key)
-    return Charged(balance=balance, amount=call.amount)
+async def grant_points(call: GrantPoints, tx: Transaction, settings: PaymentSettings) -> Balance:
+    """Give or take points, once for each grant; the held account makes twins wait."""
+    balance = await accounts.balance(tx, call.user_id, lock=True)
+    earlier = await accounts.find_grant(tx, call.grant_id)
+    if earlier is not None:
+        return Balance(balance=earlier)
+    after = domain.balance_after(balance, call.delta, settings.points_balance_max)
+    await accounts.grant(tx, call.user_id, call.delta, after, call.grant_id, call.reason)
+    details = {"delta": call.delta, "reason": call.reason}
+    await audit.note(tx, call.by, "points.granted", call.user_id, details)
+    return Balance(balance=after)
 
 
 async def get_history(call: GetHistory, db: Reader) -> LedgerPage:
     """A page of the ledger."""
-    await _balance(db, call.user_id)
+    await accounts.balance(db, call.user_id)
     entries = await accounts.history(db, call.user_id, limit=call.limit + 1, before=call.after)
     page = entries[: call.limit]
     return LedgerPage(items=page, next=page[-1].id if len(entries) > call.limit else None)
 
 
-async def pay(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> PaymentView:
-    """Take the points or charge the card, once; what the PG leaves open is answered as ASKING."""
-    domain.check_method(call.method, call.payment_key)
-    known = await db.read(lambda reader: keys.find(reader, call))
-    payment = await _payment(db, known or await _pay_now(call, db, rpc, settings))
-    if payment.state is State.REJECTED:
-        raise domain.refusal(payment)
-    return domain.view(payment)
+async def bring_key(call: BringKey, tx: Transaction, settings: PaymentSettings) -> None:
+    """Keep the key with its number. What cannot be used is left alone: the order will be told so."""
+    held = await intents.lock(tx, [call.payment_id])
+    intent = held.get(call.payment_id)
+    if intent is not None and intent.user_id == call.user_id and intent.used_at is None:
+        await intents.bring_key(tx, call.payment_id, call.payment_key)
+    elif intent is None and call.is_new:
+        await intents.add(
+            tx,
+            Intent(
+                payment_id=call.payment_id,
+                user_id=call.user_id,
+                order_id=None,
+                amount=None,
+                card_key=call.payment_key,
+                expires_at=intents.end(tx.now, settings),
+                used_at=None,
+            ),
+        )
 
 
 async def get_payment(call: GetPayment, db: Reader) -> PaymentView:
@@ -86,77 +104,72 @@ async def get_payment(call: GetPayment, db: Reader) -> PaymentView:
     return domain.view(payment)
 
 
-async def refund(call: RefundPayment, db: Database, rpc: Rpc) -> PaymentView:
-    """Cancel the payment's order: it gives back all that was taken for it, this payment included."""
-    payment = await _payment(db, call.payment_id)
-    if payment.state is State.REJECTED:
-        raise Conflict("The payment was declined: there is nothing to give back.")
-    if payment.state in (State.ASKING, State.HELD):
+async def list_payments(call: ListPayments, db: Reader) -> PaymentPage:
+    """A page of the payments of one status."""
+    refunded = {"PARTLY_REFUNDED": True, "CAPTURED": False}.get(call.status)
+    found = await payments.page(
+        db, _STATES[call.status], refunded=refunded, after=call.after, limit=call.limit + 1
+    )
+    shown = found[: call.limit]
+    closed = await audit.resolutions(db, [one.payment_id for one in shown if one.resolved])
+    items = [
+        OperatorPayment(
+            id=one.payment_id,
+            order_id=one.order_id,
+            user_id=one.user_id or 0,
+            method="card" if one.method == "card" else "points",
+            amount=one.amount or 0,
+            refunded=one.refunded,
+            status=domain.status(one),
+            reason=one.reason,
+            details=one.details,
+            created_at=one.created_at or db.now,
+            changed_at=one.changed_at or db.now,
+            ask_due_at=one.ask_due_at,
+            resolution=closed.get(one.payment_id),
+        )
+        for one in shown
+    ]
+    return PaymentPage(items=items, next=shown[-1].payment_id if len(found) > call.limit else None)
+
+
+async def resolve(call: ResolvePayment, db: Database, rpc: Rpc) -> PaymentView:
+    """Close a payment as a person decided; an order that would stand without its money is called off first."""
+    payment = await payments.known(db, call.payment_id)
+    after = settling.resolved(payment, call.outcome, call.reason)
+    if after.state is State.RELEASED and payment.state is not State.RELEASED:
         await cards.call_off(rpc, payment)
-    return domain.view(await _payment(db, call.payment_id))
+
+    async def close(tx: Transaction) -> Payment:
+        [held] = await payments.lock(tx, [call.payment_id])
+        closed = settling.resolved(held, call.outcome, call.reason)
+        if closed == held:
+            return held
+        details = {"outcome": call.outcome, "reason": call.reason, "amount": held.left}
+        await audit.note(tx, call.by, "payment.resolved", call.payment_id, details)
+        return await cards.change(tx, held, closed)
+
+    return domain.view(await db.transaction(close))
+
+
+async def list_audit(call: ListAudit, db: Reader) -> AuditPage:
+    """A page of the audit log."""
+    return await audit.page(call, db)
 
 
 async def take_notice(call: TakeNotice, tx: Transaction, settings: PaymentSettings) -> None:
-    """Something changed at the PG: ask it what is true now. Whatever a notice says, it is not believed."""
-    secret = settings.pg_webhook_secret
-    if not toss.is_genuine(secret, call.payload, call.signature, call.transmitted_at, tx.now):
-        raise Unauthorized("The webhook's signature is not valid.")
-    payment_id = toss.read_notice(call.payload)
+    """Something may have changed at the PG: ask it what is true now. What a notice says is not believed."""
+    named = pgs.adapter(settings).read_notice(call.headers, call.body)
+    payment_id = domain.number(named) if named else None
     if payment_id is not None:
-        await payments.ask_at(tx, payment_id, tx.now)
+        await payments.hint(tx, payment_id)
 
 
-async def _pay_now(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> UUID:
-    """Pay what the order costs; the id of the payment, which may be that of a twin that was faster."""
-    try:
-        due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
-    except Conflict:  # paid already: perhaps just now, by a twin of this very request
-        twin = await db.read(lambda reader: keys.find(reader, call))
-        if twin is None:
-            raise
-        return twin
-    begun = await db.transaction(lambda tx: _begin(call, due.amount, tx, settings))
-    if begun.payment_id == call.payment_id and begun.state is State.ASKING:
-        await cards.settle(db, toss.gateway(settings), begun, settings)
-    return begun.payment_id
+async def measure(db: Reader) -> None:
+    """Tell the metrics how many payments need attention."""
+    payments.NEEDING_ATTENTION.set(await payments.count(db, State.NEEDS_ATTENTION))
 
 
-async def _begin(call: Pay, amount: int, tx: Transaction, settings: PaymentSettings) -> Payment:
-    """Write the payment down, decided or to be asked about; of two at once for one order, one is refused."""
-    # Waits for a twin of this very request; only then can its key be seen.
-    latest = await payments.lock_latest(tx, [call.order_id])
-    earlier = await keys.find(tx, call)
-    if earlier is not None and (found := await payments.find(tx, earlier)):
-        return found
-    ask = Ask(
-        order_id=call.order_id,
-        payment_id=call.payment_id,
-        attempt=domain.next_attempt(latest.get(call.order_id)),
-        user_id=call.user_id,
-        method=call.method,
-        amount=amount,
-        card_key=domain.card_key(call.method, call.payment_key, settings.pg_test_key, call.payment_id),
-    )
-    balances = await accounts.lock_balances(tx, [call.user_id] if call.method == "points" else [])
-    [payment], movements = domain.decide([ask], balances)
-    await payments.add(tx, [payment], ask_in_s=cards.LEASE_S)
-    await accounts.apply(tx, "capture", movements)
-    await keys.add(tx, call)
-    answer = domain.verdict(payment)
-    if answer is not None:
-        tx.emit(answer)
-    return payment
-
-
-async def _payment(db: Database, payment_id: UUID) -> Payment:
-    payment = await db.read(lambda reader: payments.find(reader, payment_id))
-    if payment is None or payment.user_id is None:
-        raise NotFound(f"There is no payment {payment_id}.")
-    return payment
-
-
-async def _balance(db: Reader, user_id: int, *, lock: bool = False) -> int:
-    found = await accounts.account(db, user_id, lock=lock)
-    if found is None or found[1] != "OPEN":
-        raise NotFound("There is no such point account.")
-    return found[0]
+async def purge(db: Database) -> None:
+    """Forget the numbers that ended long ago."""
+    await intents.purge(db, utc_now())

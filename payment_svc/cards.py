@@ -5,12 +5,15 @@ became of it, and `reconcile` asks about every such payment, on every replica.
 """
 
 import asyncio
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from order_svc.contracts import CancelOrder
-from payment_svc import domain, payments, toss
+from payment_svc import accounts, domain, payments, pgs, settling
 from payment_svc.domain import Payment, State
-from payment_svc.pg import Card, Finding, NoAnswer, PaymentGateway, Report
+from payment_svc.pgs import Card, Finding, NoAnswer, PaymentGateway, Report
 from payment_svc.settings import PaymentSettings
 from shared.clock import utc_now
 from shared.context import traceparent, working_on
@@ -20,116 +23,198 @@ from shared.logs import log
 from shared.rpc import Rpc
 from shared.transaction import Transaction
 
-AT_ONCE = 20
-LONGEST_PAUSE_S = 30.0
-LEASE_S = 30.0
-"""While one asks, nobody else does; longer than the slowest question with all its tries."""
-UNANSWERED = Report(Finding.REFUSED, "NO_ANSWER", "The card's issuer did not answer.")
+AT_ONCE = 200
+"""So many payments are asked about at once. A card that hangs costs its place for a few seconds."""
+AGAIN_AT_ONCE = 100
+"""At most so many of these were asked about before, so that new ones always find a place."""
+POLL_S = 0.2
+CATCH_UP_S = 60.0
+LOOK_BACK = timedelta(minutes=10)
+"""How much of the PG's list is read each time: with overlap, for clocks that differ and lines that come late."""
 
 
 async def reconcile(db: Database, rpc: Rpc, settings: PaymentSettings) -> None:
-    """Ask the PG about every payment whose outcome is not known, or that has to be undone there."""
-    while due := await db.transaction(lambda tx: payments.take_due(tx, lease_s=LEASE_S, limit=AT_ONCE)):
-        pg = toss.gateway(settings)
-        await asyncio.gather(*(_settle_alone(db, rpc, pg, payment, settings) for payment in due))
+    """Ask the PG about every payment whose outcome is not known, or that has to be undone there.
+
+    Each is asked about by itself and gives its place to the next when it is done: none waits for the slowest.
+    """
+    busy: dict[asyncio.Task[None], bool] = {}
+    """What is being asked, and whether it had been asked before."""
+    try:
+        while True:
+            free, again = AT_ONCE - len(busy), AGAIN_AT_ONCE - Counter(busy.values())[True]
+            for payment in await _due(db, settings, limit=free, again=again):
+                task = asyncio.create_task(_settle_alone(db, rpc, payment, settings))
+                busy[task] = payment.asks > 1
+            if not busy:
+                return
+            done, _ = await asyncio.wait(busy, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                del busy[task]
+    finally:
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
 
 
-async def settle(db: Database, pg: PaymentGateway, payment: Payment, settings: PaymentSettings) -> None:
+async def settle(
+    db: Database, rpc: Rpc, pg: PaymentGateway, payment: Payment, settings: PaymentSettings
+) -> None:
     """Ask the PG about one payment and write down what it says; without an answer, see to it later."""
     try:
         report = await _ask(db, pg, payment, settings)
     except NoAnswer as silence:
         log.info("payment.unknown", payment_id=str(payment.payment_id), **describe(silence))
-        report = Report(Finding.NOTHING)
+        report = Report(Finding.UNKNOWN)
+    if report.finding is Finding.CANCELLED and payment.state in (State.HELD, State.NEEDS_ATTENTION):
+        # Somebody cancelled it at the PG itself: an order must not stand without its money.
+        await call_off(rpc, payment)
     await db.transaction(lambda tx: write_down(tx, payment, report, settings))
 
 
 async def write_down(tx: Transaction, asked: Payment, report: Report, settings: PaymentSettings) -> None:
-    """What the PG said about a payment as it was when it was asked; it may have moved on meanwhile."""
+    """What the PG said about a payment as it was when it was asked.
+
+    If it has moved on meanwhile, or somebody else asks about it by now, what was said means nothing any more:
+    whoever moved it has written down when to ask next, and that must not be lost.
+    """
     [payment] = await payments.lock(tx, [asked.payment_id])
-    if payment.state is State.RELEASING and asked.state is not State.RELEASING:
-        return  # to be asked anew, to undo it: what was said before means nothing for that
-    state = domain.found(payment, report.finding)
-    if state is None:
-        if payment.state in (State.ASKING, State.RELEASING):
-            pause = min(settings.pg_ask_again_s * 2 ** min(payment.asks, 10), LONGEST_PAUSE_S)
-            await payments.ask_at(tx, payment.payment_id, tx.now + timedelta(seconds=pause))
+    if _question(payment) != _question(asked):
         return
-    if report.finding is Finding.REFUSED or state is State.REJECTED:
-        await payments.refuse(tx, payment, state, report.details())
-    else:
-        await payments.move(tx, [payment], state)
-    [payment] = await payments.lock(tx, [asked.payment_id])
-    answer = domain.acknowledgement(payment) if state is State.RELEASED else domain.verdict(payment)
-    if answer is not None:
-        tx.emit(answer)
+    rules = settling.Rules(
+        patience_s=settings.pg_patience_s,
+        ask_again_s=settings.pg_ask_again_s,
+        confirm_window_s=pgs.adapter(settings).confirm_window_s,
+    )
+    after = settling.settled(payment, report, tx.now, rules)
+    if after.state is not payment.state or after.refunded != payment.refunded:
+        log.info(
+            "payment.moved", payment_id=str(after.payment_id), state=after.state, refunded=after.refunded
+        )
+    await change(tx, payment, after)
 
 
-async def _settle_alone(
-    db: Database, rpc: Rpc, pg: PaymentGateway, payment: Payment, settings: PaymentSettings
-) -> None:
-    """One that fails must not keep the others from being settled; it is asked about again after its lease."""
-    with working_on(str(payment.order_id), traceparent()):
-        try:
-            if payment.state is State.HELD:
-                await _check(db, rpc, pg, payment)
-            else:
-                await settle(db, pg, payment, settings)
-        except Problem as problem:
-            log.warning("payment.not_settled", payment_id=str(payment.payment_id), **describe(problem))
-
-
-async def _ask(db: Database, pg: PaymentGateway, payment: Payment, settings: PaymentSettings) -> Report:
-    card = _card(payment)
-    if payment.state is State.RELEASING:
-        return await _undo(pg, card, payment, settings, "the order is not fulfilled")
-    if payment.asks or payment.asked_at:
-        report = await pg.look_up(payment.payment_id)
-        if report.finding is not Finding.NOTHING:
-            return report
-    if _is_over(payment, settings):
-        report = await _undo(pg, card, payment, settings, "no answer in time")
-        return report if report.finding is Finding.NOTHING else UNANSWERED
-    if not await db.transaction(lambda tx: payments.charging(tx, payment)):
-        return Report(Finding.NOTHING)  # released meanwhile
-    return await pg.charge(card)
-
-
-async def _undo(
-    pg: PaymentGateway, card: Card, payment: Payment, settings: PaymentSettings, why: str
-) -> Report:
-    """Cancel a payment. What the PG never heard of counts as refused once no try can be on its way."""
-    report = await pg.cancel(card, why)
-    if report.finding is Finding.NOTHING:
-        quiet = timedelta(seconds=settings.pg_patience_s)
-        if payment.asked_at is None or utc_now() > payment.asked_at + quiet:
-            return Report(Finding.REFUSED)
-    return report
-
-
-async def _check(db: Database, rpc: Rpc, pg: PaymentGateway, payment: Payment) -> None:
-    """Somebody cancelled a charge at the PG itself: an order must not stand without its money."""
-    try:
-        report = await pg.look_up(payment.payment_id)
-    except NoAnswer:
-        return  # asked again when the lease is over
-    if report.finding is Finding.CANCELLED:
-        await call_off(rpc, payment)
-    await db.transaction(lambda tx: payments.ask_at(tx, payment.payment_id, None))
+async def change(tx: Transaction, before: Payment, after: Payment) -> Payment:
+    """Write down how a payment moved that the transaction holds, with what it does to points, and tell of it."""
+    if after.order_id is None and after.user_id is not None:
+        after = await _change_points(tx, before, after, after.user_id)
+    await payments.save(tx, [after])
+    for event in settling.news(before, after, tx.now):
+        tx.emit(event)
+    return after
 
 
 async def call_off(rpc: Rpc, payment: Payment) -> None:
     """Have the order of a payment cancelled, which gives the payment back in turn."""
+    if payment.order_id is None:
+        return
     try:
         await rpc.call(CancelOrder(order_id=payment.order_id, by="admin"))
     except (Conflict, NotFound) as problem:  # failed by itself: everything is being given back already
         log.info("payment.order_not_cancelled", order_id=str(payment.order_id), **describe(problem))
 
 
+async def catch_up(db: Database, settings: PaymentSettings) -> None:
+    """Read the PG's own list of transactions, and ask about the payments that it tells something new of.
+
+    It finds what no notice told: a charge that arrived after it was given up, a cancellation at the PG.
+    A shop that is paid with points alone does without, and without the PG's client.
+    """
+    if not await db.read(payments.any_by_card):
+        return
+    pg = pgs.adapter(settings)
+    until = utc_now()
+    newest: dict[str, datetime] = {}
+    try:
+        async for entry in pg.transactions(until - LOOK_BACK, until):
+            newest[entry.number] = max(entry.at, newest.get(entry.number, entry.at))
+    except NoAnswer as silence:
+        log.info("payment.list_unknown", **describe(silence))
+        return
+    for number, at in newest.items():
+        payment_id = domain.number(number)
+        if payment_id is not None:
+            await db.transaction(lambda tx, one=payment_id, at=at: payments.hint(tx, one, newer_than=at))
+
+
+async def _due(db: Database, settings: PaymentSettings, *, limit: int, again: int) -> list[Payment]:
+    if limit <= 0:
+        return []
+    return await db.transaction(
+        lambda tx: payments.take_due(tx, lease_s=settings.pg_lease_s, limit=limit, first=again)
+    )
+
+
+async def _settle_alone(db: Database, rpc: Rpc, payment: Payment, settings: PaymentSettings) -> None:
+    """One that fails must not keep the others from being settled; it is asked about again after its lease."""
+    with working_on(str(payment.order_id or payment.payment_id), traceparent()):
+        try:
+            await settle(db, rpc, pgs.adapter(settings), payment, settings)
+        except Exception as error:  # whatever is wrong with this one, the lease has it tried again
+            level = log.warning if isinstance(error, Problem) else log.error
+            level("payment.not_settled", payment_id=str(payment.payment_id), **describe(error))
+
+
+async def _ask(db: Database, pg: PaymentGateway, payment: Payment, settings: PaymentSettings) -> Report:
+    """What the PG says, after it was asked to do what the payment's state wants done.
+
+    A charge is cancelled only after a look-up by our number found it to be ours: a key may name another's.
+    """
+    card = Card(payment.payment_id, payment.card_key or "", payment.amount or 0)
+    found = Report(Finding.NOTHING)
+    if payment.state is not State.ASKING or payment.asked_at is not None:
+        found = await pg.look_up(card)
+    match payment.state, found.finding:
+        case State.ASKING, Finding.NOTHING if not _is_over(payment, settings):
+            if not await db.transaction(lambda tx: payments.charging(tx, payment)):
+                return Report(Finding.UNKNOWN)  # released meanwhile
+            return await pg.charge(card, attempt=payment.asks)
+        case State.RELEASING, Finding.CHARGED:
+            attempt = f"{payment.payment_id}-{found.returned}-{payment.asks}"
+            return await pg.cancel(card, "The order is not fulfilled.", attempt=attempt)
+        case State.HELD, Finding.CHARGED if payment.refunding:
+            attempt = f"part-{payment.refund_id}"
+            done = await pg.cancel(card, "Refund in part.", attempt=attempt, amount=payment.refunding)
+            # A repeated answer may be older than what was looked up just now.
+            return done._replace(returned=max(done.returned, found.returned))
+        case _:
+            return found
+
+
+async def _change_points(tx: Transaction, before: Payment, after: Payment, user_id: int) -> Payment:
+    """Points that were bought come with their charge, and go as far as they are there when it goes back."""
+    bought = before.state is State.ASKING and after.state is State.HELD
+    if not bought and after.refunded <= before.refunded:
+        return after
+    balance = (await accounts.lock_balances(tx, [user_id])).get(user_id, 0)
+    if bought:
+        amount = after.amount or 0
+        balance += amount
+        await accounts.apply(
+            tx,
+            "charge",
+            [
+                domain.Movement(
+                    user_id=user_id,
+                    delta=amount,
+                    balance=balance,
+                    order_id=None,
+                    payment_id=after.payment_id,
+                )
+            ],
+        )
+        before = replace(before, refunded=0)
+    after, movement = settling.reversal(before, after, balance)
+    if movement is not None:
+        await accounts.apply(tx, "reversal", [movement])
+    return after
+
+
+def _question(payment: Payment) -> tuple[object, ...]:
+    """What tells one question about a payment from another."""
+    return (payment.state, payment.asks, payment.refund_id, payment.refunded)
+
+
 def _is_over(payment: Payment, settings: PaymentSettings) -> bool:
     created_at = payment.created_at
     return created_at is not None and utc_now() > created_at + timedelta(seconds=settings.pg_patience_s)
-
-
-def _card(payment: Payment) -> Card:
-    return Card(payment.payment_id, payment.card_key or "", payment.amount or 0)

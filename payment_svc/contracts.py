@@ -27,8 +27,8 @@ PaymentStatus = Literal[
     "KEPT",
 ]
 Outcome = Literal["returned", "kept", "not_charged"]
-"""How a person closes a payment that the PG and we cannot: the payer has the money back, the shop keeps it, or
-there never was a charge."""
+"""How a person closes a payment that the PG and we cannot: the payer has the money back, the shop keeps it,
+or there never was a charge."""
 PaymentKey = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
 """What the widget of the payment gateway (PG) gave the buyer: names a card without being one."""
 
@@ -198,7 +198,7 @@ class PaymentView(Struct, frozen=True, kw_only=True):
 
 
 class Intent(Struct, frozen=True, kw_only=True):
-    """The number (`payment_id`) to open the PG's widget with, for exactly `amount` won, until `expires_at`."""
+    """The number (`payment_id`) to open the PG's widget with, for just `amount` won, until `expires_at`."""
 
     payment_id: UUID
     amount: int
@@ -269,7 +269,7 @@ class RefundPayment(Call[PaymentView], name="payment.refund", idempotent=True):
 
 
 class TakeNotice(Call[None], name="payment.take_notice", idempotent=True):
-    """A webhook of the PG, as it came, with its headers (names in lower case). It is only a hint to ask the PG."""
+    """A webhook of the PG as it came, its headers' names in lower case. It is only a hint to ask the PG."""
 
     headers: dict[str, str]
     body: str
@@ -330,7 +330,7 @@ class ResolvePayment(Call[PaymentView], name="payment.resolve", idempotent=True)
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):
-    """Something that a person of the shop did about money: `action` to `subject`, a payment's or a user's id."""
+    """What a person of the shop did about money: `action`, to `subject`, which is a payment's or a user's id."""
 
     id: int
     at: datetime

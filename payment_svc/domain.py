@@ -1,39 +1,42 @@
-"""The rules of paying: who can pay for what, what a repeated question is answered, what a charge may be.
+"""The rules of paying: who can pay for what, what is answered to a repetition, what may be bought or granted.
 
-Pure: no await, no database, no clock.
+Pure: no await, no database, no clock. What follows from the PG's answers stands in `settling.py`.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payment_svc.contracts import (
     Method,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentKept,
     PaymentRefunded,
     PaymentStatus,
     PaymentView,
 )
-from payment_svc.pg import Finding
 from shared.errors import Conflict, FieldError, RuleBroken
 
 Verdict = PaymentCaptured | PaymentDeclined
+Acknowledgement = PaymentRefunded | PaymentKept
 
 CARD_MAX = 10**12
 """No card pays more at once."""
 
 
 class State(StrEnum):
-    """Where a payment stands. The first three are those of every participant's claim.
+    """Where a payment stands. HELD, REJECTED and RELEASED are those of every participant's claim.
 
     HELD: its amount was taken. REJECTED: nothing was. RELEASED: whatever was taken is given back.
     Where the PG has to be asked: ASKING: we do not know whether the card was charged. RELEASING: it must not
-    stay charged, and the PG has not confirmed yet that it is not.
+    stay charged, and the PG has not confirmed yet that it is not. NEEDS_ATTENTION: the PG refuses that for
+    good, or contradicts what we know, so a person decides. KEPT: a person decided that the shop keeps it.
     """
 
     ASKING = "ASKING"
@@ -41,9 +44,13 @@ class State(StrEnum):
     REJECTED = "REJECTED"
     RELEASING = "RELEASING"
     RELEASED = "RELEASED"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+    KEPT = "KEPT"
 
 
-LIVE = frozenset({State.ASKING, State.HELD, State.RELEASING})
+WAITING = frozenset({State.ASKING, State.RELEASING})
+"""Waits for the PG's answer, so it must be known when the PG is asked next."""
+LIVE = WAITING | {State.HELD, State.NEEDS_ATTENTION}
 """While one payment of an order stands so, there is no other."""
 
 SHOWN: dict[State, PaymentStatus] = {
@@ -52,43 +59,87 @@ SHOWN: dict[State, PaymentStatus] = {
     State.REJECTED: "DECLINED",
     State.RELEASING: "REFUNDING",
     State.RELEASED: "REFUNDED",
+    State.NEEDS_ATTENTION: "NEEDS_ATTENTION",
+    State.KEPT: "KEPT",
 }
-"""What the payer is told."""
+"""What the payer is told, but for a refund in part: see `status`."""
 
 
 class Payment(Struct, frozen=True, kw_only=True):
-    """A payment of an order, or what was said instead. Never deleted.
+    """A payment, or what was said to an order instead. Never deleted. Amounts are won.
 
-    `attempt` is 0 for the one that is part of placing the order, and counts those made later. One without a
-    user is the tombstone of an order that was released before it was heard of. `card_key` names the card to
-    the PG. `asked_at` is when the PG was last asked to charge it.
+    Without an `order_id` it buys points. `attempt` is 0 for the one that is part of placing the order, and
+    counts those made later. One without a user is the tombstone of an order that was released before it was
+    heard of. `refunded` is what was given back in all, `released` the part of it that the release gave back,
+    `refunding` what the PG was asked to give back in part, under `refund_id`. `card_key` names the card to
+    the PG. `asked_at` is when the PG was last asked to charge it, `looked_at` when it was asked anything.
+
+    A state that waits for the PG cannot be made without the time of the next question, `ask_due_at`.
     """
 
     payment_id: UUID
-    order_id: UUID
+    order_id: UUID | None
     attempt: int = 0
     state: State
     user_id: int | None = None
     method: str | None = None
     amount: int | None = None
+    refunded: int = 0
+    released: int = 0
+    refunding: int = 0
+    refund_id: UUID | None = None
     reason: str | None = None
     details: dict[str, Any] = {}
+    resolved: str | None = None
     card_key: str | None = None
     asks: int = 0
     asked_at: datetime | None = None
+    looked_at: datetime | None = None
+    ask_due_at: datetime | None = None
     created_at: datetime | None = None
+    changed_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.state in WAITING and self.ask_due_at is None:
+            raise ValueError(f"payment {self.payment_id} is {self.state}, and nobody would look at it again")
+
+    @property
+    def left(self) -> int:
+        """How many won are held, or would be if it is charged."""
+        return (self.amount or 0) - self.refunded
+
+    @property
+    def by_card(self) -> bool:
+        """Whether the PG may know of it."""
+        return self.method == "card" and self.card_key is not None and bool(self.amount)
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """An order that wants to be paid for."""
+    """Somebody who wants to pay for an order, or (without one) to buy points with a card.
 
-    order_id: UUID
+    `refusal` is why it cannot be, where that is known already.
+    """
+
+    order_id: UUID | None
     payment_id: UUID
     attempt: int = 0
     user_id: int
     method: str
     amount: int
     card_key: str | None = None
+    refusal: dict[str, Any] | None = None
+
+
+class Intent(Struct, frozen=True, kw_only=True):
+    """A number given out before its payment; see `models.IntentRow`."""
+
+    payment_id: UUID
+    user_id: int
+    order_id: UUID | None
+    amount: int | None
+    card_key: str | None
+    expires_at: datetime
+    used_at: datetime | None
 
 
 class Movement(Struct, frozen=True, kw_only=True):
@@ -97,22 +148,33 @@ class Movement(Struct, frozen=True, kw_only=True):
     user_id: int
     delta: int
     balance: int
-    order_id: UUID
+    order_id: UUID | None
     payment_id: UUID
 
 
-def decide(asks: Iterable[Ask], balances: Mapping[int, int]) -> tuple[list[Payment], list[Movement]]:
+def number(text: str) -> UUID | None:
+    """A payment's number as another system gives it; None for one that cannot be ours."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def decide(
+    asks: Iterable[Ask], balances: Mapping[int, int], *, ask_at: datetime
+) -> tuple[list[Payment], list[Movement]]:
     """Who is paid for, in the order given, each from what the ones before have left.
 
     `balances` are the points of those users who have an open account; who has none has nothing. A card is
-    not decided here: the PG has to be asked. Returns a payment for each ask, and the movements of points.
+    not decided here: the PG has to be asked, at `ask_at`. Returns a payment for each ask, and the movements
+    of points.
     """
     left = dict(balances)
     payments: list[Payment] = []
     movements: list[Movement] = []
     for ask in asks:
         if ask.method == "card":
-            payments.append(_by_card(ask))
+            payments.append(_by_card(ask, ask_at))
             continue
         balance = left.get(ask.user_id, 0)
         if ask.method != "points" or ask.amount > balance or ask.user_id not in left:
@@ -122,6 +184,54 @@ def decide(asks: Iterable[Ask], balances: Mapping[int, int]) -> tuple[list[Payme
         payments.append(_made(ask, State.HELD))
         movements.append(_movement(payments[-1], ask.user_id, -ask.amount, left))
     return payments, movements
+
+
+def refusal_of_intent(
+    intent: Intent | None, *, user_id: int, order_id: UUID | None, amount: int, now: datetime
+) -> dict[str, Any] | None:
+    """Why a number cannot be used for this payment, as a code and a message; None where it can.
+
+    A number that is another's is answered as one that there is not.
+    """
+    if intent is None or intent.user_id != user_id:
+        return {"code": "INTENT_UNKNOWN", "message": "There is no such payment number."}
+    if intent.used_at is not None:
+        return number_used()
+    if intent.expires_at <= now:
+        return {
+            "code": "INTENT_EXPIRED",
+            "message": f"The payment number ended at {intent.expires_at:%FT%TZ}.",
+        }
+    if intent.amount not in (None, amount):
+        message = f"The payment number is for {intent.amount}, and {amount} is to be paid."
+        return {"code": "AMOUNT_DIFFERS", "message": message}
+    if intent.order_id not in (None, order_id):
+        return {"code": "ORDER_DIFFERS", "message": "The payment number was made for another order."}
+    return None
+
+
+def number_used() -> dict[str, Any]:
+    """Why a number cannot be used that has become a payment."""
+    return {"code": "INTENT_USED", "message": "The payment number was used already."}
+
+
+def key_used() -> dict[str, Any]:
+    """Why a key cannot pay that pays, or was meant to pay, for something else."""
+    return {"code": "PAYMENT_KEY_USED", "message": "The payment key was used for another payment."}
+
+
+def each_key_once(asks: Iterable[Ask], used: Collection[str]) -> list[Ask]:
+    """These asks, of which a key that was `used` before, here or by another payment, pays only the first."""
+    taken = set(used)
+    checked: list[Ask] = []
+    for ask in asks:
+        if ask.card_key is not None and ask.refusal is None:
+            if ask.card_key in taken:
+                checked.append(replace(ask, refusal=key_used()))
+                continue
+            taken.add(ask.card_key)
+        checked.append(ask)
+    return checked
 
 
 def next_attempt(latest: Payment | None) -> int:
@@ -137,31 +247,68 @@ def next_attempt(latest: Payment | None) -> int:
     return latest.attempt + 1
 
 
-def after_release(payment: Payment) -> State:
-    """Where a payment stands once its release was asked for; a card that may be charged is not back yet."""
-    asks_the_pg = payment.method == "card" and bool(payment.amount)
-    return State.RELEASING if payment.state in LIVE and asks_the_pg else State.RELEASED
+def after_release(payment: Payment, now: datetime, *, patience: timedelta) -> Payment | None:
+    """A payment once its release was asked for; None where the release changes nothing.
+
+    A card that may be charged is not given back yet: the PG is asked. One that the PG is being asked about
+    already is asked within `patience`, whatever was put off before. What a person decides waits for that.
+    """
+    match payment.state:
+        case State.ASKING | State.HELD if payment.by_card:
+            return replace(payment, state=State.RELEASING, refunding=0, asks=0, ask_due_at=now)
+        case State.HELD:
+            left = payment.left
+            return replace(
+                payment, state=State.RELEASED, refunded=payment.amount or 0, released=left, ask_due_at=None
+            )
+        case State.REJECTED | State.ASKING:
+            return replace(payment, state=State.RELEASED)
+        case State.NEEDS_ATTENTION if payment.details.get("wanted") != "cancel":
+            return replace(payment, details={**payment.details, "wanted": "cancel"})
+        case State.RELEASING if payment.ask_due_at is None or payment.ask_due_at > now + patience:
+            return replace(payment, ask_due_at=now)
+        case _:
+            return None
 
 
 def give_back(payments: Iterable[Payment], balances: Mapping[int, int]) -> list[Movement]:
-    """The movements that undo those of these payments that hold points."""
+    """The movements that undo what those of these payments hold that were made with points."""
     left = dict(balances)
     movements = []
     for payment in payments:
-        if holds_points(payment) and payment.user_id is not None and payment.amount is not None:
-            left[payment.user_id] = left[payment.user_id] + payment.amount
-            movements.append(_movement(payment, payment.user_id, payment.amount, left))
+        if holds_points(payment) and payment.user_id is not None:
+            left[payment.user_id] = left[payment.user_id] + payment.left
+            movements.append(_movement(payment, payment.user_id, payment.left, left))
     return movements
 
 
 def holds_points(payment: Payment) -> bool:
-    """Whether points were taken and not given back."""
+    """Whether points were taken and not all given back."""
     return payment.state is State.HELD and payment.method == "points"
+
+
+def part_to_refund(payment: Payment, amount: int | None, refund_id: UUID) -> int | None:
+    """How much of a payment is to be given back in part; None where it is all that is left.
+
+    Raises `Conflict` where nothing is held or another refund is under way, `RuleBroken` for too much.
+    """
+    if payment.state is not State.HELD:
+        raise Conflict(f"The payment is {status(payment)}: there is nothing to give back.")
+    if payment.refunding and payment.refund_id != refund_id:
+        raise Conflict(f"Another refund of {payment.refunding} is under way.")
+    if amount is None or (amount == payment.left and payment.order_id is not None):
+        return None
+    if amount > payment.left:
+        raise RuleBroken(
+            f"At most {payment.left} of {payment.amount} can still be given back.",
+            errors=[FieldError("amount", f"Expected 1 to {payment.left}")],
+        )
+    return amount
 
 
 def verdict(payment: Payment) -> Verdict | None:
     """What is answered to an order, each time it asks; None while it is not known."""
-    if payment.state is State.ASKING:
+    if payment.order_id is None or payment.state in (State.ASKING, State.NEEDS_ATTENTION):
         return None
     if payment.state is State.HELD:
         return PaymentCaptured(
@@ -175,11 +322,25 @@ def verdict(payment: Payment) -> Verdict | None:
     )
 
 
-def acknowledgement(payment: Payment) -> PaymentRefunded:
-    """What is answered to a release, each time it comes."""
-    taken = payment.amount or 0 if payment.reason is None else 0
+def acknowledgement(payment: Payment) -> Acknowledgement | None:
+    """What is answered to a release, each time it comes; None while it cannot be answered."""
+    if payment.order_id is None:
+        return None
+    if payment.state is State.KEPT and payment.user_id is not None:
+        return PaymentKept(
+            order_id=payment.order_id,
+            payment_id=payment.payment_id,
+            user_id=payment.user_id,
+            amount=payment.left,
+            note=str(payment.details.get("note") or "kept"),
+        )
+    if payment.state is not State.RELEASED:
+        return None
     return PaymentRefunded(
-        order_id=payment.order_id, payment_id=payment.payment_id, user_id=payment.user_id, amount=taken
+        order_id=payment.order_id,
+        payment_id=payment.payment_id,
+        user_id=payment.user_id,
+        amount=payment.released,
     )
 
 
@@ -188,20 +349,11 @@ def tombstone(order_id: UUID, payment_id: UUID) -> Payment:
     return Payment(order_id=order_id, payment_id=payment_id, state=State.RELEASED)
 
 
-def found(payment: Payment, finding: Finding) -> State | None:
-    """Where a payment stands after the PG was asked about its card; None: not known, ask again.
-
-    A payment that is being released may only rest once nothing is charged and nothing can be any more.
-    """
-    if payment.state is State.ASKING:
-        return {
-            Finding.CHARGED: State.HELD,
-            Finding.REFUSED: State.REJECTED,
-            Finding.CANCELLED: State.REJECTED,
-        }.get(finding)
-    if payment.state is State.RELEASING:
-        return State.RELEASED if finding in (Finding.REFUSED, Finding.CANCELLED) else None
-    return None
+def status(payment: Payment) -> PaymentStatus:
+    """What a payer is shown of where a payment stands."""
+    if payment.state is State.HELD and payment.refunded:
+        return "PARTLY_REFUNDED"
+    return SHOWN[payment.state]
 
 
 def view(payment: Payment) -> PaymentView:
@@ -211,29 +363,37 @@ def view(payment: Payment) -> PaymentView:
         order_id=payment.order_id,
         method="card" if payment.method == "card" else "points",
         amount=payment.amount or 0,
-        status=SHOWN[payment.state],
+        refunded=payment.refunded,
+        status=status(payment),
         reason=payment.reason,
         details=payment.details,
         created_at=payment.created_at,
     )
 
 
-def check_charge(amount: int, largest: int) -> None:
-    """Raises `RuleBroken` unless so many points may be added at once."""
+def check_charge(amount: int, balance: int, *, largest: int, most: int) -> None:
+    """Raises `RuleBroken` unless so many points may be bought at once, and held afterwards."""
     if not 1 <= amount <= largest:
         raise RuleBroken(
-            f"A charge is 1 to {largest} points.", errors=[FieldError("amount", f"Expected 1 to {largest}")]
+            f"1 to {largest} points can be bought at once.",
+            errors=[FieldError("amount", f"Expected 1 to {largest}")],
         )
+    balance_after(balance, amount, most)
 
 
-def balance_after(balance: int, amount: int, largest: int) -> int:
-    """The balance after a charge. Raises `RuleBroken` if an account may not hold as much."""
-    if balance + amount > largest:
+def balance_after(balance: int, delta: int, most: int) -> int:
+    """The balance after points were added or taken. Raises `RuleBroken` if an account may not hold that."""
+    after = balance + delta
+    if after < 0:
         raise RuleBroken(
-            f"An account holds at most {largest} points.",
-            errors=[FieldError("amount", f"Expected at most {max(0, largest - balance)}")],
+            f"Only {balance} points are there.", errors=[FieldError("delta", f"Expected at least {-balance}")]
         )
-    return balance + amount
+    if delta > 0 and after > most:
+        raise RuleBroken(
+            f"An account holds at most {most} points.",
+            errors=[FieldError("amount", f"Expected at most {max(0, most - balance)}")],
+        )
+    return after
 
 
 def card_key(method: str | None, given: str | None, test_key: str, payment_id: UUID) -> str | None:
@@ -246,12 +406,15 @@ def card_key(method: str | None, given: str | None, test_key: str, payment_id: U
     return given or (f"{test_key}{payment_id}" if test_key else None)
 
 
-def check_method(method: Method, card_key: str | None) -> None:
-    """Raises `RuleBroken` for a card's key where no card pays."""
-    if card_key is not None and method != "card":
-        raise RuleBroken(
-            "Only a card has a payment key.", errors=[FieldError("payment_key", "is for the method card")]
-        )
+def check_method(method: Method, card_key: str | None, *, has_intent: bool) -> None:
+    """Raises `RuleBroken` for a card's key or number where no card pays."""
+    errors = []
+    if method != "card" and card_key is not None:
+        errors.append(FieldError("payment_key", "is for the method card"))
+    if method != "card" and has_intent:
+        errors.append(FieldError("payment_id", "is for the method card"))
+    if errors:
+        raise RuleBroken("Only a card has a payment key and a payment number.", errors=errors)
 
 
 def refusal(payment: Payment) -> RuleBroken:
@@ -263,14 +426,26 @@ def refusal(payment: Payment) -> RuleBroken:
     return RuleBroken(f"The card was declined ({code}). {message}".rstrip())
 
 
-def _by_card(ask: Ask) -> Payment:
+def unusable(refusal: Mapping[str, Any]) -> RuleBroken:
+    """What is told to somebody who pays with a number or key that cannot be used."""
+    field = "payment_key" if refusal["code"] == "PAYMENT_KEY_USED" else "payment_id"
+    return RuleBroken(
+        f"{refusal['message']} ({refusal['code']})", errors=[FieldError(field, refusal["message"])]
+    )
+
+
+def _by_card(ask: Ask, ask_at: datetime) -> Payment:
+    if ask.refusal is not None:
+        return _rejected(ask, "card_declined", ask.refusal)
     if ask.card_key is None:
         details = {"code": "NO_PAYMENT_KEY", "message": "A card needs a payment key."}
         return _rejected(ask, "card_declined", details)
     if ask.amount > CARD_MAX:
         details = {"code": "EXCEED_MAX_AMOUNT", "message": "This is too much for a card."}
         return _rejected(ask, "card_declined", details)
-    return _made(ask, State.ASKING if ask.amount else State.HELD)
+    if not ask.amount:
+        return _made(ask, State.HELD)
+    return replace(_made(ask, State.HELD), state=State.ASKING, ask_due_at=ask_at)
 
 
 def _made(ask: Ask, state: State) -> Payment:

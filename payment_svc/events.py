@@ -1,14 +1,18 @@
 """What payment hears, in its own words, and what it does about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from payment_svc import accounts, domain, payments
-from payment_svc.domain import Ask, Payment, State
+from payment_svc import accounts, domain, intents, payments
+from payment_svc.domain import Ask, Intent, Payment
 from payment_svc.settings import PaymentSettings
 from shared.ids import new_id
 from shared.messages import View
 from shared.transaction import Transaction
+
+PATIENCE = timedelta(seconds=30)
+"""A release that comes again has the PG asked within this time, whatever had been put off."""
 
 
 class OrderPlaced(View, of="order.placed"):
@@ -18,7 +22,7 @@ class OrderPlaced(View, of="order.placed"):
     buyer_id: int
     total: int
     pay_with: str | None
-    payment_key: str | None
+    payment_id: UUID | None
     participants: list[str]
 
 
@@ -47,10 +51,14 @@ async def capture(orders: list[OrderPlaced], tx: Transaction, settings: PaymentS
     """
     concerned = {order.order_id: order for order in orders if "payment" in order.participants}
     known = await payments.lock_latest(tx, concerned)
-    asks = [_ask(order, settings) for order in concerned.values() if order.order_id not in known]
+    fresh = [order for order in concerned.values() if order.order_id not in known]
+    numbers = await intents.lock(tx, (order.payment_id for order in fresh if order.payment_id))
+    asks = _asks(fresh, numbers, tx.now, settings)
+    asks = domain.each_key_once(asks, await payments.lock_keys(tx, (ask.card_key for ask in asks)))
     balances = await accounts.lock_balances(tx, (ask.user_id for ask in asks if ask.method == "points"))
-    decided, movements = domain.decide(asks, balances)
+    decided, movements = domain.decide(asks, balances, ask_at=tx.now)
     await payments.add(tx, decided)
+    await intents.use(tx, (payment.payment_id for payment in decided if payment.payment_id in numbers))
     await accounts.apply(tx, "capture", movements)
     for payment in (*known.values(), *decided):
         answer = domain.verdict(payment)
@@ -68,8 +76,7 @@ async def release(releases: list[ReleasePayment], tx: Transaction) -> None:
     await give_back(tx, list(known.values()))
     tombstones = [domain.tombstone(order_id, new_id()) for order_id in sorted(wanted - known.keys())]
     await payments.add(tx, tombstones)
-    for stone in tombstones:
-        tx.emit(domain.acknowledgement(stone))
+    _acknowledge(tx, tombstones)
 
 
 async def refund_rejected(rejected: list[ConfirmationRejected], tx: Transaction) -> None:
@@ -82,24 +89,48 @@ async def give_back(tx: Transaction, known: Sequence[Payment]) -> None:
     holding = [payment for payment in known if domain.holds_points(payment)]
     balances = await accounts.lock_balances(tx, (one.user_id for one in holding if one.user_id))
     await accounts.apply(tx, "refund", domain.give_back(holding, balances))
-    at_the_pg = [one for one in known if domain.after_release(one) is State.RELEASING]
-    done = [one for one in known if domain.after_release(one) is State.RELEASED]
-    await payments.move(tx, at_the_pg, State.RELEASING, ask_due_at=tx.now)
-    await payments.move(tx, done, State.RELEASED)
-    for payment in done:
-        tx.emit(domain.acknowledgement(payment))
+    after = {one.payment_id: domain.after_release(one, tx.now, patience=PATIENCE) for one in known}
+    await payments.save(tx, [moved for moved in after.values() if moved is not None])
+    _acknowledge(tx, [after[one.payment_id] or one for one in known])
 
 
-def _ask(order: OrderPlaced, settings: PaymentSettings) -> Ask:
-    payment_id = new_id()
-    return Ask(
-        order_id=order.order_id,
-        payment_id=payment_id,
-        user_id=order.buyer_id,
-        method=order.pay_with or "nothing",
-        amount=order.total,
-        card_key=domain.card_key(order.pay_with, order.payment_key, settings.pg_test_key, payment_id),
-    )
+def _acknowledge(tx: Transaction, released: Sequence[Payment]) -> None:
+    for payment in released:
+        answer = domain.acknowledgement(payment)
+        if answer is not None:
+            tx.emit(answer)
+
+
+def _asks(
+    orders: Sequence[OrderPlaced], numbers: Mapping[UUID, Intent], now: datetime, settings: PaymentSettings
+) -> list[Ask]:
+    """What orders ask of payment: under a buyer's number where that is good, otherwise under a new one."""
+    asks: list[Ask] = []
+    taken: set[UUID] = set()
+    for order in orders:
+        payment_id, given, refusal = order.payment_id, None, None
+        if payment_id is not None:
+            intent = numbers.get(payment_id)
+            refusal = domain.number_used() if payment_id in taken else None
+            refusal = refusal or domain.refusal_of_intent(
+                intent, user_id=order.buyer_id, order_id=order.order_id, amount=order.total, now=now
+            )
+            given = intent.card_key if intent and refusal is None else None
+        if payment_id is None or refusal is not None:
+            payment_id = new_id()
+        taken.add(payment_id)
+        asks.append(
+            Ask(
+                order_id=order.order_id,
+                payment_id=payment_id,
+                user_id=order.buyer_id,
+                method=order.pay_with or "nothing",
+                amount=order.total,
+                card_key=domain.card_key(order.pay_with, given, settings.pg_test_key, payment_id),
+                refusal=refusal,
+            )
+        )
+    return asks
 
 
 async def close_account(failed: UserRegistrationFailed, tx: Transaction) -> None:

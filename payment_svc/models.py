@@ -54,6 +54,7 @@ class PaymentRow(Model):
     refund_id = fields.CharField(max_length=36, null=True, description="Of the refund in part asked for last")
     reason = fields.CharField(max_length=64, null=True)
     details = fields.TextField(description="Of the reason, JSON")
+    resolved = fields.CharField(max_length=12, null=True, description="How a person closed it, if one did")
     card_key = fields.CharField(
         max_length=200, null=True, unique=True, description="Names the card to the PG; pays once"
     )
@@ -114,18 +115,3 @@ class AuditRow(Model):
     class Meta:
         table = "audit_log"
         indexes = (Index(fields=("subject", "id")),)
-
-
-class IdempotencyKey(Model):
-    """A payer's key for paying once, whatever the network does."""
-
-    id = fields.BigIntField(primary_key=True)
-    user_id = fields.BigIntField()
-    idempotency_key = fields.CharField(max_length=64, description="Its hash: keys differ in case, too")
-    wish = fields.CharField(max_length=64, description="Hash of what was to be paid, and how")
-    payment_id = fields.CharField(max_length=36)
-    created_at = fields.DatetimeField()
-
-    class Meta:
-        table = "idempotency_keys"
-        unique_together = (("user_id", "idempotency_key"),)

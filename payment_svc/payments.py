@@ -1,4 +1,8 @@
-"""The payment rows: what was said to which order. They are what makes every repetition harmless."""
+"""The payment rows: what was said to which order. They are what makes every repetition harmless.
+
+A row is read under its lock, changed in memory, and written as a whole: so nobody can write a state without
+the time of the next question about it, or a time that belongs to another state.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -6,14 +10,40 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from prometheus_client import Gauge
 
 from payment_svc.domain import Payment, State
+from shared.database import Database
+from shared.errors import NotFound
 from shared.transaction import Reader, Transaction
 
+HINT_PAUSE = timedelta(seconds=10)
+"""A payment's notices have the PG asked once in so long, however many come."""
+HINT_PACE = timedelta(seconds=0.2)
+"""Between two questions that notices lead to, of all payments together: 5 a second."""
+
+NEEDING_ATTENTION = Gauge("shop_payments_needing_attention", "Payments that a person has to decide about")
+
 _COLUMNS = (
-    "payment_id, order_id, attempt, state, user_id, method, amount, reason, details, card_key, asks,"
-    " asked_at, created_at"
+    "payment_id, order_id, attempt, state, user_id, method, amount, refunded, released, refunding, refund_id,"
+    " reason, details, resolved, card_key, asks, asked_at, looked_at, ask_due_at, created_at, changed_at"
 )
+_INSERT = f"INSERT INTO payments ({_COLUMNS}) VALUES ({', '.join(['%s'] * 21)})"  # noqa: S608  our own names
+_MUTABLE = (
+    "state",
+    "refunded",
+    "released",
+    "refunding",
+    "refund_id",
+    "reason",
+    "details",
+    "resolved",
+    "card_key",
+    "asks",
+    "ask_due_at",
+    "changed_at",
+)
+_UPDATE = f"{_INSERT} ON DUPLICATE KEY UPDATE {', '.join(f'{name} = VALUES({name})' for name in _MUTABLE)}"
 
 
 async def lock_latest(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, Payment]:
@@ -21,26 +51,24 @@ async def lock_latest(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
 
     Only the latest can count: another one is begun only when those before it hold nothing any more.
     """
-    wanted = sorted(set(order_ids))
-    if not wanted:
-        return {}
-    rows = await tx.rows(
-        f"SELECT {_COLUMNS} FROM payments WHERE order_id IN %s ORDER BY order_id, attempt FOR UPDATE",  # noqa: S608
-        (wanted,),
-    )
-    return {payment.order_id: payment for payment in map(_payment, rows)}
+    found = await _lock(tx, "order_id", order_ids)
+    return {payment.order_id: payment for payment in found if payment.order_id is not None}
 
 
 async def lock(tx: Transaction, payment_ids: Iterable[UUID]) -> list[Payment]:
     """These payments, held until the commit."""
-    wanted = sorted(set(payment_ids))
+    return await _lock(tx, "payment_id", payment_ids)
+
+
+async def lock_keys(tx: Transaction, card_keys: Iterable[str | None]) -> set[str]:
+    """Which of these keys pay, or were meant to pay, for something already."""
+    wanted = sorted({key for key in card_keys if key is not None})
     if not wanted:
-        return []
+        return set()
     rows = await tx.rows(
-        f"SELECT {_COLUMNS} FROM payments WHERE payment_id IN %s ORDER BY order_id, attempt FOR UPDATE",  # noqa: S608
-        (wanted,),
+        "SELECT card_key FROM payments WHERE card_key IN %s ORDER BY card_key FOR UPDATE", (wanted,)
     )
-    return [_payment(row) for row in rows]
+    return {row[0] for row in rows}
 
 
 async def find(db: Reader, payment_id: UUID) -> Payment | None:
@@ -49,106 +77,178 @@ async def find(db: Reader, payment_id: UUID) -> Payment | None:
     return _payment(row) if row else None
 
 
-async def add(tx: Transaction, payments: Sequence[Payment], *, ask_in_s: float = 0.0) -> None:
-    """Write new payments down; the PG is asked about those that need it `ask_in_s` from now.
+async def known(db: Database, payment_id: UUID) -> Payment:
+    """One payment as it is now. Raises `NotFound` where there is none, or only an order's tombstone."""
+    payment = await db.read(lambda reader: find(reader, payment_id))
+    if payment is None or payment.user_id is None:
+        raise NotFound(f"There is no payment {payment_id}.")
+    return payment
 
-    A twin that was faster shows as a duplicate key: the whole unit runs again.
+
+async def page(
+    db: Reader, state: State, *, refunded: bool | None, after: UUID | None, limit: int
+) -> list[Payment]:
+    """The oldest `limit` payments in a state that are younger than `after`; numbers sort by time.
+
+    With `refunded`, only those that were (or were not) given back in part.
     """
-    ask_at = tx.now + timedelta(seconds=ask_in_s)
+    only = {True: " AND refunded > 0", False: " AND refunded = 0", None: ""}[refunded]
+    rows = await db.rows(
+        f"SELECT {_COLUMNS} FROM payments WHERE state = %s AND payment_id > %s AND user_id IS NOT NULL{only}"  # noqa: S608
+        " ORDER BY payment_id LIMIT %s",
+        (state.value, after or "", limit),
+    )
+    return [_payment(row) for row in rows]
+
+
+async def any_by_card(db: Reader) -> bool:
+    """Whether anybody ever paid with a card."""
+    return await db.row("SELECT 1 FROM payments WHERE card_key IS NOT NULL LIMIT 1") is not None
+
+
+async def count(db: Reader, state: State) -> int:
+    """How many payments are in a state."""
+    return (await db.rows("SELECT COUNT(*) FROM payments WHERE state = %s", (state.value,)))[0][0]
+
+
+async def add(tx: Transaction, payments: Sequence[Payment]) -> None:
+    """Write new payments down. A twin that was faster shows as a duplicate key: the whole unit runs again."""
+    await tx.write_many(_INSERT, [_values(payment, tx.now, created_at=tx.now) for payment in payments])
+
+
+async def save(tx: Transaction, payments: Sequence[Payment]) -> None:
+    """Write down how these payments stand now, which the transaction holds; in one statement.
+
+    The rows are there; the insert is only a way to name many of them.
+    """
+    ordered = sorted(payments, key=lambda payment: payment.payment_id)
     await tx.write_many(
-        "INSERT INTO payments (payment_id, order_id, attempt, state, user_id, method, amount, reason,"
-        " details, card_key, asks, ask_due_at, created_at, changed_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s, %s, %s)",
-        [
-            (
-                payment.payment_id,
-                payment.order_id,
-                payment.attempt,
-                payment.state.value,
-                payment.user_id,
-                payment.method,
-                payment.amount,
-                payment.reason,
-                msgspec.json.encode(payment.details).decode(),
-                payment.card_key,
-                ask_at if payment.state is State.ASKING else None,
-                tx.now,
-                tx.now,
+        _UPDATE, [_values(payment, tx.now, created_at=payment.created_at) for payment in ordered]
+    )
+
+
+async def take_due(tx: Transaction, *, lease_s: float, limit: int, first: int) -> list[Payment]:
+    """Payments that the PG is to be asked about now; nobody else takes them for `lease_s` seconds.
+
+    Of the `limit` at most `first` were asked about before: a card that hangs must not keep a new one waiting.
+    """
+    due: list[Payment] = []
+    for asked, most in (("asks = 0", limit), ("asks > 0", first)):
+        most = min(most, limit - len(due))
+        if most > 0:
+            rows = await tx.rows(
+                f"SELECT {_COLUMNS} FROM payments WHERE ask_due_at <= %s AND {asked}"  # noqa: S608
+                " ORDER BY ask_due_at LIMIT %s FOR UPDATE SKIP LOCKED",
+                (tx.now, most),
             )
-            for payment in payments
-        ],
-    )
-
-
-async def move(
-    tx: Transaction, payments: Iterable[Payment], state: State, *, ask_due_at: datetime | None = None
-) -> None:
-    """These payments, which are held by the transaction, stand at `state` from now on."""
-    payment_ids = sorted(payment.payment_id for payment in payments if payment.state is not state)
-    if payment_ids:
+            due += [_payment(row) for row in rows]
+    if due:
+        until = tx.now + timedelta(seconds=lease_s)
         await tx.write(
-            "UPDATE payments SET state = %s, ask_due_at = %s, asks = 0, changed_at = %s"
-            " WHERE payment_id IN %s",
-            (state.value, ask_due_at, tx.now, payment_ids),
+            "UPDATE payments SET ask_due_at = %s, looked_at = %s, asks = asks + 1 WHERE payment_id IN %s",
+            (until, tx.now, sorted(payment.payment_id for payment in due)),
         )
-
-
-async def refuse(tx: Transaction, payment: Payment, state: State, details: dict[str, Any]) -> None:
-    """A payment whose card was not charged comes to rest at `state`."""
-    await tx.write(
-        "UPDATE payments SET state = %s, reason = 'card_declined', details = %s, ask_due_at = NULL,"
-        " changed_at = %s WHERE payment_id = %s",
-        (state.value, msgspec.json.encode(details).decode(), tx.now, payment.payment_id),
-    )
-
-
-async def take_due(tx: Transaction, *, lease_s: float, limit: int) -> list[Payment]:
-    """Payments that the PG is to be asked about now; nobody else takes them for `lease_s` seconds."""
-    rows = await tx.rows(
-        f"SELECT {_COLUMNS} FROM payments WHERE ask_due_at <= %s ORDER BY ask_due_at LIMIT %s"  # noqa: S608
-        " FOR UPDATE SKIP LOCKED",
-        (tx.now, limit),
-    )
-    payments = [_payment(row) for row in rows]
-    if payments:
-        await tx.write(
-            "UPDATE payments SET ask_due_at = %s, asks = asks + 1 WHERE payment_id IN %s",
-            (tx.now + timedelta(seconds=lease_s), sorted(payment.payment_id for payment in payments)),
-        )
-    return payments
+    return [msgspec.structs.replace(one, asks=one.asks + 1) for one in due]
 
 
 async def charging(tx: Transaction, payment: Payment) -> bool:
     """Note that the PG is about to be asked to charge a card; False if that is not wanted any more."""
     changed = await tx.execute(
-        "UPDATE payments SET asked_at = %s WHERE payment_id = %s AND state = 'ASKING'",
-        (tx.now, payment.payment_id),
+        "UPDATE payments SET asked_at = %s, looked_at = %s"
+        " WHERE payment_id = %s AND state = 'ASKING' AND asks = %s",
+        (tx.now, tx.now, payment.payment_id, payment.asks),
     )
     return bool(changed)
 
 
-async def ask_at(tx: Transaction, payment_id: UUID, moment: datetime | None) -> None:
-    """Ask the PG about a payment at `moment`, or (None) not any more; what rests needs no asking."""
+async def hint(tx: Transaction, payment_id: UUID, *, newer_than: datetime | None = None) -> bool:
+    """Have the PG asked about a card payment soon, since something may have changed there.
+
+    A payment is asked about once in `HINT_PAUSE`, and all together at `HINT_PACE`, so that whoever makes
+    notices up cannot have the PG asked more. What a person has closed is not opened again. With
+    `newer_than`, only if we have not looked or written since then. Returns whether there is such a payment.
+    """
+    rows = await _lock(tx, "payment_id", [payment_id])
+    if not rows or not rows[0].by_card:
+        return False
+    payment = rows[0]
+    seen = max(filter(None, (payment.looked_at, payment.changed_at)), default=None)
+    if newer_than is not None and seen is not None and newer_than <= seen:
+        return True
+    is_soon = payment.ask_due_at is not None and payment.ask_due_at <= tx.now + HINT_PAUSE
+    if payment.resolved is not None or is_soon:
+        return True
+    paced = await tx.row("SELECT next_at FROM notice_pace WHERE id = 1 FOR UPDATE")
+    at = max(tx.now, paced[0] if paced else tx.now)
     await tx.write(
-        "UPDATE payments SET ask_due_at = %s WHERE payment_id = %s AND method = 'card'"
-        " AND state IN ('ASKING', 'HELD', 'RELEASING')",
-        (moment, payment_id),
+        "INSERT INTO notice_pace (id, next_at) VALUES (1, %s)"
+        " ON DUPLICATE KEY UPDATE next_at = VALUES(next_at)",
+        (at + HINT_PACE,),
+    )
+    if payment.looked_at is not None:
+        at = max(at, payment.looked_at + HINT_PAUSE)
+    await tx.write("UPDATE payments SET ask_due_at = %s WHERE payment_id = %s", (at, payment_id))
+    return True
+
+
+async def _lock(tx: Transaction, column: str, values: Iterable[UUID]) -> list[Payment]:
+    wanted = sorted(set(values))
+    if not wanted:
+        return []
+    rows = await tx.rows(
+        f"SELECT {_COLUMNS} FROM payments WHERE {column} IN %s ORDER BY order_id, attempt FOR UPDATE",  # noqa: S608
+        (wanted,),
+    )
+    return [_payment(row) for row in rows]
+
+
+def _values(payment: Payment, now: datetime, *, created_at: datetime | None) -> tuple[Any, ...]:
+    return (
+        payment.payment_id,
+        payment.order_id,
+        payment.attempt,
+        payment.state.value,
+        payment.user_id,
+        payment.method,
+        payment.amount,
+        payment.refunded,
+        payment.released,
+        payment.refunding,
+        payment.refund_id,
+        payment.reason,
+        msgspec.json.encode(payment.details).decode(),
+        payment.resolved,
+        payment.card_key,
+        payment.asks,
+        payment.asked_at,
+        payment.looked_at,
+        payment.ask_due_at,
+        created_at,
+        now,
     )
 
 
 def _payment(row: tuple[Any, ...]) -> Payment:
     return Payment(
         payment_id=UUID(row[0]),
-        order_id=UUID(row[1]),
+        order_id=UUID(row[1]) if row[1] else None,
         attempt=row[2],
         state=State(row[3]),
         user_id=row[4],
         method=row[5],
         amount=row[6],
-        reason=row[7],
-        details=msgspec.json.decode(row[8], type=dict),
-        card_key=row[9],
-        asks=row[10],
-        asked_at=row[11],
-        created_at=row[12],
+        refunded=row[7],
+        released=row[8],
+        refunding=row[9],
+        refund_id=UUID(row[10]) if row[10] else None,
+        reason=row[11],
+        details=msgspec.json.decode(row[12], type=dict),
+        resolved=row[13],
+        card_key=row[14],
+        asks=row[15],
+        asked_at=row[16],
+        looked_at=row[17],
+        ask_due_at=row[18],
+        created_at=row[19],
+        changed_at=row[20],
     )

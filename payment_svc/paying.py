@@ -1,0 +1,199 @@
+"""Calls that ask others between their units of work: intents, paying later, buying points, refunds in part.
+
+What they begin is written down before the PG is asked, with the time when `cards.reconcile` will ask if this
+process dies; what the PG leaves open is answered as ASKING.
+"""
+
+from datetime import timedelta
+
+from order_svc.contracts import GetPaymentDue
+from payment_svc import accounts, audit, cards, domain, intents, payments, pgs, settling
+from payment_svc.contracts import BuyPoints, Intent, MakeIntent, Pay, PaymentView, PointsBought, RefundPayment
+from payment_svc.domain import Ask, Payment, State
+from payment_svc.settings import PaymentSettings
+from shared.database import Database
+from shared.errors import Conflict, FieldError, RuleBroken
+from shared.rpc import Rpc
+from shared.transaction import Transaction
+
+
+async def make_intent(call: MakeIntent, db: Database, rpc: Rpc, settings: PaymentSettings) -> Intent:
+    """Give out the number of a payment to be, for what its order costs or for an amount."""
+    if (call.order_id is None) == (call.amount is None):
+        errors = [FieldError("order_id", "or amount: exactly one of the two")]
+        raise RuleBroken("A payment number is made for an order or for an amount.", errors=errors)
+    if call.amount is not None and call.amount > domain.CARD_MAX:
+        errors = [FieldError("amount", f"Expected 1 to {domain.CARD_MAX}")]
+        raise RuleBroken(f"No card pays more than {domain.CARD_MAX} at once.", errors=errors)
+    amount = call.amount
+    if call.order_id is not None:
+        due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
+        amount = due.amount
+
+    async def make(tx: Transaction) -> domain.Intent:
+        held = (await intents.lock(tx, [call.payment_id])).get(call.payment_id)
+        if held is not None and held.user_id == call.user_id:
+            return held
+        intent = domain.Intent(
+            payment_id=call.payment_id,
+            user_id=call.user_id,
+            order_id=call.order_id,
+            amount=amount,
+            card_key=None,
+            expires_at=intents.end(tx.now, settings),
+            used_at=None,
+        )
+        await intents.add(tx, intent)
+        return intent
+
+    made = await db.transaction(make)
+    return Intent(payment_id=made.payment_id, amount=made.amount or 0, expires_at=made.expires_at)
+
+
+async def pay(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> PaymentView:
+    """Take the points or charge the card, once."""
+    domain.check_method(call.method, call.payment_key, has_intent=call.has_intent)
+    payment = await db.read(lambda reader: payments.find(reader, call.payment_id))
+    if payment is None:
+        due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
+        payment = await db.transaction(lambda tx: _begin_paying(call, due.amount, tx, settings))
+        payment = await _ask(db, rpc, payment, settings)
+    elif (payment.order_id, payment.user_id) != (call.order_id, call.user_id):
+        raise domain.unusable(domain.number_used())
+    if payment.state is State.REJECTED:
+        raise domain.refusal(payment)
+    return domain.view(payment)
+
+
+async def buy_points(call: BuyPoints, db: Database, rpc: Rpc, settings: PaymentSettings) -> PointsBought:
+    """Charge a card, and add what was charged to the points."""
+    payment = await db.read(lambda reader: payments.find(reader, call.payment_id))
+    if payment is None:
+        payment = await db.transaction(lambda tx: _begin_buying(call, tx, settings))
+        payment = await _ask(db, rpc, payment, settings)
+    elif (payment.order_id, payment.user_id, payment.amount) != (None, call.user_id, call.amount):
+        raise domain.unusable(domain.number_used())
+    if payment.state is State.REJECTED:
+        raise domain.refusal(payment)
+    balance = await db.read(lambda reader: accounts.balance(reader, call.user_id))
+    return PointsBought(
+        payment_id=payment.payment_id, amount=call.amount, status=domain.status(payment), balance=balance
+    )
+
+
+async def refund(call: RefundPayment, db: Database, rpc: Rpc, settings: PaymentSettings) -> PaymentView:
+    """Give a part of a payment back; all of it by cancelling its order, which gives the payment back in turn."""
+    payment = await payments.known(db, call.payment_id)
+    if payment.refund_id != call.refund_id or payment.refunding:
+        payment = await db.transaction(lambda tx: _begin_refund(call, tx, settings))
+        if payment.refunding:
+            payment = await _ask(db, rpc, payment, settings)
+        elif payment.refund_id != call.refund_id and payment.state in (State.ASKING, State.HELD):
+            await cards.call_off(rpc, payment)
+            payment = await payments.known(db, call.payment_id)
+    if payment.refund_id == call.refund_id and (refused := payment.details.get("refund_refused")):
+        why = f"{refused['code']} {refused['message']}".rstrip()
+        raise RuleBroken(
+            f"The payment gateway refuses to give back {refused['amount']}: {why}",
+            errors=[FieldError("amount", why)],
+        )
+    return domain.view(payment)
+
+
+async def _begin_paying(call: Pay, amount: int, tx: Transaction, settings: PaymentSettings) -> Payment:
+    """Write the payment down, decided or to be asked about; of two at once for one order, one is refused."""
+    latest = (await payments.lock_latest(tx, [call.order_id])).get(call.order_id)
+    if latest is not None and latest.payment_id == call.payment_id:
+        return latest  # a twin of this very call was faster
+    attempt = domain.next_attempt(latest)
+    ask = Ask(
+        order_id=call.order_id,
+        payment_id=call.payment_id,
+        attempt=attempt,
+        user_id=call.user_id,
+        method=call.method,
+        amount=amount,
+        card_key=domain.card_key(call.method, call.payment_key, settings.pg_test_key, call.payment_id),
+    )
+    return await _begin(tx, ask, settings, has_intent=call.has_intent)
+
+
+async def _begin_buying(call: BuyPoints, tx: Transaction, settings: PaymentSettings) -> Payment:
+    balance = await accounts.balance(tx, call.user_id, lock=True)
+    domain.check_charge(
+        call.amount, balance, largest=settings.points_charge_max, most=settings.points_balance_max
+    )
+    earlier = await payments.lock(tx, [call.payment_id])
+    if earlier:
+        return earlier[0]  # a twin of this very call was faster
+    ask = Ask(
+        order_id=None,
+        payment_id=call.payment_id,
+        user_id=call.user_id,
+        method="card",
+        amount=call.amount,
+        card_key=domain.card_key("card", call.payment_key, settings.pg_test_key, call.payment_id),
+    )
+    return await _begin(tx, ask, settings, has_intent=call.has_intent)
+
+
+async def _begin(tx: Transaction, ask: Ask, settings: PaymentSettings, *, has_intent: bool) -> Payment:
+    """Write a payment down that somebody waits for. Raises `RuleBroken` for a number or key not to be used."""
+    if has_intent:
+        held = (await intents.lock(tx, [ask.payment_id])).get(ask.payment_id)
+        refusal = domain.refusal_of_intent(
+            held, user_id=ask.user_id, order_id=ask.order_id, amount=ask.amount, now=tx.now
+        )
+        if refusal is not None:
+            raise domain.unusable(refusal)
+    if await payments.lock_keys(tx, [ask.card_key]):
+        raise domain.unusable(domain.key_used())
+    balances = await accounts.lock_balances(tx, [ask.user_id] if ask.method == "points" else [])
+    # This process asks the PG itself; the job does if it dies over it.
+    ask_at = tx.now + timedelta(seconds=settings.pg_lease_s)
+    [payment], movements = domain.decide([ask], balances, ask_at=ask_at)
+    await payments.add(tx, [payment])
+    if has_intent:
+        await intents.use(tx, [ask.payment_id])
+    await accounts.apply(tx, "capture", movements)
+    answer = domain.verdict(payment)
+    if answer is not None:
+        tx.emit(answer)
+    return payment
+
+
+async def _begin_refund(call: RefundPayment, tx: Transaction, settings: PaymentSettings) -> Payment:
+    """Refund a part of points at once, write down that the PG is to be asked for a part of a charge.
+
+    What adds up to the whole is left to the order.
+    """
+    [payment] = await payments.lock(tx, [call.payment_id])
+    if payment.refund_id == call.refund_id:
+        return payment
+    if payment.state is State.REJECTED:
+        raise Conflict("The payment was declined: there is nothing to give back.")
+    whole = call.amount is None and payment.order_id is not None
+    if whole and payment.state is not State.HELD:
+        return payment  # asked for, or done already
+    part = domain.part_to_refund(payment, call.amount, call.refund_id)
+    details = {"amount": payment.left if part is None else part, "refund_id": str(call.refund_id)}
+    await audit.note(tx, call.by, "payment.refunded", call.payment_id, details)
+    if part is None:
+        return payment
+    if payment.by_card:
+        ask_at = tx.now + timedelta(seconds=settings.pg_lease_s)
+        begun = settling.begin_refund(payment, part, call.refund_id, ask_at)
+        await payments.save(tx, [begun])
+        return begun
+    balances = await accounts.lock_balances(tx, [payment.user_id] if payment.user_id else [])
+    movements = settling.points_back(payment, part, balances)
+    await accounts.apply(tx, "refund", movements)
+    return await cards.change(tx, payment, settling.refund_points(payment, part, call.refund_id))
+
+
+async def _ask(db: Database, rpc: Rpc, payment: Payment, settings: PaymentSettings) -> Payment:
+    """Ask the PG about a payment that was begun just now, and return how it stands then."""
+    if payment.state is not State.ASKING and not payment.refunding:
+        return payment
+    await cards.settle(db, rpc, pgs.adapter(settings), payment, settings)
+    return await payments.known(db, payment.payment_id)
