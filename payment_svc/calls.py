@@ -134,7 +134,7 @@ async def list_payments(call: ListPayments, db: Reader) -> PaymentPage:
 
 
 async def resolve(call: ResolvePayment, db: Database, rpc: Rpc) -> PaymentView:
-    """Close a payment as a person decided; an order that would stand without its money is called off first."""
+    """Close a payment as a person decided; an order that would stand unpaid is called off first."""
     payment = await payments.known(db, call.payment_id)
     after = settling.resolved(payment, call.outcome, call.reason)
     if after.state is State.RELEASED and payment.state is not State.RELEASED:

@@ -30,7 +30,7 @@ AGAIN_AT_ONCE = 100
 POLL_S = 0.2
 CATCH_UP_S = 60.0
 LOOK_BACK = timedelta(minutes=10)
-"""How much of the PG's list is read each time: with overlap, for clocks that differ and lines that come late."""
+"""How much of the PG's list is read: readings overlap, for clocks that differ and lines that come late."""
 
 
 async def reconcile(db: Database, rpc: Rpc, settings: PaymentSettings) -> None:
@@ -95,7 +95,7 @@ async def write_down(tx: Transaction, asked: Payment, report: Report, settings: 
 
 
 async def change(tx: Transaction, before: Payment, after: Payment) -> Payment:
-    """Write down how a payment moved that the transaction holds, with what it does to points, and tell of it."""
+    """Write down how a payment (held by the transaction) moved, what that does to points, and tell of it."""
     if after.order_id is None and after.user_id is not None:
         after = await _change_points(tx, before, after, after.user_id)
     await payments.save(tx, [after])

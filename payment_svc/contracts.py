@@ -330,7 +330,7 @@ class ResolvePayment(Call[PaymentView], name="payment.resolve", idempotent=True)
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):
-    """What a person of the shop did about money: `action`, to `subject`, which is a payment's or a user's id."""
+    """What a person of the shop did about money: `action`, to the payment or user whose id is `subject`."""
 
     id: int
     at: datetime

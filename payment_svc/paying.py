@@ -82,7 +82,7 @@ async def buy_points(call: BuyPoints, db: Database, rpc: Rpc, settings: PaymentS
 
 
 async def refund(call: RefundPayment, db: Database, rpc: Rpc, settings: PaymentSettings) -> PaymentView:
-    """Give a part of a payment back; all of it by cancelling its order, which gives the payment back in turn."""
+    """Give a part of a payment back; all of it by cancelling its order, which gives it back in turn."""
     payment = await payments.known(db, call.payment_id)
     if payment.refund_id != call.refund_id or payment.refunding:
         payment = await db.transaction(lambda tx: _begin_refund(call, tx, settings))
@@ -138,7 +138,7 @@ async def _begin_buying(call: BuyPoints, tx: Transaction, settings: PaymentSetti
 
 
 async def _begin(tx: Transaction, ask: Ask, settings: PaymentSettings, *, has_intent: bool) -> Payment:
-    """Write a payment down that somebody waits for. Raises `RuleBroken` for a number or key not to be used."""
+    """Write a payment down that somebody waits for. Raises `RuleBroken` for an unusable number or key."""
     if has_intent:
         held = (await intents.lock(tx, [ask.payment_id])).get(ask.payment_id)
         refusal = domain.refusal_of_intent(

@@ -84,7 +84,7 @@ def settled(payment: Payment, report: Report, now: datetime, rules: Rules) -> Pa
 
 
 def reversal(before: Payment, after: Payment, balance: int) -> tuple[Payment, Movement | None]:
-    """What takes back the points of a purchase that the PG has given back since `before`, as far as there are any.
+    """What takes back the points of a purchase that the PG has given back since `before`, as far as it goes.
 
     What is missing leaves the purchase to a person: no balance goes below zero.
     """

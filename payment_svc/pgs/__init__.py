@@ -37,7 +37,7 @@ class Finding(StrEnum):
 
 
 class Report(NamedTuple):
-    """A finding; `returned` is how many won of a charge were given back, `code` and `message` are the PG's."""
+    """A finding; `returned`: how many won of a charge were given back; `code`, `message`: the PG's own."""
 
     finding: Finding
     returned: int = 0
