@@ -176,7 +176,8 @@ async def hint(tx: Transaction, payment_id: UUID, *, newer_than: datetime | None
     if newer_than is not None and seen is not None and newer_than <= seen:
         return True
     is_soon = payment.ask_due_at is not None and payment.ask_due_at <= tx.now + HINT_PAUSE
-    if payment.resolved is not None or is_soon:
+    is_closed = payment.resolved is not None and payment.state in (State.RELEASED, State.KEPT)
+    if is_closed or is_soon:
         return True
     paced = await tx.row("SELECT next_at FROM notice_pace WHERE id = 1 FOR UPDATE")
     at = max(tx.now, paced[0] if paced else tx.now)
