@@ -159,10 +159,10 @@ async def list_audit(call: ListAudit, db: Reader) -> AuditPage:
 
 async def take_notice(call: TakeNotice, tx: Transaction, settings: PaymentSettings) -> None:
     """Something may have changed at the PG: ask it what is true now. What a notice says is not believed."""
-    named = pgs.adapter(settings).read_notice(call.headers, call.body)
-    payment_id = domain.number(named) if named else None
-    if payment_id is not None:
-        await payments.hint(tx, payment_id)
+    notice = pgs.adapter(settings).read_notice(call.headers, call.body)
+    payment_id = domain.number(notice.number) if notice else None
+    if notice is not None and payment_id is not None:
+        await payments.hint(tx, payment_id, unless=lambda payment: settling.is_known(payment, notice))
 
 
 async def measure(db: Reader) -> None:

@@ -7,6 +7,7 @@ became of it, and `reconcile` asks about every such payment, on every replica.
 import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -134,7 +135,13 @@ async def catch_up(db: Database, settings: PaymentSettings) -> None:
     for number, at in newest.items():
         payment_id = domain.number(number)
         if payment_id is not None:
-            await db.transaction(lambda tx, one=payment_id, at=at: payments.hint(tx, one, newer_than=at))
+            seen = partial(_is_seen, at)
+            await db.transaction(lambda tx, one=payment_id, seen=seen: payments.hint(tx, one, unless=seen))
+
+
+def _is_seen(at: datetime, payment: Payment) -> bool:
+    """Whether we have written or asked about a payment since the PG noted something about it."""
+    return any(seen is not None and seen >= at for seen in (payment.changed_at, payment.looked_at))
 
 
 async def _due(db: Database, settings: PaymentSettings, *, limit: int, again: int) -> list[Payment]:

@@ -4,7 +4,7 @@ A row is read under its lock, changed in memory, and written as a whole: so nobo
 the time of the next question about it, or a time that belongs to another state.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -161,24 +161,20 @@ async def charging(tx: Transaction, payment: Payment) -> bool:
     return bool(changed)
 
 
-async def hint(tx: Transaction, payment_id: UUID, *, newer_than: datetime | None = None) -> bool:
+async def hint(tx: Transaction, payment_id: UUID, *, unless: Callable[[Payment], bool]) -> None:
     """Have the PG asked about a card payment soon, since something may have changed there.
 
     A payment is asked about once in `HINT_PAUSE`, and all together at `HINT_PACE`, so that whoever makes
-    notices up cannot have the PG asked more. What a person has closed is not opened again. With
-    `newer_than`, only if we have not looked or written since then. Returns whether there is such a payment.
+    notices up cannot have the PG asked more. What a person has closed is not opened again. Nothing is asked
+    `unless` says that we know it already.
     """
-    rows = await _lock(tx, "payment_id", [payment_id])
-    if not rows or not rows[0].by_card:
-        return False
-    payment = rows[0]
-    seen = max(filter(None, (payment.looked_at, payment.changed_at)), default=None)
-    if newer_than is not None and seen is not None and newer_than <= seen:
-        return True
+    [payment] = await _lock(tx, "payment_id", [payment_id]) or [None]
+    if payment is None or not payment.by_card or unless(payment):
+        return
     is_soon = payment.ask_due_at is not None and payment.ask_due_at <= tx.now + HINT_PAUSE
     is_closed = payment.resolved is not None and payment.state in (State.RELEASED, State.KEPT)
     if is_closed or is_soon:
-        return True
+        return
     paced = await tx.row("SELECT next_at FROM notice_pace WHERE id = 1 FOR UPDATE")
     at = max(tx.now, paced[0] if paced else tx.now)
     await tx.write(
@@ -189,7 +185,6 @@ async def hint(tx: Transaction, payment_id: UUID, *, newer_than: datetime | None
     if payment.looked_at is not None:
         at = max(at, payment.looked_at + HINT_PAUSE)
     await tx.write("UPDATE payments SET ask_due_at = %s WHERE payment_id = %s", (at, payment_id))
-    return True
 
 
 async def _lock(tx: Transaction, column: str, values: Iterable[UUID]) -> list[Payment]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from payment_svc.contracts import Outcome, PaymentPartlyRefunded
 from payment_svc.domain import Acknowledgement, Movement, Payment, State, Verdict, acknowledgement, verdict
-from payment_svc.pgs import Finding, Report
+from payment_svc.pgs import Finding, Notice, Report
 from shared.errors import Conflict
 
 LONGEST_PAUSE_S = 30.0
@@ -81,6 +81,19 @@ def settled(payment: Payment, report: Report, now: datetime, rules: Rules) -> Pa
             return _again(payment, now, rules)
         case _:
             return _contradicted(payment, report, now, rules)
+
+
+def is_known(payment: Payment, notice: Notice) -> bool:
+    """Whether a notice says nothing that we do not know of the payment already."""
+    match payment.state:
+        case State.HELD:
+            return notice.finding is Finding.CHARGED and notice.returned == payment.refunded
+        case State.RELEASED:
+            return notice.finding in (Finding.CANCELLED, Finding.REFUSED)
+        case State.REJECTED:
+            return notice.finding is Finding.REFUSED
+        case _:
+            return False
 
 
 def reversal(before: Payment, after: Payment, balance: int) -> tuple[Payment, Movement | None]:

@@ -66,6 +66,17 @@ class Entry(NamedTuple):
     at: datetime
 
 
+class Notice(NamedTuple):
+    """What the PG (or anybody who writes like it) says has happened: to which number, and how that stands now.
+
+    It is not believed. But one that says what we know already is no reason to ask.
+    """
+
+    number: str
+    finding: Finding = Finding.UNKNOWN
+    returned: int = 0
+
+
 class NoAnswer(Exception):
     """The PG did not answer, or not in a way that says what it did: the outcome is not known."""
 
@@ -99,8 +110,8 @@ class PaymentGateway(Protocol):
         """The PG's own books between two times, in their order."""
         ...
 
-    def read_notice(self, headers: Mapping[str, str], body: str) -> str | None:
-        """The number of the payment that a notice is about, as it stands there; None where it is none."""
+    def read_notice(self, headers: Mapping[str, str], body: str) -> Notice | None:
+        """What a notice says; None where it is none."""
         ...
 
 

@@ -7,18 +7,20 @@ Source: the public documentation of its core API, version 1. Its `orderId` is ou
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
-from payment_svc.pgs import Card, Entry, Finding, NoAnswer, PaymentGateway, Report
+from payment_svc.pgs import Card, Entry, Finding, NoAnswer, Notice, PaymentGateway, Report
 from payment_svc.settings import PaymentSettings
 from shared.logs import log
 
 if TYPE_CHECKING:
     import httpx
+
+T = TypeVar("T")
 
 KOREA = timezone(timedelta(hours=9))
 """The zone of the PG's own dates."""
@@ -87,16 +89,18 @@ class Transaction(Struct, frozen=True, rename="camel"):
 
 
 class Notified(Struct, frozen=True, rename="camel"):
-    """What a notice of a payment's change says of it; only its number is read."""
+    """What a notice says of a payment. `DEPOSIT_CALLBACK` says it of itself, without amounts."""
 
-    order_id: str | None = None
+    order_id: str
+    status: str = ""
+    total_amount: int = 0
+    balance_amount: int = 0
 
 
-class Notice(Struct, frozen=True, rename="camel"):
-    """A notice: `PAYMENT_STATUS_CHANGED` has the payment in `data`, `DEPOSIT_CALLBACK` its number beside."""
+class Changed(Struct, frozen=True):
+    """The notice `PAYMENT_STATUS_CHANGED`."""
 
-    data: Notified | None = None
-    order_id: str | None = None
+    data: Notified
 
 
 class Toss:
@@ -176,13 +180,14 @@ class Toss:
                 return
             asked["startingAfter"] = page[-1].transaction_key
 
-    def read_notice(self, headers: Mapping[str, str], body: str) -> str | None:
+    def read_notice(self, headers: Mapping[str, str], body: str) -> Notice | None:
         """Notices of payments come unsigned, so there is nothing in the headers to look at."""
-        try:
-            notice = msgspec.json.decode(body, type=Notice)
-        except (msgspec.DecodeError, RecursionError):
+        said = _decoded(body, Changed)
+        said = said.data if said is not None else _decoded(body, Notified)
+        if said is None:
             return None
-        return notice.data.order_id if notice.data is not None else notice.order_id
+        finding = FINDINGS.get(said.status, Finding.UNKNOWN)
+        return Notice(said.order_id, finding, said.total_amount - said.balance_amount)
 
     async def _whose(self, card: Card, failure: Failure) -> Report:
         """What became of the key, if the PG has it under our number; otherwise it pays for something else."""
@@ -254,6 +259,13 @@ def _report(payment: Payment, card: Card) -> Report:
     if finding is Finding.CHARGED:
         return Report(finding, returned)
     return Report(finding, returned if finding is Finding.CANCELLED else 0, failure.code, failure.message)
+
+
+def _decoded(text: str, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _date(moment: datetime) -> str:
