@@ -67,7 +67,7 @@ class Entry(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What the PG (or anybody who writes like it) says has happened: to which number, and how that stands now.
+    """What the PG, or anybody who writes like it, says: which number it is about, and how that stands now.
 
     It is not believed. But one that says what we know already is no reason to ask.
     """
