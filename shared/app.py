@@ -21,6 +21,7 @@ from litestar.params import FromPath
 from shared import logs
 from shared.clock import utc_now
 from shared.errors import Malformed, Unavailable
+from shared.idempotency import Key
 from shared.ids import new_text_id
 from shared.rpc import wire
 from shared.runtime import Runtime
@@ -172,6 +173,7 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
             deadline=_deadline(request.headers.get(wire.DEADLINE_HEADER), runtime.settings.rpc_timeout_s),
             correlationid=request.headers.get(wire.CORRELATION_HEADER),
             traceparent=request.headers.get(wire.TRACE_HEADER),
+            key=_key(request.headers.get(wire.KEY_HEADER)),
             data=msgspec.Raw(body or b"{}"),
         )
     )
@@ -180,6 +182,13 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
     if outcome.problem is not None:
         return problem_response(outcome.problem)
     return Response(bytes(outcome.data), media_type="application/json")
+
+
+def _key(header: str | None) -> Key | None:
+    try:
+        return wire.decode_key(header) if header is not None else None
+    except wire.UNREADABLE as error:
+        raise Malformed(f"{wire.KEY_HEADER} cannot be read: {error}") from error
 
 
 def _deadline(header: str | None, default_s: float) -> datetime:

@@ -6,6 +6,7 @@
     ├── Forbidden              403  not for your role
     ├── NotFound               404  no such thing, or not yours
     ├── Conflict               409  clashes with the state of things
+    │   └── StillRunning       409  the first request with this Idempotency-Key has not ended (Retry-After)
     ├── Stale                  412  If-Match names an older version
     ├── RuleBroken             422  readable, but against a rule
     ├── PreconditionRequired   428  If-Match is missing
@@ -95,6 +96,22 @@ class Conflict(Problem):
     """The request clashes with the state of things, such as a name already taken."""
 
     status, slug, title = 409, "conflict", "Conflict"
+
+
+class StillRunning(Conflict):
+    """The first request with the same Idempotency-Key has not ended yet; send it again later."""
+
+    slug, title = "still-running", "Still running"
+    default_retry_after = 1
+
+    def __init__(
+        self,
+        detail: str = "The first request with this Idempotency-Key is still running; send this again later.",
+        *,
+        errors: list[FieldError] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(detail, errors=errors, retry_after=retry_after)
 
 
 class Stale(Problem):

@@ -1,12 +1,8 @@
 """The inbox: which events a consumer has taken in, kept in the transaction of what they caused."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
-from shared.database import Database
 from shared.transaction import Transaction
-
-PURGE_ROWS = 1000
 
 
 class Inbox:
@@ -32,20 +28,3 @@ class Inbox:
             [(self.consumer, event_id, tx.now) for event_id in sorted(fresh)],
         )
         return fresh
-
-
-async def purge(database: Database, days: float) -> int:
-    """Forget entries older than `days`, in small transactions; returns how many went."""
-    gone = 0
-    while True:
-
-        async def some(tx: Transaction) -> int:
-            return await tx.execute(
-                "DELETE FROM inbox WHERE received_at < %s ORDER BY received_at LIMIT %s",
-                (tx.now - timedelta(days=days), PURGE_ROWS),
-            )
-
-        removed = await database.transaction(some)
-        gone += removed
-        if removed < PURGE_ROWS:
-            return gone

@@ -2,6 +2,7 @@
 
 Handlers are plain functions. Their first parameter is the message (or a list of messages); the others are
 given to them by their annotation: `Transaction`, `Reader`, `Database`, `Rpc`, or the service's settings.
+A handler of a call that works in several units of work may also ask for `Idempotency`, the call's key.
 """
 
 import inspect
@@ -12,6 +13,7 @@ import msgspec
 from aio_pika.abc import AbstractConnection
 
 from shared.database import Database
+from shared.idempotency import Idempotency
 from shared.messages import Call, View, reply_type
 from shared.transaction import Reader, Transaction
 
@@ -19,12 +21,21 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A call and the function that answers it; with `batch` above 1 it answers lists of calls."""
+    """A call and the function that answers it; with `batch` above 1 it answers lists of calls.
+
+    `again` makes of a reply the call that is kept in its place, and that answers when its key comes again.
+    """
 
     call: type[Call[Any]]
     handler: Handler
     batch: int
     reply: Any
+    again: Callable[[Any], Call[Any]] | None = None
+
+    @property
+    def asks_again(self) -> type[Call[Any]] | None:
+        """The call that `again` makes."""
+        return get_type_hints(self.again)["return"] if self.again is not None else None
 
 
 class Hearing(msgspec.Struct, frozen=True):
@@ -80,14 +91,23 @@ class Attachment(Protocol):
         """The connection is gone."""
 
 
-def answer(call: type[Call[Any]], handler: Handler, *, batch: int = 1) -> Answer:
+def answer(
+    call: type[Call[Any]],
+    handler: Handler,
+    *,
+    batch: int = 1,
+    again: Callable[[Any], Call[Any]] | None = None,
+) -> Answer:
     """Answer `call` with `handler`.
 
     With `batch`, the handler takes a list of calls and returns as many replies (or `Problem`s) in the same
     order; calls that arrive together then share one transaction.
+
+    A call that comes again under its idempotency key is answered as the first time. With `again`, which makes
+    of a reply another call to this service, it is answered what that one answers now.
     """
-    _check(handler)
-    return Answer(call, handler, batch, reply_type(call))
+    _check(handler, keyed=batch == 1)
+    return Answer(call, handler, batch, reply_type(call), again)
 
 
 def hear(view: type[View], handler: Handler, *, batch: int = 1, once: bool = False) -> Hearing:
@@ -151,12 +171,16 @@ class Wiring:
         return self.wants(handler, Transaction) or self.wants(handler, Reader)
 
     def bind(self, handler: Handler, *, messages: int = 1) -> Callable[..., Awaitable[Any]]:
-        """`handler` with all given but its messages and its unit of work, which is the keyword `unit`."""
+        """`handler` with all given but its messages, and the keywords `unit` and `idempotency`.
+
+        Those are its unit of work and the key of the call; one that it does not ask for is not given to it.
+        """
         wishes = _wishes(handler, messages=messages)
         unit_parameter = next((n for n, kind in wishes.items() if kind in (Transaction, Reader)), None)
+        key_parameter = next((n for n, kind in wishes.items() if kind is Idempotency), None)
         given: dict[str, Any] = {}
         for name, kind in wishes.items():
-            if name == unit_parameter:
+            if name in (unit_parameter, key_parameter):
                 continue
             if kind not in self._provided:
                 raise TypeError(
@@ -164,7 +188,11 @@ class Wiring:
                 )
             given[name] = self._provided[kind]
 
-        def call(*arguments: Any, unit: Reader | None = None) -> Awaitable[Any]:
+        def call(
+            *arguments: Any, unit: Reader | None = None, idempotency: Idempotency | None = None
+        ) -> Awaitable[Any]:
+            if key_parameter is not None:
+                return handler(*arguments, **given, **{key_parameter: idempotency})
             if unit_parameter is None:
                 return handler(*arguments, **given)
             return handler(*arguments, **given, **{unit_parameter: unit})
@@ -178,9 +206,14 @@ def _wishes(handler: Handler, *, messages: int) -> dict[str, Any]:
     return {name: hints.get(name, Any) for name in names}
 
 
-def _check(handler: Handler, *, messages: int = 1) -> None:
+def _check(handler: Handler, *, messages: int = 1, keyed: bool = False) -> None:
     if not inspect.iscoroutinefunction(handler):
         raise TypeError(f"{handler.__name__} must be an async function")
     kinds = list(_wishes(handler, messages=messages).values())
     if sum(kind in (Transaction, Reader, Database) for kind in kinds) > 1:
         raise TypeError(f"{handler.__name__} may ask for one of Transaction, Reader and Database")
+    if Idempotency in kinds and (not keyed or Transaction in kinds or Reader in kinds):
+        raise TypeError(
+            f"{handler.__name__} cannot ask for Idempotency: it is for calls, taken one by one, whose handler"
+            " works in several units of work; all others need not know of keys"
+        )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from shared import crash, inbox, metrics
+from shared import crash, metrics
 from shared.broker import Link
 from shared.clock import utc_now
 from shared.consumer import Consumer
@@ -13,6 +13,7 @@ from shared.describe import Description, Process, memory_bytes, platform_answers
 from shared.errors import describe
 from shared.logs import log
 from shared.outbox import Outbox
+from shared.purging import purge
 from shared.registry import Job, Wiring, every, together
 from shared.rpc import Rpc
 from shared.rpc.answering import Answering
@@ -22,7 +23,7 @@ from shared.settings import Settings
 from shared.taps import Taps
 
 START_SECONDS = 120.0
-INBOX_PURGE_SECONDS = 3600.0
+PURGE_SECONDS = 3600.0
 GAUGE_SECONDS = 5.0
 
 
@@ -69,6 +70,7 @@ class Runtime:
             self._wiring,
             self.database,
             linger_s=settings.linger_ms / 1000,
+            lease_s=settings.idempotency_lease_s,
         )
         self.server = RpcServer(service.name, self.name, self.answering) if service.answers else None
         self.consumers = self._consumers()
@@ -195,7 +197,7 @@ class Runtime:
     def _all_jobs(self) -> Sequence[Job]:
         own: list[Job] = []
         if self.database is not None:
-            own.append(every(INBOX_PURGE_SECONDS, self._purge_inbox, name="inbox purge"))
+            own.append(every(PURGE_SECONDS, self._purge, name="purge of inbox and kept answers"))
             own.append(every(GAUGE_SECONDS, self._measure_outbox, name="outbox gauge"))
         return [*self.service.jobs, *own]
 
@@ -210,9 +212,10 @@ class Runtime:
             except Exception as error:  # a job that fails now is to run again at its next time
                 log.error("job.failed", job=job.name, exc_info=error)
 
-    async def _purge_inbox(self) -> None:
+    async def _purge(self) -> None:
         if self.database is not None:
-            await inbox.purge(self.database, self.settings.inbox_days)
+            await purge(self.database, "inbox", "received_at", self.settings.inbox_days)
+            await purge(self.database, "kept_answers", "created_at", self.settings.idempotency_days)
 
     async def _measure_outbox(self) -> None:
         if self.outbox is not None:

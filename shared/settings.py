@@ -46,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long messages are held unacknowledged while the database is down."""
     shutdown_s: Positive = 20.0
     inbox_days: Positive = 14.0
+    idempotency_days: Positive = 7.0
+    """How long the first answer under an idempotency key is kept."""
+    idempotency_lease_s: Positive = 60.0
+    """When a call of several units of work that has not ended counts as abandoned, and may be carried on."""
     breaker_threshold: Annotated[int, Meta(ge=1)] = 5
     breaker_open_s: Positive = 5.0
     log_level: str = "INFO"

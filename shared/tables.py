@@ -38,3 +38,22 @@ class InboxEntry(Model):
         table = "inbox"
         unique_together = (("consumer", "event_id"),)
         indexes = (Index(fields=("received_at",)),)
+
+
+class KeptAnswer(Model):
+    """The first answer of a call that had an idempotency key; see `shared/idempotency.py`."""
+
+    id = fields.CharField(max_length=64, primary_key=True, description="Hash of owner, route, call and key")
+    owner = fields.BigIntField(description="The user whose key it was")
+    call = fields.CharField(max_length=100)
+    fingerprint = fields.CharField(
+        max_length=64, description="Hash of what was asked for; empty where that is not known"
+    )
+    answer = fields.TextField(null=True, description="JSON; null while the call is running")
+    work = fields.CharField(max_length=200, null=True, description="What was begun, for who carries it on")
+    running_until = fields.DatetimeField(description="From when on a call without an answer is abandoned")
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "kept_answers"
+        indexes = (Index(fields=("created_at",)),)

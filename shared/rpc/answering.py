@@ -1,14 +1,15 @@
 """The answering side of calls, wherever they come from: decode, run the handler in its unit of work, encode.
 
 Calls whose handler takes lists are collected while the last list is being answered, and then share one
-transaction; if a list fails, each call of it is answered alone.
+transaction; if a list fails, each call of it is answered alone. A call with an idempotency key is done once:
+see `shared/idempotency.py`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from prometheus_client import Counter
@@ -19,10 +20,11 @@ from shared.context import working_on
 from shared.database import CommitUnknown, Database, DatabaseUnavailable
 from shared.errors import Malformed, NotFound, OutcomeUnknown, Problem, Unavailable
 from shared.gathering import Gathering
+from shared.idempotency import Again, AnsweredBefore, Idempotency, Key, do_once
 from shared.logs import log
 from shared.registry import Answer, Wiring
 from shared.rpc import wire
-from shared.transaction import Cause, Reader, Transaction
+from shared.transaction import Cause, Transaction
 
 
 class Answering:
@@ -35,8 +37,13 @@ class Answering:
         database: Database | None,
         *,
         linger_s: float = 0.002,
+        lease_s: float = 60.0,
     ) -> None:
-        self._desks = {answer.call.wire_name: _desk(answer, wiring, database, linger_s) for answer in answers}
+        self._desks: dict[str, _Desk] = {}
+        for answer in answers:
+            run = _run(answer, wiring, database, lease_s)
+            desk = _ListDesk(answer, run, linger_s) if answer.batch > 1 else _Desk(answer, run)
+            self._desks[answer.call.wire_name] = desk
 
     @property
     def names(self) -> list[str]:
@@ -55,6 +62,8 @@ class Answering:
                     known = ", ".join(sorted(self._desks))
                     raise NotFound(f"There is no call {request.call!r} here; there are {known}.")
                 reply = await desk.answer(request)
+                if isinstance(reply, Again):
+                    reply = await self._first_answer(desk, request, reply)
             except Problem as problem:
                 _answered(request.call, str(problem.status)).inc()
                 return wire.Outcome(id=request.id, problem=problem.details())
@@ -74,6 +83,14 @@ class Answering:
         _answered(request.call, "200").inc()
         return wire.Outcome(id=request.id, data=msgspec.Raw(wire.encode(reply)))
 
+    async def _first_answer(self, desk: "_Desk", request: wire.Request, again: Again) -> Any:
+        """What a call was answered when it was done, or what the call that was kept instead answers now."""
+        kept = msgspec.Raw(again.answer.encode())
+        if desk.asks_again is None:
+            return kept
+        asking = msgspec.structs.replace(request, call=desk.asks_again.wire_name, data=kept, key=None)
+        return await self._desks[asking.call].answer(asking)
+
     async def drain(self, seconds: float) -> None:
         """Wait until nothing is being answered any more, at most `seconds`."""
         busy = [task for desk in self._desks.values() for task in desk.busy()]
@@ -81,10 +98,23 @@ class Answering:
             await asyncio.wait(busy, timeout=seconds)
 
 
+class _Asked(NamedTuple):
+    """A call that is to be answered."""
+
+    message: Any
+    cause: Cause
+    key: Key | None
+
+
+_Run = Callable[[Sequence[_Asked]], Awaitable[Sequence[Any]]]
+"""Answers calls in one unit of work; each reply may be a `Problem`, or `Again` for a call done before."""
+
+
 class _Desk:
     """Where the calls of one name are answered, one by one."""
 
-    def __init__(self, answer: Answer, run: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, answer: Answer, run: _Run) -> None:
+        self.asks_again = answer.asks_again
         self._decoder = msgspec.json.Decoder(answer.call)
         self._run = run
         self._busy: set[asyncio.Task[Any]] = set()
@@ -92,26 +122,30 @@ class _Desk:
     def busy(self) -> set[asyncio.Task[Any]]:
         return self._busy
 
-    def decode(self, request: wire.Request) -> Any:
+    def read(self, request: wire.Request) -> _Asked:
         try:
-            return self._decoder.decode(request.data)
+            message = self._decoder.decode(request.data)
         except wire.UNREADABLE as error:
             raise Malformed(f"{request.call}: {error}") from error
+        return _Asked(message, Cause(request.id, request.correlationid, request.traceparent), request.key)
 
     async def answer(self, request: wire.Request) -> Any:
-        return await self._run(self.decode(request), causes=[_cause(request)])
+        [reply] = await self._run([self.read(request)])
+        if isinstance(reply, Problem):
+            raise reply
+        return reply
 
 
 class _ListDesk(_Desk):
     """Where calls of one name are answered in lists, one list at a time."""
 
-    def __init__(self, answer: Answer, run: Callable[..., Awaitable[Any]], linger_s: float) -> None:
+    def __init__(self, answer: Answer, run: _Run, linger_s: float) -> None:
         super().__init__(answer, run)
-        self._waiting: Gathering[tuple[Any, Cause, asyncio.Future[Any]]] = Gathering(answer.batch, linger_s)
+        self._waiting: Gathering[tuple[_Asked, asyncio.Future[Any]]] = Gathering(answer.batch, linger_s)
 
     async def answer(self, request: wire.Request) -> Any:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.put((self.decode(request), _cause(request), result))
+        self._waiting.put((self.read(request), result))
         # A worker that has ended stays in the set until the next turn; it takes nothing any more.
         if all(task.done() for task in self._busy):
             worker = asyncio.create_task(self._work(), name=f"answers {request.call}")
@@ -124,43 +158,86 @@ class _ListDesk(_Desk):
         await asyncio.sleep(0)
         while self._waiting:
             taken = await self._waiting.take()
-            calls = [call for call, _, _ in taken]
+            asked = [one for one, _ in taken]
             try:
-                with _working_on([cause for _, cause, _ in taken]):
-                    replies = await self._run(calls, causes=[cause for _, cause, _ in taken])
-                for (_, _, result), reply in zip(taken, replies, strict=True):
+                with _working_on(asked):
+                    replies = await self._run(asked)
+                for (_, result), reply in zip(taken, replies, strict=True):
                     _set(result, reply)
             except Exception as error:  # one of them is at fault: alone, each fails only for itself
                 if len(taken) == 1:
-                    _set(taken[0][2], error)
+                    _set(taken[0][1], error)
                     continue
                 log.info("call.list_apart", calls=len(taken), error=type(error).__name__)
-                for call, cause, result in taken:
+                for one, result in taken:
                     try:
-                        with _working_on([cause]):
-                            _set(result, (await self._run([call], causes=[cause]))[0])
+                        with _working_on([one]):
+                            _set(result, (await self._run([one]))[0])
                     except Exception as alone:  # handed to the one who asked
                         _set(result, alone)
 
 
-def _desk(answer: Answer, wiring: Wiring, database: Database | None, linger_s: float) -> _Desk:
+def _run(answer: Answer, wiring: Wiring, database: Database | None, lease_s: float) -> _Run:
+    """How the calls of one name are answered: those with a key once, the others as they come."""
+    name = answer.call.wire_name
     handle = wiring.bind(answer.handler)
-    if wiring.wants(answer.handler, Transaction):
+    in_transaction = wiring.wants(answer.handler, Transaction)
+    in_unit = wiring.wants_unit(answer.handler)
+    wants_key = wiring.wants(answer.handler, Idempotency)
 
-        async def run(message: Any, *, causes: list[Cause]) -> Any:
-            return await _needed(database).transaction(lambda tx: handle(message, unit=tx), causes=causes)
+    async def replies(asked: Sequence[_Asked], **given: Any) -> Sequence[Any]:
+        if answer.batch > 1:
+            return await handle([one.message for one in asked], **given)
+        return [await handle(one.message, **given) for one in asked]
 
-    elif wiring.wants(answer.handler, Reader):
+    def kept(reply: Any) -> str:
+        return wire.encode(reply if answer.again is None else answer.again(reply)).decode()
 
-        async def run(message: Any, *, causes: list[Cause]) -> Any:
-            return await _needed(database).read(lambda reader: handle(message, unit=reader))
+    async def plainly(asked: Sequence[_Asked]) -> Sequence[Any]:
+        if in_transaction:
+            causes = [one.cause for one in asked]
+            return await _needed(database).transaction(lambda tx: replies(asked, unit=tx), causes=causes)
+        if in_unit:
+            return await _needed(database).read(lambda reader: replies(asked, unit=reader))
+        return await replies(asked)
 
-    else:
+    async def once_in_a_unit(asked: Sequence[_Asked]) -> Sequence[Any]:
+        async def unit(tx: Transaction) -> list[Any]:
+            keys = [one.key for one in asked]
+            return await do_once(
+                tx, name, keys, lambda places: replies([asked[place] for place in places], unit=tx), kept
+            )
 
-        async def run(message: Any, *, causes: list[Cause]) -> Any:
-            return await handle(message)
+        return await _needed(database).transaction(unit, causes=[one.cause for one in asked])
 
-    return _ListDesk(answer, run, linger_s) if answer.batch > 1 else _Desk(answer, run)
+    async def once_in_units(one: _Asked) -> Any:
+        idempotency = Idempotency(name, one.key, kept, lease_s)
+        if one.key is None:
+            return (await replies([one], idempotency=idempotency))[0]
+        db = _needed(database)
+        if (again := await db.read(idempotency.look)) is not None:
+            return again
+        try:
+            if not wants_key:
+                await db.transaction(idempotency.begin)
+            [reply] = await replies([one], idempotency=idempotency)
+            if not idempotency.is_kept:
+                await db.transaction(lambda tx: idempotency.keep(tx, reply))
+        except AnsweredBefore as before:
+            return before.again
+        except Exception:  # whatever the handler met, the key is free for another try; raised again
+            await db.transaction(idempotency.give_up)
+            raise
+        return reply
+
+    async def run(asked: Sequence[_Asked]) -> Sequence[Any]:
+        if not wants_key and not any(one.key for one in asked):
+            return await plainly(asked)
+        if in_unit:
+            return await once_in_a_unit(asked)
+        return [await once_in_units(one) for one in asked]
+
+    return run
 
 
 def _needed(database: Database | None) -> Database:
@@ -169,22 +246,18 @@ def _needed(database: Database | None) -> Database:
     return database
 
 
-def _working_on(causes: list[Cause]) -> AbstractContextManager[None]:
+def _working_on(asked: Sequence[_Asked]) -> AbstractContextManager[None]:
     """What a list is done for: one call's correlation and trace, or none in common.
 
     Said for every list, since its worker was started by one call and must not do others in that one's name.
     """
-    alone = causes[0] if len(causes) == 1 else None
+    alone = asked[0].cause if len(asked) == 1 else None
     return working_on(alone.correlation_id if alone else None, alone.traceparent if alone else None)
 
 
 @lru_cache(256)  # to look a counter up by its labels costs more than to count
 def _answered(call: str, status: str) -> Counter:
     return metrics.CALLS_ANSWERED.labels(call, status)
-
-
-def _cause(request: wire.Request) -> Cause:
-    return Cause(request.id, request.correlationid, request.traceparent)
 
 
 def _set(result: asyncio.Future[Any], reply: Any) -> None:

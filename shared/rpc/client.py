@@ -22,7 +22,8 @@ from shared import metrics, topology
 from shared.amqp import Address, Channel, Message, Properties, counted
 from shared.clock import utc_now
 from shared.context import child_of, correlation_id, traceparent
-from shared.errors import OutcomeUnknown, Unavailable, describe, problem_from
+from shared.errors import OutcomeUnknown, StillRunning, Unavailable, describe, problem_from
+from shared.idempotency import Once
 from shared.ids import new_text_id
 from shared.logs import log
 from shared.messages import Call, reply_type, service_of
@@ -30,6 +31,10 @@ from shared.rpc import wire
 from shared.rpc.http import HttpCalls, NobodyThere
 
 R = TypeVar("R")
+
+STILL_RUNNING = f"/problems/{StillRunning.slug}"
+TWIN_PAUSES_S = (0.1, 0.3)
+"""How long to wait for a call with the same key that is still running: most end within a moment."""
 
 
 class _NotDelivered(Exception):
@@ -105,10 +110,18 @@ class Rpc:
 
     # Asking ----------------------------------------------------------------------------------------------
 
-    async def call(self, call: Call[R], *, timeout: float | None = None) -> R:  # noqa: ASYNC109  sent along
+    async def call(
+        self,
+        call: Call[R],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109  sent along
+        once: Once | None = None,
+    ) -> R:
         """Ask, and wait for the typed answer.
 
-        `timeout` in seconds, by default `SHOP_RPC_TIMEOUT_S`; the deadline it makes is sent along.
+        `timeout` in seconds, by default `SHOP_RPC_TIMEOUT_S`; the deadline it makes is sent along. With
+        `once` the call is done once for its key, and answered again what it was answered first; then also
+        raises `StillRunning`, and `RuleBroken` for a key that was used for something else.
         Raises the `Problem` that the service answered with, `Unavailable` if it is away (nothing was done),
         or `OutcomeUnknown` if it may have been done.
         """
@@ -118,7 +131,12 @@ class Rpc:
         judge = self._judges.get(kind.service) or await self._new_judge(kind.service)
         try:
             async with judge:
-                outcome = await self._ask(kind.service, call, seconds)
+                outcome = await self._ask(kind.service, call, seconds, once)
+                for pause in TWIN_PAUSES_S if once else ():
+                    if outcome.problem is None or outcome.problem.type != STILL_RUNNING:
+                        break
+                    await asyncio.sleep(pause)
+                    outcome = await self._ask(kind.service, call, seconds, once)
         except OpenedState as error:
             raise Unavailable(
                 f"The {kind.service} service has not answered of late.",
@@ -146,19 +164,20 @@ class Rpc:
         outcomes = await self._http.call_each(kind.service, request)
         return [kind.decode(one.data) for one in outcomes if one.problem is None]
 
-    def _request(self, call: Call[Any], seconds: float) -> wire.Request:
+    def _request(self, call: Call[Any], seconds: float, once: Once | None = None) -> wire.Request:
         return wire.Request(
             id=new_text_id(),
             call=type(call).wire_name,
             deadline=utc_now() + timedelta(seconds=seconds),
             correlationid=correlation_id(),
             traceparent=child_of(traceparent()),
+            key=once.key_for(type(call).wire_name) if once else None,
             data=msgspec.Raw(wire.encode(call)),
         )
 
-    async def _ask(self, service: str, call: Call[Any], seconds: float) -> wire.Outcome:
+    async def _ask(self, service: str, call: Call[Any], seconds: float, once: Once | None) -> wire.Outcome:
         """Over the broker if it is there, else over HTTP; a second time only if that can do no harm."""
-        request = self._request(call, seconds)
+        request = self._request(call, seconds, once)
         deadline = asyncio.get_running_loop().time() + seconds
         unknown: OutcomeUnknown | None = None
         try:
@@ -166,7 +185,7 @@ class Rpc:
         except _NotDelivered:
             pass
         except OutcomeUnknown as error:
-            if not type(call).is_idempotent:
+            if not type(call).is_idempotent and once is None:
                 raise
             unknown = error
             log.info("rpc.again", call=request.call)

@@ -92,6 +92,7 @@ class HttpCalls:
             wire.DEADLINE_HEADER: request.deadline.isoformat(),
             **({wire.CORRELATION_HEADER: request.correlationid} if request.correlationid else {}),
             **({wire.TRACE_HEADER: request.traceparent} if request.traceparent else {}),
+            **({wire.KEY_HEADER: wire.encode(request.key).decode()} if request.key else {}),
         }
         answer = await self._connections().post(
             f"{url}/calls/{request.call}",

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from shared.errors import ProblemDetails
+from shared.idempotency import Key
 
 CONTENT_TYPE = "application/json"
 GROUP_CALLS = 64
@@ -15,20 +16,24 @@ GROUP_BYTES = 256 * 1024
 DEADLINE_HEADER = "x-deadline"
 CORRELATION_HEADER = "x-correlation-id"
 TRACE_HEADER = "traceparent"
-
+KEY_HEADER = "x-idempotency"
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What bytes that are no message of ours make a decoder raise: bad JSON, bad UTF-8, JSON too deep."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One call. Whoever reads it after its deadline need not answer: nobody waits any more."""
+    """One call. Whoever reads it after its deadline need not answer: nobody waits any more.
+
+    With a `key` it is done once, however often it comes.
+    """
 
     id: str
     call: str
     deadline: Annotated[datetime, msgspec.Meta(tz=True)]
     correlationid: str | None = None
     traceparent: str | None = None
+    key: Key | None = None
     data: msgspec.Raw
 
 
@@ -61,3 +66,4 @@ def parts(group: Sequence[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
 encode = msgspec.json.Encoder().encode
 decode_requests = msgspec.json.Decoder(list[Request]).decode
 decode_outcomes = msgspec.json.Decoder(list[Outcome]).decode
+decode_key = msgspec.json.Decoder(Key).decode

@@ -29,7 +29,7 @@ from shared.service import Service
 from tests.support.databases import migrate
 from tests.support.waiting import eventually
 
-TABLES = ("marks", "outbox", "inbox")
+TABLES = ("marks", "outbox", "inbox", "kept_answers")
 PROMPT: dict[str, Any] = {"outbox_poll_s": 0.1, "shutdown_s": 5.0}
 """Settings with which nothing waits longer than a test needs."""
 

@@ -25,6 +25,7 @@ def test_a_service_tells_what_it_is_made_of() -> None:
         ("teller.put", True),
         ("teller.ask", True),
         ("teller.ask_once", False),
+        ("teller.carry", False),
     ]
     reference = told.publishes[0].schema["$ref"].removeprefix("#/components/schemas/")
     assert reference.startswith("teller.")

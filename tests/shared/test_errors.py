@@ -12,6 +12,7 @@ KINDS = [
     errors.Forbidden,
     errors.NotFound,
     errors.Conflict,
+    errors.StillRunning,
     errors.Stale,
     errors.RuleBroken,
     errors.PreconditionRequired,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared import cloudevents, inbox
+from shared import cloudevents, purging
 from shared.clock import utc_now
 from shared.database import Database
 from shared.inbox import Inbox
@@ -102,7 +102,7 @@ async def test_a_start_waits_for_the_database_and_the_broker(lab: Lab, url: str)
 async def test_the_inbox_forgets_what_is_old_in_small_portions(
     lab: Lab, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(inbox, "PURGE_ROWS", 10)
+    monkeypatch.setattr(purging, "PURGE_ROWS", 10)
     box = Inbox("ear.some.event")
 
     async def take_in(tx: Transaction, ids: list[str], days_ago: int) -> set[str]:
@@ -114,7 +114,7 @@ async def test_the_inbox_forgets_what_is_old_in_small_portions(
     assert await db.transaction(lambda tx: take_in(tx, [*young, *young, "old3"], 1)) == set(young)
     other = Inbox("ear.another")  # what one consumer has taken in is news to another
     assert await db.transaction(lambda tx: other.take_in(tx, young)) == set(young)
-    assert await inbox.purge(db, days=14) == 25
+    assert await purging.purge(db, "inbox", "received_at", days=14) == 25
     assert await lab.sql(db.url, "SELECT event_id FROM inbox") == [("young",)] * 2
 
 

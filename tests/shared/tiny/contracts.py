@@ -33,6 +33,8 @@ class Contracts(msgspec.Struct, frozen=True):
     """Call that is not declared idempotent."""
     gather: Any
     """Call answered in lists."""
+    carry: Any
+    """Call done in two units of work: begins a work of the name `work`, ends it; `how` is what is between."""
 
 
 @cache
@@ -72,4 +74,8 @@ def contracts(name: str) -> Contracts:
         key: str
         how: str = ""
 
-    return Contracts(name, Marked, Noted, MarkedView, NotedView, Put, Ask, AskOnce, Gather)
+    class Carry(Call[Answered], name=f"{name}.carry"):
+        work: str
+        how: str = ""
+
+    return Contracts(name, Marked, Noted, MarkedView, NotedView, Put, Ask, AskOnce, Gather, Carry)

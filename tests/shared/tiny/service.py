@@ -8,7 +8,9 @@ import os
 import signal
 from typing import Any
 
+from shared.database import Database
 from shared.errors import Conflict, FieldError, RuleBroken
+from shared.idempotency import Idempotency
 from shared.service import Service, answer, hear
 from shared.settings import Settings
 from shared.transaction import Transaction
@@ -24,6 +26,8 @@ def tiny(name: str, hears: str = "", *, once: bool = False) -> Service:
             key = call.key if call.count == 1 else f"{call.key}-{number}"
             await tx.execute("INSERT INTO marks (`key`, text) VALUES (%s, %s)", (key, call.text))
             tx.emit(said.marked(key=key, text=call.text))
+        if call.how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
         if call.how == "refuse":
             raise Conflict("The mark is taken.")
         return Answered(by=name, text=call.key)
@@ -34,6 +38,29 @@ def tiny(name: str, hears: str = "", *, once: bool = False) -> Service:
     async def ask_once(call: Any, settings: Settings) -> Answered:
         return await _answer(call.how, call.seconds, f"{name}#{settings.instance}")
 
+    async def carry(call: Any, db: Database, idempotency: Idempotency) -> Answered:
+        async def begin(tx: Transaction) -> str:
+            work = await idempotency.begin(tx, call.work)
+            if idempotency.begun is None:
+                await tx.execute("INSERT INTO marks (`key`, text) VALUES (%s, 'begun')", (work,))
+            return work
+
+        async def end(tx: Transaction) -> Answered:
+            done = Answered(by=name, text=work)
+            await tx.execute("UPDATE marks SET text = 'ended' WHERE `key` = %s", (work,))
+            await idempotency.keep(tx, done)
+            return done
+
+        work = await db.transaction(begin)
+        if call.how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if call.how == "refuse":
+            raise Conflict("It came to nothing.")
+        done = await db.transaction(end)
+        if call.how == "refuse late":
+            raise Conflict("It was done all the same.")
+        return done
+
     async def note(heard: list[Any], tx: Transaction) -> None:
         await _note(tx, [(one.key, one.text) for one in heard])
         for one in heard:
@@ -43,7 +70,12 @@ def tiny(name: str, hears: str = "", *, once: bool = False) -> Service:
         name,
         models=("tests.shared.tiny.models",),
         publishes=(said.marked, said.noted),
-        answers=(answer(said.put, put), answer(said.ask, ask), answer(said.ask_once, ask_once)),
+        answers=(
+            answer(said.put, put),
+            answer(said.ask, ask),
+            answer(said.ask_once, ask_once),
+            answer(said.carry, carry),
+        ),
         hears=(hear(contracts(hears).marked_view, note, batch=16, once=once),) if hears else (),
     )
 
