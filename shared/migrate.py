@@ -79,16 +79,17 @@ async def apply(package: str) -> None:
 async def make(package: str) -> None:
     """Write a migration for what has changed in the models since the last one; needs no database."""
     service = _service(package)
-    for label, (_, migrations) in _apps(package, service).items():
-        config = orm_config("mysql://nobody@localhost/none", {label: _apps(package, service)[label]})
+    apps = _apps(package, service)
+    for _, migrations in apps.values():
         folder = Path(*str(migrations).split("."))
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  a command line tool, nobody waits
         (folder / "__init__.py").touch()
-        async with tortoise_cli_context(config) as context:
-            assert context.apps is not None  # noqa: S101  the context manager has just loaded them
-            detector = MigrationAutodetector(context.apps, config["apps"])
-            for writer in await detector.changes():
-                print(writer.write())
+    config = orm_config("mysql://nobody@localhost/none", apps)
+    async with tortoise_cli_context(config) as context:
+        assert context.apps is not None  # noqa: S101  the context manager has just loaded them
+        detector = MigrationAutodetector(context.apps, config["apps"])
+        for writer in await detector.changes():
+            print(writer.write())
 
 
 async def _seed(package: str, service: Service, url: str) -> None:
