@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from litestar.openapi import ResponseSpec
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from shared.errors import FieldError, Malformed, ProblemDetails, RuleBroken
 from shared.web import PROBLEM_JSON
@@ -17,14 +17,6 @@ LongPageSize = Annotated[int, QueryParameter(ge=1, le=200, description="How many
 After = Annotated[
     int | None,
     QueryParameter(ge=0, le=2**63 - 1, description="Continue after this id: the `next` of a page."),
-]
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(
-        name="Idempotency-Key",
-        pattern=r"^[!-~]{1,255}$",
-        description="1 to 255 visible characters. The same key and body again get the first answer again.",
-    ),
 ]
 
 _SAYS = {

@@ -32,6 +32,7 @@ from coupon_svc.contracts import (
 )
 from gateway.api import BODY, After, Id, LongPageSize, parse_ids, problems
 from gateway.door import ADMIN, SIGNED_IN
+from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from shared.errors import FieldError, RuleBroken
 from shared.ids import new_id
@@ -75,10 +76,13 @@ async def list_coupons(request: ShopRequest, limit: LongPageSize = 50, after: Af
     opt=ADMIN,
     responses=problems(*BODY, 401, 403, 409),
 )
-async def create_coupon(request: ShopRequest, data: JSONBody[NewPolicy]) -> PolicyCreated:
+async def create_coupon(
+    request: ShopRequest, data: JSONBody[NewPolicy], idempotency_key: IdempotencyKey = None
+) -> PolicyCreated:
     """Make a coupon policy that users can take coupons of."""
     _refuse_far_times(data)
-    return await request.rpc.call(CreatePolicy(request_id=new_id(), **msgspec.structs.asdict(data)))
+    call = CreatePolicy(request_id=new_id(), **msgspec.structs.asdict(data))
+    return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
 def _refuse_far_times(policy: NewPolicy) -> None:
@@ -97,10 +101,12 @@ def _refuse_far_times(policy: NewPolicy) -> None:
     opt=SIGNED_IN,
     responses=problems(400, 401, 404, 409, 422),
 )
-async def take_coupon(request: ShopRequest, coupon_id: Id) -> HeldCoupon:
+async def take_coupon(
+    request: ShopRequest, coupon_id: Id, idempotency_key: IdempotencyKey = None
+) -> HeldCoupon:
     """Take one for yourself; where they are limited, first come, first served."""
     call = IssueCoupon(request_id=new_id(), policy_id=coupon_id, user_id=request.user.id)
-    return await request.rpc.call(call)
+    return await request.rpc.call(call, once=once(request, idempotency_key, coupon_id))
 
 
 @post(
@@ -110,10 +116,12 @@ async def take_coupon(request: ShopRequest, coupon_id: Id) -> HeldCoupon:
     opt=ADMIN,
     responses=problems(*BODY, 401, 403, 404, 409),
 )
-async def grant_coupons(request: ShopRequest, coupon_id: Id, data: JSONBody[Grant]) -> Granted:
+async def grant_coupons(
+    request: ShopRequest, coupon_id: Id, data: JSONBody[Grant], idempotency_key: IdempotencyKey = None
+) -> Granted:
     """Give one coupon to each of some users: to all of them or to none."""
     call = GrantCoupons(request_id=new_id(), policy_id=coupon_id, user_ids=data.user_ids)
-    return await request.rpc.call(call)
+    return await request.rpc.call(call, once=once(request, idempotency_key, coupon_id, data))
 
 
 @get(

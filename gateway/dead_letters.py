@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.api import BODY, After, Id, PageSize, problems
 from gateway.door import ADMIN
+from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from query_svc.dead_letters.contracts import (
     Acted,
@@ -120,12 +121,16 @@ async def get_dead_letter(request: ShopRequest, letter_id: Id) -> DeadLetterDeta
     summary="Send a dead letter back",
     opt=ADMIN,
     status_code=202,
-    responses=problems(400, 401, 403, 404, 409),
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
-async def redrive_dead_letter(request: ShopRequest, letter_id: Id) -> DeadLetterDetails:
+async def redrive_dead_letter(
+    request: ShopRequest, letter_id: Id, idempotency_key: IdempotencyKey = None
+) -> DeadLetterDetails:
     """Send it back to the queue it failed in, and to it alone. Asking twice sends it once."""
-    await request.rpc.call(RedriveDeadLetters(request_id=new_id(), by=request.user.id, ids=[letter_id]))
-    letter = await request.rpc.call(GetDeadLetter(id=letter_id))
+    key = once(request, idempotency_key, letter_id)
+    call = RedriveDeadLetters(request_id=new_id(), by=request.user.id, ids=[letter_id])
+    await request.rpc.call(call, once=key)
+    letter = await request.rpc.call(GetDeadLetter(id=letter_id), once=key)
     if letter.state == "DISCARDED":
         raise Conflict(f"The dead letter was given up by user {letter.changed_by}: {letter.reason}")
     return letter
@@ -139,11 +144,14 @@ async def redrive_dead_letter(request: ShopRequest, letter_id: Id) -> DeadLetter
     status_code=200,
     responses=problems(*BODY, 401, 403, 404, 409),
 )
-async def discard_dead_letter(request: ShopRequest, letter_id: Id, data: JSONBody[Why]) -> DeadLetterDetails:
+async def discard_dead_letter(
+    request: ShopRequest, letter_id: Id, data: JSONBody[Why], idempotency_key: IdempotencyKey = None
+) -> DeadLetterDetails:
     """Give it up, for a reason. It is kept, and can be looked at."""
+    key = once(request, idempotency_key, letter_id, data)
     call = DiscardDeadLetters(request_id=new_id(), by=request.user.id, ids=[letter_id], reason=data.reason)
-    await request.rpc.call(call)
-    letter = await request.rpc.call(GetDeadLetter(id=letter_id))
+    await request.rpc.call(call, once=key)
+    letter = await request.rpc.call(GetDeadLetter(id=letter_id), once=key)
     if letter.state != "DISCARDED":
         raise Conflict("The dead letter has been sent back already.")
     return letter
@@ -155,9 +163,11 @@ async def discard_dead_letter(request: ShopRequest, letter_id: Id, data: JSONBod
     summary="Send dead letters back",
     opt=ADMIN,
     status_code=202,
-    responses=problems(*BODY, 401, 403, 404),
+    responses=problems(*BODY, 401, 403, 404, 409),
 )
-async def redrive_dead_letters(request: ShopRequest, data: JSONBody[Selection]) -> Acted:
+async def redrive_dead_letters(
+    request: ShopRequest, data: JSONBody[Selection], idempotency_key: IdempotencyKey = None
+) -> Acted:
     """Send letters back to the queues they failed in, and to them alone; those that do not wait stay."""
     given = [name for name in ("ids", "group", "all") if getattr(data, name) is not UNSET]
     if len(given) != 1:
@@ -168,7 +178,7 @@ async def redrive_dead_letters(request: ShopRequest, data: JSONBody[Selection]) 
         ids=data.ids or None,
         group=data.group or None,
     )
-    return await request.rpc.call(call)
+    return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
 @post(
@@ -177,9 +187,11 @@ async def redrive_dead_letters(request: ShopRequest, data: JSONBody[Selection]) 
     summary="Give dead letters up",
     opt=ADMIN,
     status_code=200,
-    responses=problems(*BODY, 401, 403, 404),
+    responses=problems(*BODY, 401, 403, 404, 409),
 )
-async def discard_dead_letters(request: ShopRequest, data: JSONBody[Discarding]) -> Acted:
+async def discard_dead_letters(
+    request: ShopRequest, data: JSONBody[Discarding], idempotency_key: IdempotencyKey = None
+) -> Acted:
     """Give letters up, for a reason; those that were sent back already stay as they are."""
     given = [name for name in ("ids", "group") if getattr(data, name) is not UNSET]
     if len(given) != 1:
@@ -191,7 +203,7 @@ async def discard_dead_letters(request: ShopRequest, data: JSONBody[Discarding])
         ids=data.ids or None,
         group=data.group or None,
     )
-    return await request.rpc.call(call)
+    return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
 @get(

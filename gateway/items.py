@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from gateway.api import BODY, After, Id, LongPageSize, parse_ids, problems
 from gateway.door import ADMIN
+from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from item_svc.contracts import (
     AdjustStock,
@@ -100,9 +101,12 @@ async def get_item(request: ShopRequest, item_id: Id) -> Response[Item]:
     opt=ADMIN,
     responses=problems(*BODY, 401, 403, 409),
 )
-async def create_item(request: ShopRequest, data: JSONBody[NewItem]) -> ItemId:
+async def create_item(
+    request: ShopRequest, data: JSONBody[NewItem], idempotency_key: IdempotencyKey = None
+) -> ItemId:
     """Put an item into the catalogue."""
-    return await request.rpc.call(CreateItem(request_id=new_id(), **msgspec.structs.asdict(data)))
+    call = CreateItem(request_id=new_id(), **msgspec.structs.asdict(data))
+    return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
 @patch(
@@ -143,12 +147,17 @@ async def delete_item(request: ShopRequest, item_id: Id, if_match: IfMatch = Non
     summary="Adjust an item's stock",
     opt=ADMIN,
     status_code=200,
-    responses=problems(*BODY, 401, 403, 404),
+    responses=problems(*BODY, 401, 403, 404, 409),
 )
-async def adjust_stock(request: ShopRequest, item_id: Id, data: JSONBody[StockAdjustment]) -> Item:
+async def adjust_stock(
+    request: ShopRequest,
+    item_id: Id,
+    data: JSONBody[StockAdjustment],
+    idempotency_key: IdempotencyKey = None,
+) -> Item:
     """Add pieces or take some away, for a reason that the history keeps."""
     call = AdjustStock(request_id=new_id(), id=item_id, delta=data.delta, reason=data.reason)
-    return await request.rpc.call(call)
+    return await request.rpc.call(call, once=once(request, idempotency_key, item_id, data))
 
 
 @get(

@@ -9,6 +9,7 @@ from litestar.response import Stream
 
 from gateway.api import After, Id, LongPageSize, problems
 from gateway.door import SIGNED_IN
+from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from gateway.sse import News, event_stream, follow, stream_answer
 from gateway.waiting import notifications
@@ -51,12 +52,14 @@ async def list_notifications(
     summary="Mark a notification as read",
     opt=SIGNED_IN,
     status_code=200,
-    responses=problems(400, 401, 404),
+    responses=problems(400, 401, 404, 409, 422),
 )
-async def read_notification(request: ShopRequest, notification_id: Id) -> Notification:
+async def read_notification(
+    request: ShopRequest, notification_id: Id, idempotency_key: IdempotencyKey = None
+) -> Notification:
     """Note that you have read it; once more changes nothing."""
     call = ReadNotification(user_id=request.user.id, notification_id=notification_id)
-    return await request.rpc.call(call)
+    return await request.rpc.call(call, once=once(request, idempotency_key, notification_id))
 
 
 @get(

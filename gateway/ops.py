@@ -13,6 +13,7 @@ from gateway.api import PageSize, problems
 from gateway.directory import Directory, Replicas, directory
 from gateway.door import ADMIN
 from gateway.flow import Flow, flow
+from gateway.idempotency import IdempotencyKey, once
 from gateway.management import Queue, management
 from gateway.requests import ShopRequest
 from order_svc.contracts import ListOverdue, OverduePage
@@ -147,19 +148,21 @@ async def list_outboxes(request: ShopRequest) -> Outboxes:
     summary="Publish an outbox now",
     opt=ADMIN,
     status_code=200,
-    responses=problems(400, 401, 403, 404),
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
-async def publish_outbox(request: ShopRequest, service: FromPath[str]) -> OutboxStatus:
+async def publish_outbox(
+    request: ShopRequest, service: FromPath[str], idempotency_key: IdempotencyKey = None
+) -> OutboxStatus:
     """Publish what waits in the outbox of a service without waiting for its grace time. It is audited."""
     if service not in directory(request).services:
         names = ", ".join(directory(request).services)
         raise NotFound(f"There is no service {service!r} with an outbox; there are: {names}.")
-    await request.rpc.call(
-        RecordAction(
-            request_id=new_id(), by=request.user.id, action="publish outbox", target=f"outbox of {service}"
-        )
+    key = once(request, idempotency_key, service)
+    action = RecordAction(
+        request_id=new_id(), by=request.user.id, action="publish outbox", target=f"outbox of {service}"
     )
-    return await request.rpc.call(publish_outbox_call(service)())
+    await request.rpc.call(action, once=key)
+    return await request.rpc.call(publish_outbox_call(service)(), once=key)
 
 
 # Orders --------------------------------------------------------------------------------------------------

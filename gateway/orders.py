@@ -1,14 +1,12 @@
 """Orders over HTTP: place one (and wait for its end), look, list, cancel, follow what happens to one."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-import msgspec
 from litestar import Response, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.openapi import ResponseSpec
@@ -17,10 +15,11 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from gateway.api import BODY, IdempotencyKey, PageSize, also, parse_moment, problems
+from gateway.api import BODY, PageSize, also, parse_moment, problems
 from gateway.door import SIGNED_IN, at_the_door
 from gateway.etags import IfNoneMatch, names
 from gateway.events import OrderCompleted
+from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from gateway.short_way import Answer, short_way
 from gateway.sse import News, event_stream, follow, stream_answer
@@ -40,6 +39,7 @@ from order_svc.contracts import (
 )
 from shared.context import traceparent, working_on
 from shared.errors import Unavailable
+from shared.idempotency import Once
 from shared.ids import new_id
 
 OrderId = Annotated[UUID, PathParameter(description="The order's id.")]
@@ -139,21 +139,15 @@ async def _accept(
         lines=data.lines,
         pay_with=data.pay_with,
         payment_key=data.payment_key,
-        idempotency_key=idempotency_key,
-        body_hash=_fingerprint(data) if idempotency_key else None,
     )
+    key = once(request, idempotency_key, data)
     with working_on(str(call.order_id), traceparent()):
-        return await _place(request, call, wait_seconds(prefer))
+        return await _place(request, call, key, wait_seconds(prefer))
 
 
-def _fingerprint(body: OrderRequest) -> str:
-    """What stands for a body when its key comes again: the same for the same wishes, however spelled."""
-    return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
-
-
-async def _place(request: ShopRequest, call: PlaceOrder, wait: int) -> OrderView:
+async def _place(request: ShopRequest, call: PlaceOrder, key: Once | None, wait: int) -> OrderView:
     with settlements.watch(call.order_id) as settled:
-        order = await request.rpc.call(call)
+        order = await request.rpc.call(call, once=key)
         if order.id == call.order_id:
             return await _when_settled(request, order, settled, wait)
     with settlements.watch(order.id) as settled:  # the idempotency key named an earlier order
@@ -316,14 +310,17 @@ def _is_final(order: OrderView) -> bool:
     summary="Cancel an order",
     opt=SIGNED_IN,
     status_code=202,
-    responses=problems(400, 401, 404, 409),
+    responses=problems(400, 401, 404, 409, 422),
 )
-async def cancel_order(request: ShopRequest, order_id: OrderId) -> OrderView:
+async def cancel_order(
+    request: ShopRequest, order_id: OrderId, idempotency_key: IdempotencyKey = None
+) -> OrderView:
     """Cancel an order: your own, or as an admin anybody's. Once more changes nothing."""
     user = request.user
     by = "admin" if user.is_admin else "buyer"
+    call = CancelOrder(order_id=order_id, by=by, buyer_id=user.owner)
     with working_on(str(order_id), traceparent()):
-        return await request.rpc.call(CancelOrder(order_id=order_id, by=by, buyer_id=user.owner))
+        return await request.rpc.call(call, once=once(request, idempotency_key, order_id))
 
 
 routes = [place_order, list_orders, get_order, follow_order, cancel_order]

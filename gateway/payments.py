@@ -7,8 +7,9 @@ from litestar import Response, get, post
 from litestar.params import HeaderParameter, JSONBody, PathParameter
 from msgspec import Struct
 
-from gateway.api import BODY, IdempotencyKey, also, problems
+from gateway.api import BODY, also, problems
 from gateway.door import ADMIN, SIGNED_IN
+from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from payment_svc.contracts import (
     GetPayment,
@@ -95,11 +96,14 @@ async def get_payment(request: ShopRequest, payment_id: PaymentId) -> PaymentVie
     summary="Give a payment back",
     opt=ADMIN,
     status_code=202,
-    responses=problems(400, 401, 403, 404, 409),
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
-async def refund_payment(request: ShopRequest, payment_id: PaymentId) -> PaymentView:
+async def refund_payment(
+    request: ShopRequest, payment_id: PaymentId, idempotency_key: IdempotencyKey = None
+) -> PaymentView:
     """Cancel the payment's order: all that was taken for it is given back, this payment included."""
-    return await request.rpc.call(RefundPayment(payment_id=payment_id))
+    key = once(request, idempotency_key, payment_id)
+    return await request.rpc.call(RefundPayment(payment_id=payment_id), once=key)
 
 
 @post(

@@ -6,8 +6,9 @@ from litestar import get, post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from gateway.api import BODY, After, IdempotencyKey, PageSize, problems
+from gateway.api import BODY, After, PageSize, problems
 from gateway.door import SIGNED_IN
+from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from payment_svc.contracts import Balance, Charge, Charged, GetBalance, GetHistory, LedgerPage
 from shared.ids import new_id
@@ -56,7 +57,8 @@ async def charge(
 ) -> Charged:
     """Add points; under one `Idempotency-Key` they are added once."""
     key = idempotency_key or str(new_id())
-    return await request.rpc.call(Charge(user_id=request.user.id, amount=data.amount, idempotency_key=key))
+    call = Charge(user_id=request.user.id, amount=data.amount, idempotency_key=key)
+    return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
 routes = [get_points, list_history, charge]

@@ -16,7 +16,6 @@ from order_svc.contracts import (
     PaymentDue,
     PlaceOrder,
 )
-from order_svc.keys import Keys
 from order_svc.settings import OrderSettings
 from shared.errors import Conflict, NotFound, Problem
 from shared.transaction import Reader, Transaction
@@ -26,32 +25,29 @@ async def place_orders(
     calls: list[PlaceOrder], tx: Transaction, settings: OrderSettings
 ) -> list[OrderView | Problem]:
     """Accept each order as PENDING; what was placed before is answered as it is now."""
-    answers: dict[int, OrderView | Problem] = {}
+    answers: list[OrderView | Problem] = []
     # That an order is there already shows when its row is written. Only then is there anything to look up.
     known = await views.of_orders(tx, [call.order_id for call in calls]) if tx.is_again else {}
-    keys = await Keys.load(tx, calls)
     fresh: dict[UUID, OrderPlaced] = {}
-    again: dict[int, UUID] = {}
-    for number, call in enumerate(calls):
+    for call in calls:
         try:
-            first = keys.order_of(call)
-            if first is not None and first != call.order_id:
-                again[number] = first
-            elif call.order_id in known:
-                answers[number] = known[call.order_id]
+            if call.order_id in known:
+                answers.append(known[call.order_id])
             elif call.order_id in fresh:  # sent again so soon that both arrived together
-                answers[number] = _as_placed(fresh[call.order_id])
+                answers.append(_as_placed(fresh[call.order_id]))
             else:
                 placed = _placed(call, tx)
-                keys.add(call)
                 fresh[call.order_id] = placed
-                answers[number] = _as_placed(placed)
+                answers.append(_as_placed(placed))
         except Problem as problem:
-            answers[number] = problem
-    await keys.save(tx)
+            answers.append(problem)
     await store.insert_orders(tx, list(fresh.values()), settings.order_deadline_s)
-    first_orders = await views.of_orders(tx, list(again.values()))
-    return [answers.get(number) or first_orders[again[number]] for number in range(len(calls))]
+    return answers
+
+
+def as_it_is_now(order: OrderView) -> GetOrder:
+    """What is asked when an order is placed again under its idempotency key."""
+    return GetOrder(order_id=order.id)
 
 
 async def get_orders(calls: list[GetOrder], reader: Reader) -> list[OrderView | Problem]:

@@ -203,10 +203,9 @@ class OrderPage(Struct, frozen=True, kw_only=True):
 
 
 class PlaceOrder(Call[OrderView], name="order.place", idempotent=True):
-    """Accept an order as PENDING. Idempotent by `order_id`, and by the buyer's `idempotency_key` if given.
+    """Accept an order as PENDING. Idempotent by `order_id`.
 
-    With a key that was used before, the answer is the first order as it is now; another body under the same
-    key is refused with `RuleBroken`. `body_hash` stands for the body that the buyer sent.
+    Under an idempotency key that was used before, the answer is the first order as it is now.
     """
 
     order_id: UUID
@@ -214,8 +213,6 @@ class PlaceOrder(Call[OrderView], name="order.place", idempotent=True):
     lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=2000)]
     pay_with: PayWith | None = None
     payment_id: UUID | None = None
-    idempotency_key: str | None = None
-    body_hash: str | None = None
 
 
 class GetOrder(Call[OrderView], name="order.get", idempotent=True):

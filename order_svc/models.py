@@ -66,18 +66,3 @@ class OrderHistory(Model):
     class Meta:
         table = "order_history"
         indexes = (Index(fields=("order_id", "id")),)
-
-
-class IdempotencyKey(Model):
-    """A buyer's key for placing an order once, whatever the network does."""
-
-    id = fields.BigIntField(primary_key=True)
-    buyer_id = fields.BigIntField()
-    idempotency_key = fields.CharField(max_length=255)
-    body_hash = fields.CharField(max_length=64)
-    order_id = fields.UUIDField()
-    created_at = fields.DatetimeField()
-
-    class Meta:
-        table = "idempotency_keys"
-        unique_together = (("buyer_id", "idempotency_key"),)

@@ -24,7 +24,7 @@ service = Service(
         contracts.OrderSettled,
     ),
     answers=(
-        answer(contracts.PlaceOrder, calls.place_orders, batch=LIST),
+        answer(contracts.PlaceOrder, calls.place_orders, batch=LIST, again=calls.as_it_is_now),
         answer(contracts.GetOrder, calls.get_orders, batch=LIST),
         answer(contracts.ListOrders, calls.list_orders),
         answer(contracts.CancelOrder, calls.cancel_order),

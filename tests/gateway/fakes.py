@@ -19,6 +19,7 @@ from gateway.settings import GatewaySettings
 from shared.app import create_app
 from shared.describe import Description, Process, registrations
 from shared.errors import Unavailable
+from shared.idempotency import Once
 from shared.messages import Call, reply_type, service_of
 from shared.service import Service
 from user_svc.contracts import GetKeys, KeySet, PublicKey
@@ -36,6 +37,8 @@ class FakeRpc:
     def __init__(self) -> None:
         self.answers: dict[type[Call[Any]], Callable[[Any], Any]] = {}
         self.calls: list[Call[Any]] = []
+        self.keys: list[Once | None] = []
+        """The idempotency keys of the calls."""
         self.services: list[str] = []
         """The services that the gateway knows of."""
 
@@ -46,9 +49,16 @@ class FakeRpc:
         except Unavailable:
             return []
 
-    async def call(self, call: Call[R], *, timeout: float | None = None) -> R:  # noqa: ASYNC109  as the real one
+    async def call(
+        self,
+        call: Call[R],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109  as the real one
+        once: Once | None = None,
+    ) -> R:
         call = msgspec.json.decode(msgspec.json.encode(call), type=type(call))
         self.calls.append(call)
+        self.keys.append(once)
         answer = self.answers.get(type(call))
         if answer is None:
             raise Unavailable(f"{service_of(type(call).wire_name)} is away")

@@ -106,7 +106,7 @@ async def test_an_order_is_accepted_as_it_is(
     assert response.headers["location"] == f"/orders/{body['id']}"
     call = rpc.calls[-1]
     assert isinstance(call, PlaceOrder)
-    assert (call.buyer_id, call.order_id.version, call.idempotency_key) == (2, 7, None)
+    assert (call.buyer_id, call.order_id.version, rpc.keys[-1]) == (2, 7, None)
     assert call.lines[0].discounted_price is None
 
 
@@ -230,7 +230,7 @@ def test_many_may_wait_for_one_order_and_leave_nothing_behind() -> None:
 
 
 class TestIdempotencyKey:
-    async def test_equal_bodies_have_equal_hashes_however_they_are_spelled(
+    async def test_equal_bodies_have_equal_fingerprints_however_they_are_spelled(
         self, client: Client, rpc: FakeRpc, orders: Orders, buyer: dict[str, str]
     ) -> None:
         spellings = [
@@ -241,11 +241,11 @@ class TestIdempotencyKey:
         headers = buyer | {"Idempotency-Key": "key-1", "Content-Type": "application/json"}
         for body in spellings:
             await client.post("/orders", content=body, headers=headers)
-        calls = [call for call in rpc.calls if isinstance(call, PlaceOrder)]
+        keys = [key for key in rpc.keys if key is not None]
 
-        assert {call.idempotency_key for call in calls} == {"key-1"}
-        assert calls[0].body_hash == calls[1].body_hash != calls[2].body_hash
-        assert len({call.order_id for call in calls}) == 3
+        assert {(key.owner, key.route, key.key) for key in keys} == {(2, "place_order", "key-1")}
+        assert keys[0].fingerprint == keys[1].fingerprint != keys[2].fingerprint
+        assert len({call.order_id for call in rpc.calls if isinstance(call, PlaceOrder)}) == 3
 
     async def test_the_first_order_is_answered_and_waited_for(
         self, client: Client, rpc: FakeRpc, orders: Orders, buyer: dict[str, str]
@@ -271,7 +271,8 @@ class TestIdempotencyKey:
         response = await client.post("/orders", json=ORDER, headers=buyer | {"Idempotency-Key": key})
 
         assert response.status_code == 202
-        assert getattr(rpc.calls[-1], "idempotency_key", None) == key
+        assert rpc.keys[-1] is not None
+        assert rpc.keys[-1].key == key
 
 
 @pytest.mark.parametrize(

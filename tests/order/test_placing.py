@@ -1,7 +1,10 @@
 """Placing orders, and placing them again, on a real database."""
 
 import asyncio
+from datetime import timedelta
+from importlib import import_module
 
+import msgspec
 import pytest
 
 from order_svc import calls, views
@@ -9,10 +12,17 @@ from order_svc.contracts import (
     LineRequest,
     OrderPlaced,
     OrderView,
-    PlaceOrder,
 )
+from order_svc.service import service
+from order_svc.settings import OrderSettings
+from shared.clock import utc_now
 from shared.database import Database
-from shared.errors import Problem, RuleBroken
+from shared.errors import Problem, RuleBroken, problem_from
+from shared.idempotency import Once, fingerprint
+from shared.ids import new_id
+from shared.registry import Wiring
+from shared.rpc import wire
+from shared.rpc.answering import Answering
 from shared.transaction import Transaction
 from tests.order.acts import (
     BUYER,
@@ -132,7 +142,7 @@ async def test_placed_again_an_order_is_answered_as_it_is_now(db: Database, hear
 
 
 async def test_the_same_order_twice_in_one_list_is_one_order(db: Database, heard: Heard) -> None:
-    call, other = an_order(), an_order(idempotency_key="key", body_hash="a")
+    call, other = an_order(), an_order()
     runs = 0
 
     async def unit(tx: Transaction) -> list[OrderView | Problem]:
@@ -151,54 +161,68 @@ async def test_the_same_order_twice_in_one_list_is_one_order(db: Database, heard
 
 
 async def test_the_same_order_from_everywhere_at_once_is_one_order(db: Database, heard: Heard) -> None:
-    call = an_order(idempotency_key="key", body_hash="a")
+    call = an_order()
     answers = await asyncio.gather(*(place(db, call) for _ in range(8)))
     assert {answer.id for answer in answers} == {call.order_id}
     assert len(heard.of(OrderPlaced)) == 1
     assert await count_of(db, "orders") == 1
 
 
-def _keyed(key: str = "key", body_hash: str = "a", buyer_id: int = BUYER) -> PlaceOrder:
-    return an_order(idempotency_key=key, body_hash=body_hash, buyer_id=buyer_id)
+# Under an idempotency key ---------------------------------------------------------------------------------
 
 
-async def test_the_same_key_and_body_is_the_first_order_again(db: Database, heard: Heard) -> None:
-    first = await place(db, _keyed())
+def answering(db: Database) -> Answering:
+    """The order service's answers, as calls reach them."""
+    return Answering(service.answers, Wiring({Database: db, OrderSettings: SETTINGS}), db)
+
+
+async def place_keyed(db: Database, key: str, body: str = "a", buyer_id: int = BUYER) -> OrderView:
+    """What an order placed under a key is answered."""
+    call = an_order(buyer_id=buyer_id)
+    outcome = await answering(db).answer(
+        wire.Request(
+            id=str(new_id()),
+            call="order.place",
+            deadline=utc_now() + timedelta(seconds=30),
+            key=Once(buyer_id, "place_order", key, fingerprint(body)).key_for("order.place"),
+            data=msgspec.Raw(wire.encode(call)),
+        )
+    )
+    assert outcome is not None
+    if outcome.problem is not None:
+        raise problem_from(outcome.problem)
+    return msgspec.json.decode(outcome.data, type=OrderView)
+
+
+async def test_the_same_key_and_body_is_the_first_order_as_it_is_now(db: Database, heard: Heard) -> None:
+    first = await place_keyed(db, "key")
     await say(db, item_says_no(first.id))
-    again = await place(db, _keyed())
+    again = await place_keyed(db, "key")
     assert (again.id, again.status, again.reason) == (first.id, "FAIL", "out_of_stock")
-    assert len(heard.of(OrderPlaced)) == 1
+    with pytest.raises(RuleBroken):
+        await place_keyed(db, "key", "b")
+    assert (await place_keyed(db, "key", buyer_id=6)).id != first.id
+    assert len(heard.of(OrderPlaced)) == 2
 
 
-async def test_the_same_key_with_another_body_is_refused(db: Database) -> None:
-    await place(db, _keyed())
-    in_one_list = await place_all(db, _keyed(body_hash="b"), _keyed("new"), _keyed("new", "b"), _keyed("new"))
-    assert [type(answer) for answer in in_one_list] == [RuleBroken, OrderView, RuleBroken, OrderView]
-    assert await count_of(db, "orders") == 2
-
-
-async def test_two_of_one_key_in_one_list_are_one_order(db: Database, heard: Heard) -> None:
-    one, two = _keyed(), _keyed()
-    answers = await place_all(db, one, two)
-    assert [answer.id for answer in answers if isinstance(answer, OrderView)] == [one.order_id] * 2
-    assert len(heard.of(OrderPlaced)) == 1
-
-
-async def test_one_key_from_everywhere_at_once_is_one_order(db: Database, heard: Heard) -> None:
-    answers = await asyncio.gather(*(place(db, _keyed()) for _ in range(10)))
-    assert len({answer.id for answer in answers}) == 1
-    assert [told.order_id for told in heard.of(OrderPlaced)] == [answers[0].id]
-
-
-async def test_keys_are_a_buyers_own_and_compare_exactly(db: Database, heard: Heard) -> None:
-    keys = ("key", "KEY", "kéy", "k\N{LATIN SMALL LETTER E}y2", "ключ")
-    orders = {(await place(db, _keyed(key))).id for key in keys}
-    orders |= {(await place(db, _keyed("key", buyer_id=6))).id}
-    assert len(orders) == len(keys) + 1
-
-
-async def test_an_order_that_was_refused_does_not_use_up_its_key(db: Database) -> None:
-    bad = an_order(a_line(discounted_price=1), idempotency_key="key", body_hash="bad")
-    [refusal] = await place_all(db, bad)
-    assert isinstance(refusal, RuleBroken)
-    assert (await place(db, _keyed(body_hash="good"))).status == "PENDING"
+async def test_keys_from_before_the_platform_kept_them_stay_good(db: Database) -> None:
+    order = await place(db, an_order())
+    await db.execute(
+        "CREATE TABLE idempotency_keys (id BIGINT AUTO_INCREMENT PRIMARY KEY, buyer_id BIGINT NOT NULL,"
+        " idempotency_key VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,"
+        " body_hash VARCHAR(64) NOT NULL, order_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,"
+        " created_at DATETIME(6) NOT NULL)"
+    )
+    try:
+        for key in ("key", "KEY", "!~'"):
+            await db.execute(
+                "INSERT INTO idempotency_keys (buyer_id, idempotency_key, body_hash, order_id, created_at)"
+                " VALUES (%s, %s, 'hash', %s, UTC_TIMESTAMP(6))",
+                [BUYER, key, order.id],
+            )
+        await db.execute(import_module("order_svc.migrations.0006_keys_of_the_platform").MOVE)
+    finally:
+        await db.execute("DROP TABLE idempotency_keys")
+    for key in ("key", "KEY", "!~'"):
+        assert (await place_keyed(db, key)).id == order.id
+    assert (await place_keyed(db, "kEy")).id != order.id
