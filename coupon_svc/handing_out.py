@@ -8,6 +8,7 @@ from coupon_svc import contracts, models
 from coupon_svc.domain import Stock, check_begun, check_issue, check_known, no_policy
 from shared.clock import aware
 from shared.database import Database
+from shared.idempotency import Idempotency
 from shared.rpc import Rpc
 from shared.transaction import Reader, Transaction
 from user_svc.contracts import FindUsers
@@ -22,20 +23,25 @@ async def issue_coupon(call: contracts.IssueCoupon, tx: Transaction) -> contract
     return _held(coupon, policy)
 
 
-async def grant_coupons(call: contracts.GrantCoupons, database: Database, rpc: Rpc) -> contracts.Granted:
+async def grant_coupons(
+    call: contracts.GrantCoupons, database: Database, rpc: Rpc, idempotency: Idempotency
+) -> contracts.Granted:
     """Hand one coupon to each of some users, or to none of them."""
     known = await rpc.call(FindUsers(ids=call.user_ids))
     check_known(call.user_ids, known.ids)
 
     async def grant(tx: Transaction) -> contracts.Granted:
+        await idempotency.begin(tx)
         policy = await _lock(call.policy_id)
         handed_out = await _hand_out(tx, policy, call.request_id, call.user_ids)
-        return contracts.Granted(
+        granted = contracts.Granted(
             coupon_id=policy.id,
             granted=[
                 contracts.GrantedCoupon(id=coupon_id, user_id=user_id) for coupon_id, user_id in handed_out
             ],
         )
+        await idempotency.keep(tx, granted)
+        return granted
 
     return await database.transaction(grant)
 

@@ -11,7 +11,7 @@ Handlers need not know of it, unless they work in several units: those ask for a
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import msgspec
 import pymysql.err
@@ -168,6 +168,11 @@ class Idempotency:
         """Whether the answer has been kept; once the unit in which it was has committed, that is."""
         self.begun: str | None = None
         """The work that an earlier try began under this key and never ended, as this call found it."""
+
+    @classmethod
+    def without_key(cls) -> Self:
+        """That of a call that came without a key."""
+        return cls("", None, str, 0.0)
 
     async def look(self, db: Reader) -> Again | None:
         """The first answer, if there is one. Raises `StillRunning`, and `RuleBroken` for another wish."""

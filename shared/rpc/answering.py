@@ -211,9 +211,9 @@ def _run(answer: Answer, wiring: Wiring, database: Database | None, lease_s: flo
         return await _needed(database).transaction(unit, causes=[one.cause for one in asked])
 
     async def once_in_units(one: _Asked) -> Any:
-        idempotency = Idempotency(name, one.key, kept, lease_s)
         if one.key is None:
-            return (await replies([one], idempotency=idempotency))[0]
+            return (await replies([one], idempotency=Idempotency.without_key()))[0]
+        idempotency = Idempotency(name, one.key, kept, lease_s)
         db = _needed(database)
         if (again := await db.read(idempotency.look)) is not None:
             return again

@@ -31,6 +31,7 @@ from coupon_svc.seeds import seed
 from coupon_svc.wallet import terms_of
 from shared.database import Database
 from shared.errors import Conflict, NotFound, RuleBroken, Unavailable
+from shared.idempotency import Idempotency
 from shared.ids import new_id
 from tests.coupon.fake_catalogue import FakeCatalogue
 from tests.coupon.fake_users import FakeUsers
@@ -65,7 +66,8 @@ async def _issue(db: Database, policy_id: int, user_id: int = 2) -> int:
 
 
 async def _grant(db: Database, call: GrantCoupons, users: FakeUsers | None = None) -> Granted:
-    return await handing_out.grant_coupons(call, db, users or FakeUsers())  # type: ignore[arg-type]
+    known = users or FakeUsers()
+    return await handing_out.grant_coupons(call, db, known, Idempotency.without_key())  # type: ignore[arg-type]
 
 
 async def _held(db: Database, user_id: int = 2) -> list[HeldCoupon]:

@@ -23,6 +23,7 @@ from coupon_svc.settings import CouponSettings
 from item_svc.contracts import GetItems
 from shared.database import Database
 from shared.errors import NotFound, RuleBroken
+from shared.idempotency import Idempotency
 from shared.ids import new_id
 from tests.coupon.fake_catalogue import FakeCatalogue, shown
 from tests.coupon.fake_users import FakeUsers
@@ -52,7 +53,7 @@ async def _coupon(db: Database, user: int = 2, **changes: Any) -> int:
     policy = CreatePolicy(request_id=new_id(), **(terms | changes))
     made = await db.transaction(lambda tx: calls.create_policy(policy, tx))
     call = GrantCoupons(request_id=new_id(), policy_id=made.id, user_ids=[user])
-    granted = await handing_out.grant_coupons(call, db, FakeUsers())  # type: ignore[arg-type]
+    granted = await handing_out.grant_coupons(call, db, FakeUsers(), Idempotency.without_key())  # type: ignore[arg-type]
     return granted.granted[0].id
 
 
