@@ -73,7 +73,7 @@ async def pay(
         idempotency_key=idempotency_key or str(new_id()),
     )
     with working_on(str(data.order_id), traceparent()):
-        payment = await request.rpc.call(call, timeout=PAY_S)
+        payment = await request.rpc.call(call, timeout=PAY_S, once=once(request, idempotency_key, data))
     status = 202 if payment.status == "ASKING" else 201
     return Response(payment, status_code=status, headers={"Location": f"/payments/{payment.id}"})
 

@@ -6,9 +6,12 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TypeVar
 
-from shared.errors import ProblemDetails
+from shared.errors import ProblemDetails, StillRunning
 
 T = TypeVar("T")
+
+STILL_RUNNING = f"/problems/{StillRunning.slug}"
+"""What is said of a request that was sent again before the first one had ended."""
 
 
 class Away(Exception):
@@ -27,8 +30,10 @@ class Refused(Exception):
 
 
 def passing(error: Exception) -> bool:
-    """Whether the shop is only away for a moment, so that trying again makes sense."""
-    return isinstance(error, Away) or (isinstance(error, Refused) and error.status in (429, 503))
+    """Whether the shop is only away or busy with this for a moment, so that trying again makes sense."""
+    if isinstance(error, Refused):
+        return error.status in (429, 503) or error.problem.type == STILL_RUNNING
+    return isinstance(error, Away)
 
 
 async def persist(act: Callable[[], Awaitable[T]], *, timeout_s: float = 60.0) -> T:
