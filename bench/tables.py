@@ -4,6 +4,8 @@ from typing import Any
 
 import pymysql
 
+from shared.collation import COLLATION
+
 QUEUES = ("item", "coupon", "reserved", "applied")
 """Their durable queues, without the word that each is called by."""
 
@@ -37,7 +39,7 @@ def create(connection: "pymysql.connections.Connection[Any]", word: str) -> None
     with connection.cursor() as cursor:
         for service, statements in _DATABASES.items():
             cursor.execute(f"DROP DATABASE IF EXISTS {word}_{service}")
-            cursor.execute(f"CREATE DATABASE {word}_{service} CHARACTER SET utf8mb4")
+            cursor.execute(f"CREATE DATABASE {word}_{service} CHARACTER SET utf8mb4 COLLATE {COLLATION}")
             cursor.execute(f"USE {word}_{service}")
             for statement in statements:
                 cursor.execute(statement)

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import pymysql
 
 from deploy.services import ROOT, Service, load_services
+from shared.collation import COLLATION
 
 VERIFY_USER = "verify"
 """Reads every service's database and can change nothing."""
@@ -29,6 +30,7 @@ def connect(url: str, *, timeout_s: float = 5.0) -> "pymysql.connections.Connect
         password=unquote(parts.password or ""),
         database=unquote(parts.path.lstrip("/")) or None,
         charset="utf8mb4",
+        collation=COLLATION,
         autocommit=True,
         connect_timeout=max(1, round(timeout_s)),
         read_timeout=60,
@@ -55,7 +57,7 @@ def create_databases(admin_url: str, services: Sequence[Service]) -> None:
         _user(cursor, VERIFY_USER)
         for name in owned:
             cursor.execute(
-                f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+                f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE {COLLATION}"
             )
             _user(cursor, name)
             # An underscore is a wildcard in a grant: unescaped, `a_svc` would open `absvc` as well.

@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 import aiomysql
 import pymysql
 
+from shared.collation import SET_NAMES
+
 Row = dict[str, Any]
 # One statement sees one moment of all databases, for they share a server and its snapshots.
 Query = Callable[[str, Sequence[Any]], Awaitable[list[Row]]]
@@ -35,7 +37,7 @@ async def reading(url: str) -> AsyncIterator[Query]:
             autocommit=True,
             connect_timeout=5,
             # A list of ids must not be cut after the default of 1,024 characters.
-            init_command="SET SESSION group_concat_max_len = 100000",
+            init_command=f"{SET_NAMES}, SESSION group_concat_max_len = 100000",
         )
     except (pymysql.err.MySQLError, OSError) as error:
         raise CannotRead(

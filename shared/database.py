@@ -18,6 +18,7 @@ import pymysql.err
 from pymysql.constants import FIELD_TYPE
 from pymysql.converters import decoders
 
+from shared.collation import SET_NAMES
 from shared.logs import log
 from shared.pipeline import DUPLICATE, DuplicateKey, Pipeline
 from shared.transaction import Cause, Reader, Transaction
@@ -80,7 +81,9 @@ class Database:
 
             self._orm = await Orm.open(self.url, models)
         self._pool = await _reached(
-            aiomysql.create_pool(minsize=1, maxsize=self._pool_size, autocommit=True, **options)
+            aiomysql.create_pool(
+                minsize=1, maxsize=self._pool_size, pool_recycle=3600, autocommit=True, **options
+            )
         )
         await self.ping()
 
@@ -246,10 +249,9 @@ def connection_options(url: str) -> dict[str, Any]:
         "charset": "utf8mb4",
         "sql_mode": "STRICT_TRANS_TABLES",
         "connect_timeout": CONNECT_SECONDS,
-        "pool_recycle": 3600,
         # The driver's own reading of times takes them apart with regular expressions.
         "conv": decoders | {FIELD_TYPE.DATETIME: datetime.fromisoformat},
-        "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "init_command": f"{SET_NAMES}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     }
 
 

@@ -1,7 +1,8 @@
 """Migrations: `python -m shared.migrate order_svc` applies them, `... migrate make order_svc` writes them.
 
-MySQL cannot undo DDL, so one process at a time migrates a database, under a named lock. With `SHOP_SEED=1`
-the service's `seeds.seed` runs afterwards, in one transaction.
+MySQL cannot undo DDL, so one process at a time migrates a database, under a named lock. Before and after it,
+all tables are made to compare texts in our way (`shared.collation`): no migration has to think of it. With
+`SHOP_SEED=1` the service's `seeds.seed` runs afterwards, in one transaction.
 """
 
 import argparse
@@ -15,11 +16,13 @@ from typing import Any
 import aiomysql
 from tortoise import Tortoise
 from tortoise.cli.cli import tortoise_cli_context
-from tortoise.migrations.api.migrate import migrate
+from tortoise.connection import get_connection
 from tortoise.migrations.autodetector import MigrationAutodetector
+from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
+from tortoise.migrations.schema_editor import MySQLSchemaEditor
 
-from shared import logs
-from shared.database import Database
+from shared import collation, logs
+from shared.database import Database, connection_options
 from shared.logs import log
 from shared.orm import orm_config
 from shared.outbox import Outbox
@@ -52,28 +55,50 @@ async def apply(package: str) -> None:
     if not url:
         raise SystemExit(f"SHOP_DATABASE_URL is missing: whose database is {package} to migrate?")
     config = orm_config(url, _apps(package, service))
-    credentials = config["connections"]["default"]["credentials"]
-    lock = await aiomysql.connect(
-        host=credentials["host"],
-        port=credentials["port"],
-        user=credentials["user"],
-        password=credentials["password"],
-        db=credentials["database"],
-    )
+    lock = await aiomysql.connect(**connection_options(url))
     try:
         async with lock.cursor() as cursor:
             await cursor.execute("SELECT GET_LOCK(%s, %s)", (f"migrate.{package}", LOCK_SECONDS))
             if (await cursor.fetchone()) != (1,):
                 raise SystemExit(f"another process has been migrating {package} for {LOCK_SECONDS} s")
-        try:
-            await migrate(config=config)
-        finally:
-            await Tortoise.close_connections()
+            await _adopt(cursor)  # first: migrations may compare old tables with those that they make
+            try:
+                await _migrate(config)
+            finally:
+                await Tortoise.close_connections()
+            await _adopt(cursor)
         if os.environ.get("SHOP_SEED") == "1":
             await _seed(package, service, url)
     finally:
         lock.close()
     log.info("migrate.done", package=package)
+
+
+async def _adopt(cursor: aiomysql.Cursor) -> None:
+    changed = await collation.adopt(cursor)
+    if changed:
+        log.info("migrate.collation", tables=changed)
+
+
+async def _migrate(config: dict[str, Any]) -> None:
+    await Tortoise.init(config=config, init_connections=False)
+    await _Executor(get_connection("default"), config["apps"]).migrate(
+        [MigrationTarget(app_label=label, name="__latest__") for label in config["apps"]]
+    )
+
+
+class _Executor(MigrationExecutor):
+    """Tortoise's own, with our way to make tables."""
+
+    def _schema_editor(self, atomic: bool = True, collect_sql: bool = False) -> MySQLSchemaEditor:
+        return _SchemaEditor(self.connection, atomic=atomic, collect_sql=collect_sql)
+
+
+class _SchemaEditor(MySQLSchemaEditor):
+    """Tortoise names a character set for a table and no collation, which means the server's usual one."""
+
+    def _table_generate_extra(self, table: str) -> str:
+        return f" CHARACTER SET utf8mb4 COLLATE {collation.COLLATION}"
 
 
 async def make(package: str) -> None:

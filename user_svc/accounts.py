@@ -107,7 +107,7 @@ async def credentials(db: Reader, email: str) -> Credentials | None:
         "SELECT id, role, password_hash, email_key FROM users WHERE email_key = %s AND state = 'ACTIVE'",
         (key,),
     )
-    # The column's collation takes some different letters for the same; an address is the same or it is not.
+    # The database overlooks spaces at the end of a text; an address is the same or it is not.
     return next((Credentials(*row[:3]) for row in rows if row[3] == key), None)
 
 

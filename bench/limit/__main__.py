@@ -15,6 +15,7 @@ from bench.limit.door import CALLS, create_app
 from bench.limit.messages import orders_of, verdicts_of
 from bench.limit.wire import EXCHANGE, Service
 from bench.serving import ready, serve
+from shared.collation import SET_NAMES
 
 
 def main(name: str) -> None:
@@ -34,7 +35,8 @@ async def _run(name: str, amqp: str, database: str) -> None:
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         db=f"limit_{name}",
-        init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        charset="utf8mb4",
+        init_command=f"{SET_NAMES}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         minsize=4,
         maxsize=12,
     )

@@ -13,6 +13,7 @@ from deploy.local.binaries import database_server, which
 from deploy.local.errors import FleetError
 from deploy.local.layout import ADMIN_PASSWORD, HOST, Layout
 from deploy.local.program import Program
+from shared.collation import COLLATION
 
 NAME = "database"
 
@@ -94,7 +95,7 @@ def _configuration(at: Layout, home: Path, is_mariadb: bool) -> str:
         f"port = {at.database_port}",
         "skip-name-resolve",
         "character-set-server = utf8mb4",
-        "collation-server = utf8mb4_unicode_ci",
+        f"collation-server = {COLLATION}",
         "transaction-isolation = READ-COMMITTED",
         "default-time-zone = '+00:00'",
         "skip-log-bin",

@@ -137,9 +137,7 @@ async def books_world(admin_url: str) -> AsyncIterator[World]:
     names = [f"{world.prefix}{service}_svc" for service in SERVICES]
     server = admin_url[: -len(urlsplit(admin_url).path)] if urlsplit(admin_url).path else admin_url
     try:
-        await asyncio.to_thread(
-            world.run, *(f"CREATE DATABASE {name} COLLATE utf8mb4_unicode_ci" for name in names)
-        )
+        await asyncio.to_thread(world.run, *(f"CREATE DATABASE {name}" for name in names))
         await asyncio.gather(
             *(
                 migrate(f"{service}_svc", f"{server}/{name}", seed=False)

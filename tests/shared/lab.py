@@ -58,7 +58,7 @@ class Lab:
             name = self._template.spare.pop()
         else:
             name = unique("test_tiny_")
-            await self.sql("", f"CREATE DATABASE {name} COLLATE utf8mb4_unicode_ci")
+            await self.sql("", f"CREATE DATABASE {name}")
             for table in TABLES:
                 await self.sql("", f"CREATE TABLE {name}.{table} LIKE {self._template.name}.{table}")
         self._databases.append(name)
@@ -303,7 +303,7 @@ class Template:
 
     async def make(self) -> None:
         """Make it."""
-        await self._run(f"CREATE DATABASE {self.name} COLLATE utf8mb4_unicode_ci")
+        await self._run(f"CREATE DATABASE {self.name}")
         await migrate("tests.shared.tiny", f"{self._at.admin_url.rstrip('/')}/{self.name}", seed=False)
 
     async def drop(self) -> None:

@@ -40,7 +40,7 @@ async def fresh_database(package: str, service: Service, *, seed: bool = False) 
     """An open, migrated database on the server that the environment means (SHOP_PORT_BASE)."""
     admin = layout().admin_url
     name = f"test_{package}_{uuid4().hex[:8]}"
-    await asyncio.to_thread(_run, admin, f"CREATE DATABASE {name} COLLATE utf8mb4_unicode_ci")
+    await asyncio.to_thread(_run, admin, f"CREATE DATABASE {name}")
     try:
         url = f"{admin.rstrip('/')}/{name}"
         await migrate(package, url, seed=seed)
