@@ -1,4 +1,4 @@
-"""Store and views. Foreign ids compare exactly; ranking indexes give alike sellers by the lower id first."""
+"""Store and views. Foreign ids compare exactly."""
 
 from tortoise import migrations
 from tortoise.migrations import operations as ops

@@ -18,6 +18,7 @@ from shared.outbox import Outbox
 from shared.pipeline import Outcome, Pipeline
 from shared.transaction import Transaction
 from tests.support.databases import fresh_database
+from tests.support.plans import plans_of
 
 SETTINGS = OrderSettings()
 ORDERS = 1500
@@ -90,10 +91,9 @@ async def _indexes(database: Database, questions: list[str]) -> set[str]:
     """The tables that were asked; each must have been gone through by an index, and not from end to end."""
     found: set[str] = set()
     for question in list(questions):
-        [plan] = await database.read(lambda reader, question=question: reader.rows(f"EXPLAIN {question}"))
-        table, way, index, rows = plan[2], plan[-7], plan[-5], plan[-2]
-        assert way in ("const", "eq_ref", "ref", "range"), (question, plan)
-        assert index, (question, plan)
-        assert int(rows) <= FEW, (question, plan)
-        found.add(table)
+        [plan] = await database.read(lambda reader, question=question: plans_of(reader, question))
+        assert plan.way in ("const", "eq_ref", "ref", "range"), (question, plan)
+        assert plan.index, (question, plan)
+        assert plan.rows <= FEW, (question, plan)
+        found.add(str(plan.table))
     return found
