@@ -15,11 +15,13 @@ from shared import cloudevents
 from shared.cloudevents import CloudEvent
 from shared.subscription import REDRIVES_HEADER, UNREADABLE
 
+_OF_ITS_DELIVERY = ("x-acquired-count", "x-delivery-count")
+"""Headers that the broker changes each time it hands out the same message; 4.3 counts in both."""
 _OF_ITS_DEATH = (
+    *_OF_ITS_DELIVERY,
     "x-alone",
     "x-attempt",
     "x-death",
-    "x-delivery-count",
     "x-exception",
     "x-exception-message",
     "x-failed-at",
@@ -33,7 +35,6 @@ _OF_ITS_DEATH = (
     "x-service",
 )
 """Headers that tell how it died; a letter that is sent back starts without them."""
-_CHANGES_ON_REDELIVERY = "x-delivery-count"
 _decode_event = msgspec.json.Decoder(CloudEvent[Any]).decode
 
 
@@ -154,7 +155,7 @@ def _properties(message: AbstractIncomingMessage) -> dict[str, Any]:
 
 
 def _digest(queue: str, message_id: str | None, body: bytes, headers: dict[str, Any]) -> str:
-    lasting = {name: value for name, value in headers.items() if name != _CHANGES_ON_REDELIVERY}
+    lasting = {name: value for name, value in headers.items() if name not in _OF_ITS_DELIVERY}
     digest = hashlib.sha256(msgspec.json.encode([queue, message_id, lasting], order="deterministic"))
     digest.update(body)
     return digest.hexdigest()

@@ -396,5 +396,5 @@ async def test_terms_are_found_from_the_coupons_and_not_among_all_of_a_policy(db
     coupons = [await _issue(db, policy, user) for user in range(1, 40)]
     sql, args = terms_of(coupons[:3]).question or ("", [])
     first, second = await db.read(lambda reader: plans_of(reader, sql, args))
-    assert (first.table, first.index, first.rows) == ("u", "PRIMARY", 3)
+    assert (first.table, first.key, first.rows) == ("u", "PRIMARY", 3)
     assert (second.table, second.possible) == ("p", "PRIMARY")

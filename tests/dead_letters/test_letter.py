@@ -40,7 +40,8 @@ def test_a_body_that_is_text_is_kept_as_text() -> None:
 
 
 def test_it_goes_back_under_its_own_name_with_a_fresh_count_of_attempts() -> None:
-    went = message(headers={"x-mine": {"a": [1, "b", None]}, "x-delivery-count": 4, "x-alone": 1})
+    counts = {"x-delivery-count": 4, "x-acquired-count": 5}
+    went = message(headers={"x-mine": {"a": [1, "b", None]}, **counts, "x-alone": 1})
     back = _back(
         went.body,
         **{name: getattr(went, name) for name in ("message_id", "correlation_id")},
@@ -99,9 +100,10 @@ def test_foreign_headers_do_no_harm() -> None:
     assert msgspec.json.decode(found.headers)["x-bytes"] == "/w=="
 
 
-def test_the_same_letter_is_recognised_and_another_is_not() -> None:
+@pytest.mark.parametrize("counted", ["x-delivery-count", "x-acquired-count"])
+def test_the_same_letter_is_recognised_and_another_is_not(counted: str) -> None:
     one = message(message_id="m1")
-    again = message(one.body, message_id="m1", headers={"x-delivery-count": 1})
+    again = message(one.body, message_id="m1", headers={counted: 1})
     later = message(one.body, message_id="m1", headers={"x-failed-at": "2026-01-31T12:00:01+00:00"})
     assert letter_of(one, QUEUE).identity == letter_of(again, QUEUE).identity
     others = [

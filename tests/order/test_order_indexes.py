@@ -93,7 +93,7 @@ async def _indexes(database: Database, questions: list[str]) -> set[str]:
     for question in list(questions):
         [plan] = await database.read(lambda reader, question=question: plans_of(reader, question))
         assert plan.way in ("const", "eq_ref", "ref", "range"), (question, plan)
-        assert plan.index, (question, plan)
+        assert plan.key, (question, plan)
         assert plan.rows <= FEW, (question, plan)
         found.add(str(plan.table))
     return found

@@ -89,17 +89,17 @@ async def test_a_question_reads_an_index_and_sorts_nothing(
     for plan in await plans(full, handler, call):
         if plan.table is None:  # answered without looking: the id is not there
             continue
-        assert plan.index is not None, plan
+        assert plan.key is not None, plan
         assert not plan.sorts, plan
 
 
 async def test_the_best_sellers_are_the_first_entries_of_their_index(full: Database) -> None:
     for by in ("quantity", "revenue"):
         [plan, *_] = await plans(full, calls.ranking, contracts.GetRanking(by=by, limit=5))
-        assert plan.index == f"best_by_{by}"
+        assert plan.key == f"best_by_{by}"
         # MariaDB would read another order backwards, MySQL would sort the whole period.
         columns = await full.read(
-            lambda reader, index=plan.index: reader.rows(
+            lambda reader, index=plan.key: reader.rows(
                 "SELECT column_name, collation FROM information_schema.statistics"
                 " WHERE table_schema = DATABASE() AND index_name = %s ORDER BY seq_in_index",
                 [index],
@@ -113,6 +113,6 @@ async def test_taking_in_looks_for_known_events_by_their_index(full: Database) -
 
     async def look(reader: Reader) -> list[str | None]:
         question = "SELECT message_id FROM saga_event_log WHERE message_id IN %s"
-        return [plan.index for plan in await plans_of(reader, question, [[story.events[0].id, "another"]])]
+        return [plan.key for plan in await plans_of(reader, question, [[story.events[0].id, "another"]])]
 
     assert await full.read(look) == ["message_id"]

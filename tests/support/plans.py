@@ -18,7 +18,7 @@ class Plan(NamedTuple):
     table: str | None
     way: str | None
     possible: str | None
-    index: str | None
+    key: str | None
     rows: int
     extra: str
 
