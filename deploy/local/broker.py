@@ -5,8 +5,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from deploy.local.binaries import rabbitmq_server
-from deploy.local.errors import FleetError
+from deploy.local.engines import Engine, broker_engine, sign
 from deploy.local.layout import BROKER_USER, HOST, Layout
 from deploy.local.program import Program
 
@@ -20,17 +19,28 @@ _AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
 def prepare(at: Layout) -> Program:
     """Write the configuration and say how to start the broker."""
-    script = rabbitmq_server()
-    if script is None:
-        raise FleetError("rabbitmq-server is not installed")
+    engine = broker_engine(at.broker_program)
     home = _home(at)
-    for folder in (home, home / "data", home / "log"):
+    is_new = not data_of(at).exists()
+    for folder in (home, data_of(at), home / "log"):
         folder.mkdir(parents=True, exist_ok=True)
+    if is_new:
+        sign(engine, data_of(at))
     (home / "rabbitmq.conf").write_text(_configuration(at), encoding="utf-8")
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n", encoding="utf-8")
     (home / "rabbitmq-env.conf").write_text("", encoding="utf-8")
     _write_cookie(home / ".erlang.cookie")
-    return Program(NAME, (str(script),), environment(at), stop_within_s=60.0)
+    return Program(NAME, (str(engine.program),), environment(at), stop_within_s=60.0)
+
+
+def engine_of(at: Layout) -> Engine:
+    """The program that runs it, or would."""
+    return broker_engine(at.broker_program)
+
+
+def data_of(at: Layout) -> Path:
+    """The folder of its data."""
+    return _home(at) / "data"
 
 
 def environment(at: Layout) -> dict[str, str]:
@@ -53,7 +63,7 @@ def environment(at: Layout) -> dict[str, str]:
         "RABBITMQ_CONFIG_FILES": str(home / "conf.d"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
-        "RABBITMQ_MNESIA_BASE": str(home / "data"),
+        "RABBITMQ_MNESIA_BASE": str(data_of(at)),
         "RABBITMQ_LOG_BASE": str(home / "log"),
         "RABBITMQ_LOGS": "-",
         "RABBITMQ_PID_FILE": str(home / "broker.pid"),
@@ -61,6 +71,8 @@ def environment(at: Layout) -> dict[str, str]:
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_VM_FLAGS} {_LOOPBACK_DISTRIBUTION}",
         "ERL_EPMD_PORT": str(at.epmd_port),
         "ERL_EPMD_ADDRESS": HOST,
+        # Erlang writes it where it was started from: that is the repository's folder.
+        "ERL_CRASH_DUMP": str(home / "log" / "erl_crash.dump"),
         # The script then becomes the Erlang VM instead of watching over it: signals and memory figures meet
         # the process that matters, and nothing is left behind when the script alone is killed.
         "RUNNING_UNDER_SYSTEMD": "true",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pymysql
 
 from deploy.databases import connect
-from deploy.local.binaries import database_server, which
+from deploy.local.binaries import which
+from deploy.local.engines import Engine, database_engine, sign
 from deploy.local.errors import FleetError
 from deploy.local.layout import ADMIN_PASSWORD, HOST, Layout
 from deploy.local.program import Program
@@ -17,22 +18,32 @@ from shared.collation import COLLATION
 
 NAME = "database"
 
+_NO_FILES = "secure-file-priv=NULL"
+"""MySQL does not start where the folder that was compiled into it for files of statements is missing."""
+
 
 def prepare(at: Layout) -> Program:
     """Make the data folder if there is none, write the configuration, say how to start the database."""
-    server = database_server()
-    if server is None:
-        raise FleetError("neither mariadbd nor mysqld is installed")
+    engine = database_engine(at.database_program)
     home = at.plain_dir / NAME
     home.mkdir(parents=True, exist_ok=True)
-    is_mariadb = _is_mariadb(server)
-    _refuse_other_kind(home, is_mariadb)
-    if not (home / "data").exists():
-        _initialise(server, home, is_mariadb)
+    if not data_of(at).exists():
+        _initialise(engine, data_of(at))
+        sign(engine, data_of(at))
     configuration = home / "my.cnf"
-    configuration.write_text(_configuration(at, home, is_mariadb), encoding="utf-8")
+    configuration.write_text(_configuration(at, home, engine), encoding="utf-8")
     (home / "init.sql").write_text(_first_statements(), encoding="utf-8")
-    return Program(NAME, (str(server), f"--defaults-file={configuration}"), stop_within_s=60.0)
+    return Program(NAME, (str(engine.program), f"--defaults-file={configuration}"), stop_within_s=60.0)
+
+
+def engine_of(at: Layout) -> Engine:
+    """The program that runs it, or would."""
+    return database_engine(at.database_program)
+
+
+def data_of(at: Layout) -> Path:
+    """The folder of its data."""
+    return at.plain_dir / NAME / "data"
 
 
 def is_ready(at: Layout) -> bool:
@@ -44,50 +55,47 @@ def is_ready(at: Layout) -> bool:
     return True
 
 
-def _is_mariadb(server: Path) -> bool:
-    version = subprocess.run(  # noqa: S603
-        [server, "--no-defaults", "--version"], capture_output=True, text=True, check=False
-    )
-    return "MariaDB" in version.stdout
-
-
-def _refuse_other_kind(home: Path, is_mariadb: bool) -> None:
-    """MySQL and MariaDB wreck each other's data folders, so the kind that made it is remembered."""
-    kind = "mariadb" if is_mariadb else "mysql"
-    note = home / "kind"
-    if (home / "data").exists() and note.exists() and note.read_text(encoding="utf-8").strip() != kind:
-        raise FleetError(f"{home / 'data'} was not made by {kind}: `./just reset` starts afresh")
-    note.write_text(kind + "\n", encoding="utf-8")
-
-
-def _initialise(server: Path, home: Path, is_mariadb: bool) -> None:
+def _initialise(engine: Engine, data: Path) -> None:
     """Fill a folder beside and rename it, so that a power cut in the middle leaves nothing half made."""
-    fresh = home / "data.new"
+    fresh = data.with_name("data.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
-    if is_mariadb:
-        script = which("mariadb-install-db") or which("mysql_install_db")
-        if script is None:
-            raise FleetError("mariadb-install-db is not installed (it belongs to the package mariadb-server)")
-        command = [str(script), "--no-defaults", f"--datadir={fresh}"]
+    if engine.product == "MariaDB":
+        command = [*_mariadb_installer(engine.program), f"--datadir={fresh}"]
         # Forced: it would refuse where the machine's own name cannot be looked up, which nothing here needs.
         command += ["--auth-root-authentication-method=normal", "--skip-test-db", "--force"]
     else:
-        command = [str(server), "--no-defaults", "--initialize-insecure", f"--datadir={fresh}"]
+        command = [str(engine.program), "--no-defaults", "--initialize-insecure", f"--datadir={fresh}"]
+        command.append(f"--{_NO_FILES}")
     if os.geteuid() == 0:
         command.append("--user=root")
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise FleetError(f"making the database's data folder failed:\n{tail}")
-    fresh.rename(home / "data")
+        raise FleetError(f"making the database's data folder with {engine} failed:\n{tail}")
+    fresh.rename(data)
 
 
-def _configuration(at: Layout, home: Path, is_mariadb: bool) -> str:
+def _mariadb_installer(server: Path) -> list[str]:
+    """The script that belongs to this server: another version's would make other tables."""
+    names = ("mariadb-install-db", "mysql_install_db")
+    usual = which(names[0]) or which(names[1])
+    home = server.parent.parent
+    for script in (
+        folder / name for folder in (server.parent, home / "bin", home / "scripts") for name in names
+    ):
+        if os.access(script, os.X_OK) and script != usual:
+            return [str(script), "--no-defaults", f"--basedir={home}"]
+    if usual is None:
+        raise FleetError("mariadb-install-db is not installed (it belongs to the package mariadb-server)")
+    return [str(usual), "--no-defaults"]
+
+
+def _configuration(at: Layout, home: Path, engine: Engine) -> str:
     lines = [
         "# Written at every start; changes here are lost.",
         "[mysqld]",
-        f"datadir = {_quoted(home / 'data')}",
+        f"datadir = {_quoted(data_of(at))}",
         f"socket = {_quoted(at.database_socket)}",
         f"pid-file = {_quoted(home / 'database.pid')}",
         f"init-file = {_quoted(home / 'init.sql')}",
@@ -108,8 +116,9 @@ def _configuration(at: Layout, home: Path, is_mariadb: bool) -> str:
     ]
     if os.geteuid() == 0:
         lines.append("user = root")  # refused as root unless it is said
-    if not is_mariadb:
+    if engine.product == "MySQL":
         lines.append("mysqlx = OFF")  # it would open a port outside ours
+        lines.append(_NO_FILES)
     return "\n".join([*lines, ""])
 
 

@@ -51,9 +51,9 @@ def infra(environ: Environ = None, *, report: Report = print) -> Layout:
     at = layout(environ)
     servers.install(at)
     with exclusive(at):
-        _start_servers(at, environ)
-        servers.await_database(at)
-        servers.await_broker(at)
+        starting = _start_servers(at, environ)
+        servers.await_database(at, starting)
+        servers.await_broker(at, starting)
     report(f"broker and database are ready ({at.amqp_url} {at.admin_url})")
     return at
 
@@ -73,15 +73,16 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
             run = _running(environ)
             at, environ = run.at, {**run_settings.plain(environ), **run.settings}
         servers.heal(at, Supervisor(at))
-        _check_service_ports(at, Supervisor(at))
-        supervisor = _start_servers(at, environ)
-        servers.await_database(at)
+        supervisor = Supervisor(at)
+        _check_service_ports(at, supervisor)
+        starting = _start_servers(at, environ)
+        servers.await_database(at, starting)
         report(f"database ready after {time.monotonic() - began:.1f} s")
-        migrate_all(at, environ, run_settings.ours(environ), skip_known=True)
+        migrate_all(at, environ, run_settings.ours(environ), skip_known=True, between=starting.check)
         report(f"databases migrated after {time.monotonic() - began:.1f} s")
         # The services wait for the broker by themselves: they load their code while it starts.
         _start_services(at, supervisor, environ, report)
-        servers.await_broker(at)
+        servers.await_broker(at, starting)
         report(f"broker ready after {time.monotonic() - began:.1f} s")
     _await_ready(at, supervisor, _declared_names(at, supervisor))
     report(f"all services ready after {time.monotonic() - began:.1f} s")
@@ -164,7 +165,7 @@ def start(name: str, environ: Environ = None) -> None:
     with exclusive(run.at):
         for one in _names(run, name):
             run.supervisor.start(one)
-    _await_ready(run.at, run.supervisor, _names(run, name))
+    _await_start(run, _names(run, name))
 
 
 def restart(
@@ -185,7 +186,7 @@ def restart(
             else:
                 run.supervisor.remove(one)
                 _add(run, one, {**run.settings, **(settings or {})})
-        _await_ready(run.at, run.supervisor, [one])
+        _await_start(run, [one])
 
 
 def scale(name: str, replicas: int, environ: Environ = None) -> None:
@@ -240,14 +241,14 @@ def _running(environ: Environ) -> _Run:
     return _Run(layout(settings), supervisor, settings, run_settings.plain(environ))
 
 
-def _start_servers(at: Layout, environ: Mapping[str, str]) -> Supervisor:
+def _start_servers(at: Layout, environ: Mapping[str, str]) -> servers.Starting:
     supervisor = Supervisor(at)
     if supervisor.process() is not None:
         run_settings.refuse_other_base(at)
-    servers.start(at, supervisor, environ)
+    starting = servers.start(at, supervisor, environ)
     if run_settings.recall(at) is None or not _declared_names(at, supervisor):
         run_settings.remember(at, environ)
-    return supervisor
+    return starting
 
 
 def _start_services(at: Layout, supervisor: Supervisor, environ: Mapping[str, str], report: Report) -> None:
@@ -336,6 +337,14 @@ def _names(run: _Run, name: str) -> list[str]:
 
 def _declared_names(at: Layout, supervisor: Supervisor) -> list[str]:
     return [one for one in programs(at, list(supervisor.states())) if one not in SERVERS]
+
+
+def _await_start(run: _Run, names: list[str]) -> None:
+    """Of what was started just now; a server that cannot come up stays stopped."""
+    if len(names) == 1 and names[0] in SERVERS:
+        servers.await_restart(run.at, run.supervisor, names[0])
+    else:
+        _await_ready(run.at, run.supervisor, names)
 
 
 def _await_ready(

@@ -25,7 +25,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./@+-]+")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One local run. `private_*`: whether we run that server or use the one that the environment names."""
+    """One local run. `private_*`: whether we run that server or use the one that the environment names;
+    `*_program`: what to run it with, where that is said."""
 
     base: int
     run_dir: Path
@@ -37,6 +38,8 @@ class Layout:
     admin_url: str
     verify_url: str
     gateway_url: str
+    broker_program: str | None
+    database_program: str | None
 
     @property
     def amqp_port(self) -> int:
@@ -135,7 +138,8 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
 
     SHOP_PORT_BASE (8000): the public port; all others lie within the hundred from there on.
     SHOP_RUN_DIR (.run): data, logs and state. SHOP_AMQP_URL, SHOP_MANAGEMENT_URL, SHOP_DATABASE_ADMIN_URL:
-    servers to use instead of private ones. Raises FleetError when one of them is wrong.
+    servers to use instead of private ones. SHOP_RABBITMQ_SERVER, SHOP_MYSQLD: what to run private ones with.
+    Raises FleetError when one of them is wrong.
     """
     environ = os.environ if environ is None else environ
     base = _port_base(environ)
@@ -161,6 +165,8 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         admin_url=used_admin_url,
         verify_url=environ.get("SHOP_VERIFY_URL") or url_as(used_admin_url, VERIFY_USER),
         gateway_url=environ.get("SHOP_GATEWAY_URL") or f"http://{HOST}:{base}",
+        broker_program=environ.get("SHOP_RABBITMQ_SERVER") or None,
+        database_program=environ.get("SHOP_MYSQLD") or None,
     )
 
 

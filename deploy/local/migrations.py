@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,9 +18,16 @@ _AT_ONCE = max(1, min(4, os.cpu_count() or 1))
 
 
 def migrate_all(
-    at: Layout, environ: Mapping[str, str], settings: Mapping[str, str], *, skip_known: bool = False
+    at: Layout,
+    environ: Mapping[str, str],
+    settings: Mapping[str, str],
+    *,
+    skip_known: bool = False,
+    between: Callable[[], None] = lambda: None,
 ) -> None:
     """Apply migrations and, unless SHOP_SEED=0, the seeds of every service. A second run changes nothing.
+
+    Before each service `between` is called; what it raises ends it all, once those at work have finished.
 
     With `skip_known`, a service whose migrations and seeds are those last applied is left out, which saves
     most of the time of a later start. That is noted beside the private database's own data, so it cannot
@@ -30,8 +37,13 @@ def migrate_all(
     done = _read(at) if skip_known and at.private_database else {}
     prints = {service.name: _fingerprint(service, settings) for service in services}
     due = [service for service in services if done.get(service.name) != prints[service.name]]
+
+    def one_by_one(service: Service) -> str | None:
+        between()
+        return _migrate(at, service, environ, settings)
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        failures = list(pool.map(lambda one: _migrate(at, one, environ, settings), due))
+        failures = list(pool.map(one_by_one, due))
     for service, failure in zip(due, failures, strict=True):
         if failure is None:
             done[service.name] = prints[service.name]

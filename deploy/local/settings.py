@@ -17,12 +17,15 @@ _NOT_FOR_SERVICES = frozenset(
         "SHOP_DATABASE_ADMIN_URL",
         "SHOP_DATABASE_URL",
         "SHOP_GATEWAY_URL",
+        "SHOP_MYSQLD",
+        "SHOP_RABBITMQ_SERVER",
         "SHOP_RUN_DIR",
         "SHOP_SERVICES_FILE",
         "SHOP_VERIFY_URL",
     }
 )
-"""None may hold the administrator's password, and each is told of its own database alone."""
+"""None may hold the administrator's password, and each is told of its own database alone. Which programs the
+servers are is no concern of theirs."""
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "2097152"}
 """For glibc, in bytes. What is larger than a megabyte goes back to the system once it is free, instead of

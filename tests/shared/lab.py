@@ -18,7 +18,6 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from deploy.databases import connect
 from deploy.local import broker
-from deploy.local.binaries import rabbitmq_server
 from deploy.local.layout import Layout
 from shared import cloudevents
 from shared.clock import utc_now
@@ -173,10 +172,8 @@ class Lab:
             await self._tell_broker("set_vm_memory_high_watermark", "0.4")
 
     async def _tell_broker(self, *words: str) -> None:
-        server = rabbitmq_server()
-        assert server is not None
         telling = await asyncio.create_subprocess_exec(
-            server.with_name("rabbitmqctl"),
+            broker.engine_of(self.at).program.with_name("rabbitmqctl"),
             *words,
             env={**os.environ, **broker.environment(self.at)},
             stdout=asyncio.subprocess.DEVNULL,
