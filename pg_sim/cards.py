@@ -1,7 +1,8 @@
-"""Card numbers and how they behave. A payment key carries its card's number, so that keys need no memory."""
+"""The test cards and how the PG treats each. This table is the only place that says it."""
 
-import secrets
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Manner(StrEnum):
@@ -10,38 +11,65 @@ class Manner(StrEnum):
     APPROVE = "approve"
     DECLINE = "decline"
     HANG = "hang"
-    """Never answers, and charges nothing."""
     LATE = "late"
-    """Charges, and answers, when nobody waits any more."""
     LOST = "lost"
-    """Charges at once, but the answer gets lost."""
-    WEBHOOK_TWICE = "webhook_twice"
-    WEBHOOK_LATE = "webhook_late"
-    WEBHOOK_NEVER = "webhook_never"
+    NOTICE_TWICE = "webhook_twice"
+    NOTICE_LATE = "webhook_late"
+    NOTICE_NEVER = "webhook_never"
+    CANCEL_REFUSED = "cancel_refused"
+    TEMPORARY_ERRORS = "temporary_errors"
+    CANCELS_PART = "cancels_part"
+    CANCELS_WHOLE = "cancels_whole"
 
 
-DEFAULT = "4242424242424242"
-"""Whoever shows no card pays with this one, which is good for everything."""
+class OverallManner(StrEnum):
+    """How the PG treats everybody, whatever the card, until a person says otherwise."""
 
-CARDS: dict[str, Manner] = {
-    DEFAULT: Manner.APPROVE,
-    "4000000000000002": Manner.DECLINE,
-    "4000000000000101": Manner.HANG,
-    "4000000000000119": Manner.LATE,
-    "4000000000000127": Manner.LOST,
-    "4000000000000135": Manner.WEBHOOK_TWICE,
-    "4000000000000143": Manner.WEBHOOK_LATE,
-    "4000000000000150": Manner.WEBHOOK_NEVER,
+    OFF = "off"
+    DECLINE = "decline"
+    HANG = "hang"
+    REFUSE_CANCELLATIONS = "refuse_cancellations"
+    LOSE_ANSWERS = "lose_answers"
+
+
+class Card(Struct, frozen=True):
+    """A card number, and what happens to payments with it."""
+
+    number: str
+    manner: Manner
+    description: str
+
+
+GOOD = "4242424242424242"
+"""Whoever shows no card pays with this one."""
+
+TEMPORARY_ERRORS = 2
+"""How many confirmations fail before a card with temporary errors is charged."""
+
+CARDS: dict[str, Card] = {
+    card.number: card
+    for card in (
+        Card(GOOD, Manner.APPROVE, "good"),
+        Card("4000000000000002", Manner.DECLINE, "declined"),
+        Card("4000000000000101", Manner.HANG, "never answered for, and not charged"),
+        Card("4000000000000119", Manner.LATE, "charged and answered when nobody waits any more"),
+        Card("4000000000000127", Manner.LOST, "charged at once, but the answer gets lost"),
+        Card("4000000000000135", Manner.NOTICE_TWICE, "good; its notices come twice"),
+        Card("4000000000000143", Manner.NOTICE_LATE, "good; its notices come late"),
+        Card("4000000000000150", Manner.NOTICE_NEVER, "good; its notices never come"),
+        Card("4000000000000168", Manner.CANCEL_REFUSED, "good; its cancellation is refused for good"),
+        Card("4000000000000176", Manner.TEMPORARY_ERRORS, "a temporary error twice, then good"),
+        Card("4000000000000184", Manner.CANCELS_PART, "charged; a moment later the PG cancels half of it"),
+        Card("4000000000000192", Manner.CANCELS_WHOLE, "charged; a moment later the PG cancels all of it"),
+    )
 }
 
 
-def new_key(card_number: str) -> str:
-    """A payment key for a card, as the PG's widget would hand it to a buyer."""
-    return f"pay_{card_number}_{secrets.token_hex(8)}"
+def card_of(number: str) -> Card:
+    """The card with this number; one that the table does not name is good."""
+    return CARDS.get(number) or Card(number, Manner.APPROVE, CARDS[GOOD].description)
 
 
-def manner_of(payment_key: str) -> Manner:
-    """How the card behind a key behaves; keys that are none of ours stand for the default card."""
-    prefix, _, rest = payment_key.partition("_")
-    number = rest.partition("_")[0] if prefix == "pay" else DEFAULT
-    return CARDS.get(number, Manner.APPROVE)
+def manner_of(number: str) -> Manner:
+    """How the PG treats the card with this number."""
+    return card_of(number).manner
