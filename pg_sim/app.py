@@ -61,7 +61,6 @@ class Simulator:
             self._alarm.cancel()
         await self.api.close()
         await self._delivery.close()
-        self.book.close()
 
 
 def create_app(settings: SimulatorSettings, transport: httpx.AsyncBaseTransport | None = None) -> Litestar:

@@ -93,11 +93,6 @@ class Book:
             for entry in self._journal.read():
                 self._apply(entry)
 
-    def close(self) -> None:
-        """Let go of the journal."""
-        if self._journal is not None:
-            self._journal.close()
-
     # --- looking
 
     def __len__(self) -> int:

@@ -20,9 +20,8 @@ class Journal(Generic[E]):
         self._path = path
         self._decode = decode
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-        self._end = _without_torn_line(path)
-        self._file.truncate(self._end)
+        with path.open("ab") as file:
+            file.truncate(_without_torn_line(path))
 
     def read(self) -> Iterator[E]:
         """Every entry so far. Raises `DamagedJournal` at one that is none."""
@@ -39,17 +38,14 @@ class Journal(Generic[E]):
     def append(self, entry: E) -> None:
         """Write one more. Raises `OSError`, with nothing written, when the disk does not take it."""
         line = msgspec.json.encode(entry) + b"\n"
-        try:
-            if self._file.write(line) != len(line):
-                raise OSError(f"{self._path} takes no more: the disk is full")
-        except OSError:
-            self._file.truncate(self._end)  # half a line would swallow the next one
-            raise
-        self._end += len(line)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        with self._path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(f"{self._path} takes no more: the disk is full")
+            except OSError:
+                file.truncate(end)  # half a line would swallow the next one
+                raise
 
 
 def _without_torn_line(path: Path) -> int:

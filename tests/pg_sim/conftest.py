@@ -43,6 +43,12 @@ class Pg(httpx.AsyncClient):
 
     def __init__(self, app: Any, secret: str = SECRET) -> None:
         super().__init__(transport=httpx.ASGITransport(app), base_url="http://pg", auth=(secret, ""))
+        self._app = app
+
+    async def stop(self) -> None:
+        """End the simulator, as the service does when it is told to."""
+        async with self._app.lifespan():
+            pass
 
     async def key(self, card: str | None = None, **bound: Any) -> str:
         """A payment key, as the widget hands it out."""
@@ -95,6 +101,7 @@ async def start(shop: Shop) -> AsyncIterator[Started]:
 
     yield begin
     for one in running:
+        await one.stop()
         await one.aclose()
 
 
