@@ -230,9 +230,7 @@ async def _wish(request: AnyRequest, kind: type[Any], typed: dict[str, str] | No
         typed |= {name: value for name, value in given.items() if name in typed}
     amount = given.get("amount")
     if amount and not (amount.isascii() and amount.isdigit() and len(amount) <= 16):
-        raise Refused(
-            "INVALID_REQUEST", f"amount: expected a whole number of won, such as 1000, got {amount!r}."
-        )
+        raise Refused("INVALID_REQUEST", f"amount: expected whole won, such as 1000, got {amount!r}.")
     try:
         # Fields that are left empty say nothing, as if they were not there.
         return msgspec.convert({name: value for name, value in given.items() if value}, kind, strict=False)

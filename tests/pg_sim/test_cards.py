@@ -1,11 +1,14 @@
 """How each card and each overall manner behaves, and that the documents name them all."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pg_sim.book import Book
 from pg_sim.cards import CARDS, OverallManner
+from pg_sim.settings import SimulatorSettings
 from tests.pg_sim.conftest import Pg, Shop, order_number, refused
 from tests.support.waiting import eventually
 
@@ -117,3 +120,18 @@ def _told(shop: Shop) -> Any:
         return shop.told()
 
     return look
+
+
+def test_the_pg_cancels_by_itself_once_and_never_more_than_is_left() -> None:
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    book = Book(SimulatorSettings(), clock=lambda: now)
+    kept, cancelled, one_won = (book.hand_out("4000000000000184").key for _ in range(3))
+    for key, amount in ((kept, 9), (cancelled, 9), (one_won, 1)):
+        book.claim(key, f"order-{key}", amount)
+        book.approve(key)
+    book.cancel(cancelled, 7, "Changed my mind")
+    for seconds in (3, 700, 700):
+        now += timedelta(seconds=seconds)
+        book.pass_time()
+    assert [book.by_key(key).balance for key in (kept, cancelled, one_won)] == [5, 0, 0]
+    assert [len(book.by_key(key).cancellations) for key in (kept, cancelled, one_won)] == [1, 2, 1]
