@@ -23,7 +23,7 @@ from pg_sim.refusals import Refused, status_of
 from pg_sim.web import AnyRequest, body_of, decoded, path_of, refusing
 
 PAGE = 50
-REASON = "Cancelled by a person at the payment gateway"
+REASON = "Cancelled at the gateway"
 OVERALL_WORDS = {
     OverallManner.OFF: "behaves as each card says",
     OverallManner.DECLINE: "declines every card",
