@@ -13,9 +13,9 @@ class Manner(StrEnum):
     HANG = "hang"
     LATE = "late"
     LOST = "lost"
-    NOTICE_TWICE = "webhook_twice"
-    NOTICE_LATE = "webhook_late"
-    NOTICE_NEVER = "webhook_never"
+    WEBHOOK_TWICE = "webhook_twice"
+    WEBHOOK_LATE = "webhook_late"
+    WEBHOOK_NEVER = "webhook_never"
     CANCEL_REFUSED = "cancel_refused"
     TEMPORARY_ERRORS = "temporary_errors"
     CANCELS_PART = "cancels_part"
@@ -54,9 +54,9 @@ CARDS: dict[str, Card] = {
         Card("4000000000000101", Manner.HANG, "never answered for, and not charged"),
         Card("4000000000000119", Manner.LATE, "charged and answered when nobody waits any more"),
         Card("4000000000000127", Manner.LOST, "charged at once, but the answer gets lost"),
-        Card("4000000000000135", Manner.NOTICE_TWICE, "good; its notices come twice"),
-        Card("4000000000000143", Manner.NOTICE_LATE, "good; its notices come late"),
-        Card("4000000000000150", Manner.NOTICE_NEVER, "good; its notices never come"),
+        Card("4000000000000135", Manner.WEBHOOK_TWICE, "good; its notices come twice"),
+        Card("4000000000000143", Manner.WEBHOOK_LATE, "good; its notices come late"),
+        Card("4000000000000150", Manner.WEBHOOK_NEVER, "good; its notices never come"),
         Card("4000000000000168", Manner.CANCEL_REFUSED, "good; its cancellation is refused for good"),
         Card("4000000000000176", Manner.TEMPORARY_ERRORS, "a temporary error twice, then good"),
         Card("4000000000000184", Manner.CANCELS_PART, "charged; a moment later the PG cancels half of it"),

@@ -33,11 +33,11 @@ def notices_of(payment: Payment, now: datetime, settings: SimulatorSettings) -> 
     if not payment.order_id or payment.status == "IN_PROGRESS":
         return []
     match manner_of(payment.card):
-        case Manner.NOTICE_NEVER:
+        case Manner.WEBHOOK_NEVER:
             return []
-        case Manner.NOTICE_LATE:
+        case Manner.WEBHOOK_LATE:
             return [new_notice(now, settings.pg_late_s)]
-        case Manner.NOTICE_TWICE:
+        case Manner.WEBHOOK_TWICE:
             return [new_notice(now), new_notice(now)]
         case _:
             return [new_notice(now)]
