@@ -41,7 +41,7 @@ async def place_orders(
                 answers.append(_as_placed(placed))
         except Problem as problem:
             answers.append(problem)
-    await store.insert_orders(tx, list(fresh.values()), settings.order_deadline_s)
+    await store.insert_orders(tx, list(fresh.values()), settings)
     return answers
 
 
@@ -64,13 +64,19 @@ async def list_orders(call: ListOrders, reader: Reader) -> OrderPage:
 
 
 async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettings) -> OrderView:
-    """Cancel an order that is pending or completed; what it took will be given back."""
+    """Cancel an order that is pending or completed; what it took will be given back.
+
+    Cancelled once more, an order that is still being given back is looked at again soon.
+    """
     order = (await store.lock_orders(tx, [call.order_id])).get(call.order_id)
     if order is None or call.buyer_id not in (None, order.buyer_id):
         raise NotFound(f"There is no order {call.order_id}.")
-    if not saga.cancel(order.saga, call.by) and not saga.was_cancelled(order.saga):
+    if saga.cancel(order.saga, call.by):
+        await store.save_orders(tx, [order], settings)
+    elif saga.was_cancelled(order.saga):
+        await store.hasten_releases(tx, order, settings)
+    else:
         raise Conflict(f"The order has failed already ({order.saga.reason}); it cannot be cancelled.")
-    await store.save_orders(tx, [order], settings)
     return (await views.of_orders(tx, [call.order_id]))[call.order_id]
 
 
@@ -101,7 +107,7 @@ def _placed(call: PlaceOrder, tx: Transaction) -> OrderPlaced:
         lines=lines,
         total=domain.total_of(lines),
         pay_with=call.pay_with,
-        payment_key=call.payment_key,
+        payment_id=call.payment_id,
         participants=domain.participants_of(call),
         placed_at=tx.now,
     )

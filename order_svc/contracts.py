@@ -42,7 +42,10 @@ class LineRequest(Struct, frozen=True, kw_only=True):
 
 
 class ParticipantView(Struct, frozen=True, kw_only=True):
-    """Where one participant of an order stands: AWAITING, YES, NO, RELEASING or RELEASED."""
+    """Where one participant of an order stands: AWAITING, YES, NO, RELEASING, RELEASED or KEPT.
+
+    KEPT is a payment of a failed order that a person decided not to give back.
+    """
 
     name: str
     state: str
@@ -151,18 +154,23 @@ class OrderCancelled(Event, name="order.cancelled", subject="order_id"):
 
 
 class OrderSettled(Event, name="order.settled", subject="order_id"):
-    """A failed order came to rest after its failure was told, with nothing to give back."""
+    """A failed order came to rest after its failure was told, with nothing to give back.
+
+    So does one whose payment the shop keeps: its `reason` is `payment_kept` from then on, and the details
+    say what it was before.
+    """
 
     order_id: UUID
     buyer_id: int
     reason: str
+    reason_details: dict[str, Any] | None
 
 
 class OrderView(Struct, frozen=True, kw_only=True):
     """An order as its buyer sees it.
 
     `paid` means that the shop has the money. It is false again once that was given back, which its history
-    tells as PAYMENT_REFUNDED.
+    tells as PAYMENT_REFUNDED; a part of it that was given back, as PAYMENT_PARTLY_REFUNDED, changes nothing.
     """
 
     id: UUID

@@ -12,8 +12,8 @@ def lines_of(call: PlaceOrder) -> list[Line]:
     """The lines as ordered, with every price filled in. Raises `RuleBroken`, naming each bad field."""
     errors = [error for number, line in enumerate(call.lines) for error in _broken(number, line)]
     errors += _used_twice(call.lines)
-    if call.payment_key is not None and call.pay_with != "card":
-        errors.append(FieldError("payment_key", "is for orders that pay with a card"))
+    if call.payment_id is not None and call.pay_with != "card":
+        errors.append(FieldError("payment_id", "is for orders that pay with a card (pay_with)"))
     if errors:
         raise RuleBroken("The order breaks the rules of placing one.", errors=errors)
     return [

@@ -1,4 +1,4 @@
-"""What the order service hears: the answers of its participants."""
+"""What the order service hears: the answers of its participants, and what becomes of its payments."""
 
 from typing import Any
 from uuid import UUID
@@ -76,12 +76,31 @@ class PaymentRefunded(View, of="payment.refunded"):
     payment_id: UUID
 
 
+class PaymentKept(View, of="payment.kept"):
+    """A person decided that what was paid stays with the shop: payment will give nothing back."""
+
+    order_id: UUID
+    payment_id: UUID
+    amount: int
+    note: str
+
+
+class PaymentPartlyRefunded(View, of="payment.partly_refunded"):
+    """A part of a payment was given back; `refunded` is the sum of all such parts by then."""
+
+    order_id: UUID
+    payment_id: UUID
+    amount: int
+    refunded: int
+
+
 Yes = StockReserved | CouponApplied | PaymentCaptured
 No = StockRejected | CouponRejected | PaymentDeclined
 Released = StockReleased | CouponReleased | PaymentRefunded
+Answer = Yes | No | Released | PaymentKept | PaymentPartlyRefunded
 
 
-async def hear_answers(answers: list[Yes | No | Released], tx: Transaction, settings: OrderSettings) -> None:
+async def hear_answers(answers: list[Answer], tx: Transaction, settings: OrderSettings) -> None:
     """Participants answer: let each order go where that takes it, and tell what follows from it."""
     orders = await store.lock_orders(tx, [answer.order_id for answer in answers])
     for answer in answers:
@@ -93,7 +112,7 @@ async def hear_answers(answers: list[Yes | No | Released], tx: Transaction, sett
     await store.save_orders(tx, orders.values(), settings)
 
 
-def _tell(order: StoredOrder, answer: Yes | No | Released) -> None:
+def _tell(order: StoredOrder, answer: Answer) -> None:
     who, payment_id = participant_of(answer), _payment_id(answer)
     match answer:
         case StockRejected() | CouponRejected() | PaymentDeclined():
@@ -107,10 +126,27 @@ def _tell(order: StoredOrder, answer: Yes | No | Released) -> None:
             )
         case StockReleased() | CouponReleased() | PaymentRefunded():
             saga.hear(order.saga, who, Signal.RELEASED, payment_id=payment_id)
+        case PaymentKept():
+            details = {"amount": answer.amount, "note": answer.note}
+            saga.hear(order.saga, who, Signal.KEPT, details=details, payment_id=payment_id)
+        case PaymentPartlyRefunded():
+            _note_refund_in_part(order, answer)
         case StockReserved() | CouponApplied() | PaymentCaptured():
             is_news = saga.hear(order.saga, who, Signal.YES, payment_id=payment_id)
             if is_news and isinstance(answer, StockReserved):
                 order.item_names = answer.names
+
+
+def _note_refund_in_part(order: StoredOrder, answer: PaymentPartlyRefunded) -> None:
+    """Once for each part, however often it is told: a payment's parts differ in the sum refunded by then."""
+    details: dict[str, Any] = {
+        "payment_id": str(answer.payment_id),
+        "amount": answer.amount,
+        "refunded": answer.refunded,
+    }
+    noted = [one.details for one in (*order.history, *order.saga.changes) if one.what == saga.PARTLY_REFUNDED]
+    if details not in noted:
+        saga.note_refund_in_part(order.saga, details)
 
 
 def participant_of(answer: View) -> str:

@@ -2,6 +2,7 @@
 
 from tortoise import fields
 from tortoise.indexes import Index
+from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
 
@@ -25,11 +26,19 @@ class Order(Model):
         null=True,
         description="Until when it waits for answers, or completed for being paid",
     )
+    extended_at = fields.DatetimeField(
+        null=True, description="When it was given one more deadline for an outage, which happens once"
+    )
     item_names = fields.TextField(null=True, description="JSON by item id, from when they were taken")
 
     class Meta:
         table = "orders"
         indexes = (Index(fields=("buyer_id", "id")), Index(fields=("deadline_at",)))
+        constraints = (
+            CheckConstraint(
+                name="a_pending_order_is_due", check="`status` <> 'PENDING' OR `deadline_at` IS NOT NULL"
+            ),
+        )
 
 
 class Participant(Model):
@@ -50,6 +59,12 @@ class Participant(Model):
         table = "participants"
         unique_together = (("order_id", "name"),)
         indexes = (Index(fields=("release_due_at",)),)
+        constraints = (
+            CheckConstraint(
+                name="a_releasing_participant_is_due",
+                check="`stand` <> 'RELEASING' OR `release_due_at` IS NOT NULL",
+            ),
+        )
 
 
 class OrderHistory(Model):

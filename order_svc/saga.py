@@ -1,7 +1,8 @@
 """The saga of an order: one table of transitions, and the rules that close it. Pure.
 
 Participants are asked in parallel. The order completes when all said yes; otherwise it fails, whoever said
-yes is asked to give back, and once everything has been given back it is cancelled.
+yes is asked to give back, and once everything has been given back it is cancelled. Where a person decided
+that the shop keeps what was paid for it, it rests as failed instead, for that reason.
 """
 
 from enum import StrEnum
@@ -28,14 +29,16 @@ class Stand(StrEnum):
     NO = "NO"
     RELEASING = "RELEASING"
     RELEASED = "RELEASED"
+    KEPT = "KEPT"
 
 
 class Signal(StrEnum):
-    """What a participant tells the order: its answer, or that it has given back."""
+    """What a participant tells the order: its answer, that it has given back, or that it never will."""
 
     YES = "yes"
     NO = "no"
     RELEASED = "released"
+    KEPT = "kept"
 
 
 class Told(StrEnum):
@@ -53,6 +56,8 @@ PAYER = "payment"
 """The participant that holds the money of a paid order."""
 TIMEOUT = "timeout"
 PAYMENT_EXPIRED = "payment_expired"
+PAYMENT_KEPT = "payment_kept"
+PARTLY_REFUNDED = "PAYMENT_PARTLY_REFUNDED"
 
 TRANSITIONS: dict[tuple[Status, Stand, Signal], Stand] = {
     (Status.PENDING, Stand.AWAITING, Signal.YES): Stand.YES,
@@ -61,11 +66,14 @@ TRANSITIONS: dict[tuple[Status, Stand, Signal], Stand] = {
     (Status.FAIL, Stand.AWAITING, Signal.YES): Stand.RELEASING,
     (Status.FAIL, Stand.AWAITING, Signal.NO): Stand.NO,
     (Status.FAIL, Stand.RELEASING, Signal.RELEASED): Stand.RELEASED,
+    (Status.FAIL, Stand.RELEASING, Signal.KEPT): Stand.KEPT,
 }
 """Every combination that moves a participant. Others, such as repeated answers, change nothing."""
 
-GIVING_BACK = frozenset({Stand.RELEASING, Stand.RELEASED})
+ASKED_BACK = frozenset({Stand.RELEASING, Stand.RELEASED, Stand.KEPT})
 """An answer from here comes too late: it is recorded, but only the acknowledgement counts."""
+ENDS = frozenset({Stand.NO, Stand.RELEASED, Stand.KEPT})
+"""A failed order waits for nobody who stands so."""
 
 
 class Participant(msgspec.Struct, kw_only=True):
@@ -93,7 +101,7 @@ class Saga(msgspec.Struct, kw_only=True):
     reason_details: dict[str, Any] | None = None
     settled: bool = False
     paid: bool = False
-    """Whether the shop has the money: no more once it has been given back."""
+    """Whether the shop has the money for it: no more once all of it has been given back."""
     pays: bool = False
     """Whether paying is part of placing it (`pay_with`)."""
     participants: dict[str, Participant]
@@ -122,17 +130,17 @@ def hear(
 ) -> bool:
     """A participant said something. Returns whether there is anything to save.
 
-    `reason` and `details` come with a NO and become the order's, if it is the first. Only the first payment
-    of an order takes part in it; what others say is about them alone.
+    `reason` and `details` come with a NO and become the order's, if it is the first; `details` with KEPT too.
+    Only the first payment of an order takes part in it; what others say is about them alone.
     """
     participant = saga.participants.get(name)
     if participant is None or (payment_id and participant.payment_id not in (None, payment_id)):
         # A payment that is not part of the order, or not the one that is: its yes is a wish to be.
         return bool(payment_id) and signal is Signal.YES and _pay_later(saga, name, payment_id)
-    said = {"reason": reason, **(details or {})} if reason else {}
+    said = {**({"reason": reason} if reason else {}), **(details or {})}
     following = TRANSITIONS.get((saga.status, participant.stand, signal))
     if following is None:
-        too_late = participant.stand in GIVING_BACK and signal is not Signal.RELEASED
+        too_late = participant.stand in ASKED_BACK and signal in (Signal.YES, Signal.NO)
         if too_late:
             saga.changes.append(Change(HISTORY[name, signal], name, {**said, "ignored": True}, moves=False))
         return too_late
@@ -143,10 +151,17 @@ def hear(
         _ask_back(saga, name)
     if name == PAYER and following is Stand.RELEASED:
         saga.paid = False
+    if following is Stand.KEPT:
+        saga.reason, saga.reason_details = PAYMENT_KEPT, {"was": saga.reason, **said}
     if saga.status is Status.PENDING and signal is Signal.NO:
         _fail(saga, reason or "rejected", details)
     _close(saga)
     return True
+
+
+def note_refund_in_part(saga: Saga, details: dict[str, Any]) -> None:
+    """A part of a payment was given back, and the order stands: that is history, and nothing else."""
+    saga.changes.append(Change(PARTLY_REFUNDED, PAYER, details, moves=False))
 
 
 def deadline(saga: Saga) -> bool:
@@ -181,7 +196,10 @@ def cancel(saga: Saga, by: str) -> bool:
 
 def was_cancelled(saga: Saga) -> bool:
     """Whether somebody cancelled it, as opposed to its failing by itself."""
-    return saga.reason in CANCELLED_BY.values()
+    reason = saga.reason
+    if reason == PAYMENT_KEPT and saga.reason_details:
+        reason = saga.reason_details["was"]
+    return reason in CANCELLED_BY.values()
 
 
 def _fail(saga: Saga, reason: str, details: dict[str, Any] | None) -> None:
@@ -230,14 +248,14 @@ def _close(saga: Saga) -> None:
         saga.told.append(Told.COMPLETED)
         if saga.pays:
             _confirm(saga)
-    elif saga.status is Status.FAIL and not saga.settled and stands <= {Stand.NO, Stand.RELEASED}:
+    elif saga.status is Status.FAIL and not saga.settled and stands <= ENDS:
         saga.settled = True
-        if Stand.RELEASED in stands:
+        if Stand.RELEASED in stands and Stand.KEPT not in stands:
             saga.status = Status.CANCEL
             saga.changes.append(Change(Told.CANCELLED))
             saga.told.append(Told.CANCELLED)
-        elif Told.FAILED not in saga.told:
-            # Its failure was told before it had come to rest; followers must learn that it has.
+        elif Told.FAILED not in saga.told or Stand.KEPT in stands:
+            # Its failure was told before it had come to rest, or for another reason: followers must learn.
             saga.changes.append(Change(Told.SETTLED))
             saga.told.append(Told.SETTLED)
 
@@ -252,5 +270,6 @@ HISTORY: dict[tuple[str, Signal], str] = {
     ("payment", Signal.YES): "PAYMENT_COMPLETED",
     ("payment", Signal.NO): "PAYMENT_DECLINED",
     ("payment", Signal.RELEASED): "PAYMENT_REFUNDED",
+    ("payment", Signal.KEPT): "PAYMENT_KEPT",
 }
 """What a participant's signal is called in the order's history."""

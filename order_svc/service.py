@@ -41,9 +41,12 @@ service = Service(
         hear(events.StockReleased, events.hear_answers, batch=2 * LIST),
         hear(events.CouponReleased, events.hear_answers, batch=2 * LIST),
         hear(events.PaymentRefunded, events.hear_answers, batch=2 * LIST),
+        hear(events.PaymentKept, events.hear_answers, batch=2 * LIST),
+        hear(events.PaymentPartlyRefunded, events.hear_answers, batch=2 * LIST),
     ),
     jobs=(
         every(0.5, sweeps.fail_overdue),
         every(1.0, sweeps.release_again),
+        every(2.0, sweeps.end_waiting_for_ever),
     ),
 )

@@ -1,12 +1,13 @@
 """Orders in the database: loaded and saved in lists, with few statements, under the orders' row locks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from order_svc import due
 from order_svc.contracts import (
     ConfirmationRejected,
     HistoryEntry,
@@ -49,6 +50,8 @@ class StoredOrder(msgspec.Struct, kw_only=True):
     version: int
     created_at: datetime
     deadline_at: datetime | None
+    extended_at: datetime | None
+    """When it was given one more deadline for an outage."""
     saga: Saga
     item_names: dict[int, str]
     """What its items were called when they were taken, once that is known."""
@@ -57,9 +60,9 @@ class StoredOrder(msgspec.Struct, kw_only=True):
     history: list[HistoryEntry]
 
 
-async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], deadline_s: float) -> None:
+async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], settings: OrderSettings) -> None:
     """Write new orders as PENDING, every participant awaited, and tell of them."""
-    deadline_at = tx.now + timedelta(seconds=deadline_s)
+    deadline_at = due.answers_due(tx.now, settings)
     await tx.write_many(
         "INSERT INTO orders (id, buyer_id, status, settled, paid, pay_with, total, `lines`, version,"
         " created_at, updated_at, deadline_at) VALUES (%s, %s, 'PENDING', 0, 0, %s, %s, %s, 1, %s, %s, %s)",
@@ -97,8 +100,9 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
         return {}
     rows, participant_rows, history_rows = await tx.rows_of_each(
         (
-            "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, status, reason,"
-            " reason_details, settled, paid, item_names FROM orders WHERE id IN %s ORDER BY id FOR UPDATE",
+            "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, extended_at, status,"
+            " reason, reason_details, settled, paid, item_names FROM orders WHERE id IN %s ORDER BY id"
+            " FOR UPDATE",
             [ids],
         ),
         (
@@ -124,16 +128,17 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
             version=row[4],
             created_at=row[5],
             deadline_at=row[6],
+            extended_at=row[7],
             saga=Saga(
-                status=Status(row[7]),
-                reason=row[8],
-                reason_details=read_details(row[9]) if row[9] else None,
-                settled=bool(row[10]),
-                paid=bool(row[11]),
+                status=Status(row[8]),
+                reason=row[9],
+                reason_details=read_details(row[10]) if row[10] else None,
+                settled=bool(row[11]),
+                paid=bool(row[12]),
                 pays=row[3] is not None,
                 participants=participants.get(row[0], {}),
             ),
-            item_names=read_names(row[12]) if row[12] else {},
+            item_names=read_names(row[13]) if row[13] else {},
             rows=kept.get(row[0], {}),
             history=history.get(row[0], []),
         )
@@ -150,11 +155,11 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
         order.history.append(entry)
     for order in changed:
         order.version += 1
-        order.deadline_at = _deadline(order, tx.now, settings.order_unpaid_s)
+        order.deadline_at = due.order_due(order.saga, order.deadline_at, tx.now, settings)
         for name in _moved(order):
             order.rows[name] = ParticipantRow(order.rows[name].id if name in order.rows else None, tx.now)
     await _save_states(tx, changed)
-    await _save_participants(tx, changed, settings.order_release_again_s)
+    await _save_participants(tx, changed, settings)
     await tx.write_many(
         "INSERT INTO order_history (order_id, at, what, participant, status, details)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
@@ -182,19 +187,11 @@ def _moved(order: StoredOrder) -> list[str]:
     return sorted({one.participant for one in order.saga.changes if one.participant and one.moves})
 
 
-def _deadline(order: StoredOrder, now: datetime, unpaid_s: float) -> datetime | None:
-    """Until when it waits now: for answers as before, and from its completion on for being paid."""
-    if order.saga.status is not Status.COMPLETED:
-        return order.deadline_at if order.saga.awaits() else None
-    if order.saga.paid:
-        return None
-    if Told.COMPLETED in order.saga.told:
-        return now + timedelta(seconds=unpaid_s) if unpaid_s else None
-    return order.deadline_at
-
-
 async def _save_states(tx: Transaction, orders: list[StoredOrder]) -> None:
-    """How orders stand now. Most of a list have come to the same, and one statement does for all of these."""
+    """How orders stand now, and until when they wait.
+
+    Most of a list have come to the same, and one statement does for all of these.
+    """
     alike: dict[tuple[Any, ...], list[StoredOrder]] = {}
     for order in orders:
         saga = order.saga
@@ -211,20 +208,23 @@ async def _save_states(tx: Transaction, orders: list[StoredOrder]) -> None:
         )
 
 
-async def _save_participants(tx: Transaction, orders: list[StoredOrder], release_again_s: float) -> None:
-    """Where participants stand now, those that stand alike in one statement; who is new gets a row."""
-    due_at = tx.now + timedelta(seconds=release_again_s)
+async def _save_participants(tx: Transaction, orders: list[StoredOrder], settings: OrderSettings) -> None:
+    """Where participants stand now, and when those are due that have to give back.
+
+    Those that stand alike are written in one statement; who is new gets a row.
+    """
     alike: dict[tuple[Any, ...], dict[int, Participant]] = {}
     joined: list[tuple[Any, ...]] = []
     for order, name in [(one, name) for one in orders for name in _moved(one)]:
         participant = order.saga.participants[name]
         stand = participant.stand
-        due, asked = due_at if stand is Stand.RELEASING else None, int(name in order.saga.releases)
+        due_at = due.participant_due(stand, tx.now, settings)
+        asked = int(name in order.saga.releases)
         row_id = order.rows[name].id
         if row_id is None:
-            joined.append((order.id, name, stand.value, tx.now, due, asked, participant.payment_id))
+            joined.append((order.id, name, stand.value, tx.now, due_at, asked, participant.payment_id))
         else:
-            alike.setdefault((stand.value, tx.now, due, asked), {})[row_id] = participant
+            alike.setdefault((stand.value, tx.now, due_at, asked), {})[row_id] = participant
     for values, these in alike.items():
         paid_by = {row_id: one.payment_id for row_id, one in these.items() if one.payment_id}
         payments, args = _each("payment_id", paid_by)
@@ -237,6 +237,16 @@ async def _save_participants(tx: Transaction, orders: list[StoredOrder], release
         "INSERT INTO participants (order_id, name, stand, changed_at, release_due_at, releases, payment_id)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",
         joined,
+    )
+
+
+async def hasten_releases(tx: Transaction, order: StoredOrder, settings: OrderSettings) -> None:
+    """Have what an order waits for be asked for as soon as at the first time: somebody wants it again."""
+    soon = due.participant_due(Stand.RELEASING, tx.now, settings)
+    await tx.write(
+        "UPDATE participants SET release_due_at = LEAST(COALESCE(release_due_at, %s), %s)"
+        " WHERE order_id = %s AND stand = 'RELEASING'",
+        (soon, soon, order.id),
     )
 
 
@@ -298,7 +308,12 @@ def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
         case Told.CANCELLED:
             return OrderCancelled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
         case Told.SETTLED:
-            return OrderSettled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
+            return OrderSettled(
+                order_id=order.id,
+                buyer_id=order.buyer_id,
+                reason=reason,
+                reason_details=order.saga.reason_details,
+            )
 
 
 def _details(details: dict[str, Any] | None) -> str | None:

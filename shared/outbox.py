@@ -59,7 +59,7 @@ class Outbox:
         self._exchange = topology.events_exchange(service)
         self._channel: Channel | None = None
         self.connected_since: datetime | None = None
-        """Since when this process can publish; None while the broker is away."""
+        """Since when this process can publish; None while the broker is away, or takes no messages."""
         self._window = asyncio.Semaphore(WINDOW)
         self._publishing: set[asyncio.Task[list[str]]] = set()
         self._confirmed: list[str] = []
@@ -171,6 +171,13 @@ class Outbox:
         """Whether the broker is there, and has not said that it takes no messages for now."""
         return self._channel is not None and not self._channel.is_blocked
 
+    def _note_whether_open(self) -> None:
+        """A broker that takes no messages says so of each connection, and not when it does or ends."""
+        if not self._is_open:
+            self.connected_since = None
+        elif self.connected_since is None:
+            self.connected_since = utc_now()
+
     async def waiting_subjects(self, reader: Reader, event: type[Event]) -> set[str]:
         """What the events of one type that still wait here are about."""
         rows = await reader.rows("SELECT subjects FROM outbox WHERE type = %s", [event.wire_name])
@@ -247,6 +254,7 @@ class Outbox:
                 pass
             reconnected = self._wake.is_set()
             self._wake.clear()
+            self._note_whether_open()
             try:
                 while self._is_open and await self._republish(reconnected):
                     pass

@@ -75,7 +75,12 @@ async def look(db: Database, order_id: UUID) -> OrderView:
 
 async def say(db: Database, *answers: Any) -> None:
     """Let the order service hear these: first what is a yes, then the noes, then what was given back."""
-    for kinds in (events.Yes, events.No, events.Released):
+    for kinds in (
+        events.Yes,
+        events.No,
+        events.Released,
+        events.PaymentKept | events.PaymentPartlyRefunded,
+    ):
         if heard := [answer for answer in answers if isinstance(answer, kinds)]:
             await hear(db, *heard)
 

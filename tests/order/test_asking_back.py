@@ -4,15 +4,18 @@ import asyncio
 
 import msgspec
 
-from order_svc import events, sweeps
+from order_svc import calls, events, sweeps
 from order_svc.contracts import (
+    CancelOrder,
     ReleaseCoupon,
     ReleaseItem,
 )
 from shared.database import Database
 from shared.outbox import Outbox
 from tests.order.acts import (
+    BUYER,
     SETTINGS,
+    a_completed_order,
     a_couponed_order,
     an_order,
     cancel,
@@ -93,3 +96,24 @@ async def test_an_answer_that_comes_too_late_is_kept_in_the_history_and_delays_n
     assert (failed.history[-1].what, failed.history[-1].details) == ("STOCK_DEDUCTED", {"ignored": True})
     await _ask_again(db, after_s=42)
     assert len(heard.of(ReleaseItem)) == 2
+
+
+async def test_a_repeated_cancel_has_what_is_not_given_back_asked_for_soon(
+    db: Database, heard: Heard
+) -> None:
+    order_id = await a_completed_order(db)
+    await cancel(db, order_id)
+    for round_ in range(1, 12):
+        await _ask_again(db, after_s=round_ * 601)
+    sent, version = len(heard.of(ReleaseItem)), (await look(db, order_id)).version
+    call = CancelOrder(order_id=order_id, by="buyer", buyer_id=BUYER)
+    await later(db, 6612, lambda tx: calls.cancel_order(call, tx, SETTINGS))
+    await _ask_again(db, after_s=6621)
+    assert len(heard.of(ReleaseItem)) == sent
+    await _ask_again(db, after_s=6623)
+    assert len(heard.of(ReleaseItem)) == sent + 1
+    assert (await look(db, order_id)).version == version
+    await say(db, events.StockReleased(order_id=order_id))
+    await cancel(db, order_id)
+    await _ask_again(db, after_s=10_000)
+    assert len(heard.of(ReleaseItem)) == sent + 1

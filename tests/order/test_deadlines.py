@@ -3,10 +3,11 @@
 import asyncio
 from datetime import timedelta
 
-from order_svc import events
+from order_svc import calls, events
 from order_svc.contracts import (
     OrderCompleted,
     OrderFailed,
+    OrderView,
     ReleaseCoupon,
     ReleaseItem,
 )
@@ -14,10 +15,13 @@ from shared.clock import utc_now
 from shared.database import Database
 from shared.outbox import Outbox
 from tests.order.acts import (
+    SETTINGS,
+    a_completed_order,
     a_couponed_order,
     an_order,
     deadline_of,
     item_says_no,
+    later,
     look,
     place,
     reserved,
@@ -124,3 +128,58 @@ async def test_sweep_and_answers_at_once_leave_every_order_either_done_or_failed
     assert completed | failed == set(ids)
     assert not completed & failed
     assert {told.order_id for told in heard.of(ReleaseItem)} == failed
+
+
+async def test_a_link_that_comes_and_goes_holds_an_order_up_once(db: Database, outbox: Outbox) -> None:
+    """The link comes back every 20 s, so that the order is always found due just after it did."""
+    order, completed = await place(db, an_order()), await a_completed_order(db)
+    ended = {}
+    for second in range(0, 2000, 5):
+        outbox.connected_since = utc_now() + timedelta(seconds=second - second % 20)
+        await sweep(db, outbox, after_s=second)
+        for order_id in (order.id, completed):
+            if (await look(db, order_id)).status == "FAIL":
+                ended.setdefault(order_id, second)
+    assert ended[order.id] <= 2 * SETTINGS.order_deadline_s + 5
+    assert ended[completed] <= SETTINGS.order_unpaid_s + SETTINGS.order_deadline_s + 5
+
+
+async def test_an_order_that_never_gets_published_is_held_up_once(db: Database, outbox: Outbox) -> None:
+    db.publish_through(outbox)
+    order = await place(db, an_order())
+    await sweep(db, outbox, after_s=31)
+    await sweep(db, outbox, after_s=60)
+    assert (await look(db, order.id)).status == "PENDING"
+    await sweep(db, outbox, after_s=62)
+    assert (await look(db, order.id)).reason == "timeout"
+
+
+async def test_no_order_fails_while_nothing_can_be_published_however_long_that_is(
+    db: Database, heard: Heard, outbox: Outbox
+) -> None:
+    db.publish_through(outbox)
+    order = await place(db, an_order())
+    for second in range(30, 4000, 30):
+        outbox.connected_since = None
+        await sweep(db, outbox, after_s=second)
+    assert (await look(db, order.id)).status == "PENDING"
+    outbox.connected_since = utc_now() + timedelta(seconds=4000)
+    await sweep(db, outbox, after_s=4001)
+    await db.execute("DELETE FROM outbox")
+    await say(db, reserved(order.id))
+    assert (await look(db, order.id)).status == "COMPLETED"
+
+
+async def test_the_time_for_an_outage_is_given_to_each_order_of_a_list(db: Database, outbox: Outbox) -> None:
+    first = await place(db, an_order())
+    outbox.connected_since = utc_now() + timedelta(seconds=25)
+    await sweep(db, outbox, after_s=31)
+    second = await later(db, 30, lambda tx: calls.place_orders([an_order()], tx, SETTINGS))
+    outbox.connected_since = utc_now() + timedelta(seconds=55)
+    await sweep(db, outbox, after_s=62)
+    ids = [first.id, *(one.id for one in second if isinstance(one, OrderView))]
+    assert [(await look(db, order_id)).status for order_id in ids] == ["FAIL", "PENDING"]
+    await sweep(db, outbox, after_s=84)
+    assert [(await look(db, order_id)).status for order_id in ids] == ["FAIL", "PENDING"]
+    await sweep(db, outbox, after_s=93)
+    assert {(await look(db, order_id)).reason for order_id in ids} == {"timeout"}

@@ -1,9 +1,12 @@
 """What participants answer, and what becomes of the orders, on a real database."""
 
 import asyncio
+from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.events import OrderCompleted as OrderCompletedView
 from gateway.orders import completed
@@ -25,7 +28,9 @@ from tests.order.acts import (
     BUYER,
     a_couponed_order,
     an_order,
+    cancel,
     count_of,
+    deadline_of,
     hear,
     item_says_no,
     look,
@@ -134,7 +139,7 @@ async def test_a_failure_with_nothing_to_give_back_rests_at_once(db: Database, h
     await say(db, events.CouponRejected(order_id=silent.id, reason="coupon_invalid", details={}))
     assert [told.settled for told in heard.of(OrderFailed)] == [True, False]
     assert heard.of(OrderSettled) == [
-        OrderSettled(order_id=silent.id, buyer_id=BUYER, reason="price_changed")
+        OrderSettled(order_id=silent.id, buyer_id=BUYER, reason="price_changed", reason_details={})
     ]
     assert (await look(db, silent.id)).settled
 
@@ -184,3 +189,105 @@ async def test_answers_about_an_unknown_order_are_passed_over(db: Database, hear
     await say(db, item_says_no(new_id()), events.StockReleased(order_id=new_id()))
     assert (await look(db, order.id)).status == "COMPLETED"
     assert await count_of(db, "orders") == 1
+
+
+async def _a_paid_order(db: Database, **also: Any) -> tuple[UUID, UUID]:
+    """An order of item and payment that is completed, and its payment."""
+    order, payment_id = await place(db, an_order(pay_with="card", **also)), new_id()
+    await say(db, reserved(order.id), events.PaymentCaptured(order_id=order.id, payment_id=payment_id))
+    return order.id, payment_id
+
+
+def _in_part(order_id: UUID, payment_id: UUID, amount: int, refunded: int) -> events.PaymentPartlyRefunded:
+    return events.PaymentPartlyRefunded(
+        order_id=order_id, payment_id=payment_id, amount=amount, refunded=refunded
+    )
+
+
+async def test_refunds_in_part_are_kept_once_each_and_change_nothing_else(db: Database, heard: Heard) -> None:
+    order_id, payment_id = await _a_paid_order(db)
+    before, told = await look(db, order_id), len(heard.events)
+    first, second = _in_part(order_id, payment_id, 50, 50), _in_part(order_id, payment_id, 50, 100)
+    await hear(db, second, second, first)
+    await hear(db, first)
+    await hear(db, second)
+    after = await look(db, order_id)
+    parts = after.history[len(before.history) :]
+    assert [(one.what, one.participant, one.status) for one in parts] == [
+        ("PAYMENT_PARTLY_REFUNDED", "payment", "COMPLETED")
+    ] * 2
+    assert [one.details for one in parts] == [
+        {"payment_id": str(payment_id), "amount": 50, "refunded": refunded} for refunded in (100, 50)
+    ]
+    assert after.version == before.version + 1
+    assert replace(after, version=before.version, history=before.history) == before
+    assert len(heard.events) == told
+    assert await deadline_of(db, order_id) is None
+
+
+async def test_a_refund_in_part_may_be_heard_of_before_its_payment_and_after_the_end(db: Database) -> None:
+    order, payment_id = await place(db, an_order(pay_with="card")), new_id()
+    await hear(db, _in_part(order.id, payment_id, 50, 50))
+    await say(db, events.PaymentCaptured(order_id=order.id, payment_id=payment_id), reserved(order.id))
+    assert (await look(db, order.id)).status == "COMPLETED"
+    await cancel(db, order.id)
+    await say(db, events.StockReleased(order_id=order.id))
+    await say(db, events.PaymentRefunded(order_id=order.id, payment_id=payment_id))
+    await hear(db, _in_part(order.id, payment_id, 50, 50), _in_part(order.id, payment_id, 5, 55))
+    done = await look(db, order.id)
+    assert (done.status, done.settled) == ("CANCEL", True)
+    assert [one.what for one in done.history].count("PAYMENT_PARTLY_REFUNDED") == 2
+
+
+async def test_a_refund_in_part_told_at_once_to_several_is_kept_once(db: Database) -> None:
+    order_id, payment_id = await _a_paid_order(db)
+    part = _in_part(order_id, payment_id, 50, 50)
+    await asyncio.gather(*(hear(db, part) for _ in range(6)))
+    assert [one.what for one in (await look(db, order_id)).history].count("PAYMENT_PARTLY_REFUNDED") == 1
+
+
+async def test_an_order_whose_payment_is_kept_rests_once_the_others_have_given_back(
+    db: Database, heard: Heard
+) -> None:
+    order_id, payment_id = await _a_paid_order(db)
+    await cancel(db, order_id, "admin", None)
+    kept = events.PaymentKept(order_id=order_id, payment_id=payment_id, amount=200, note="paid in cash")
+    other = events.PaymentKept(order_id=order_id, payment_id=new_id(), amount=200, note="not its own")
+    await say(db, other)
+    assert stands(await look(db, order_id)) == {"item": "RELEASING", "payment": "RELEASING"}
+    await hear(db, kept, kept)
+    waiting = await look(db, order_id)
+    details = {"was": "cancelled_by_admin", "amount": 200, "note": "paid in cash"}
+    assert (waiting.status, waiting.settled, waiting.paid) == ("FAIL", False, True)
+    assert (waiting.reason, waiting.reason_details) == ("payment_kept", details)
+    assert heard.of(OrderSettled) == []
+    await say(db, events.StockReleased(order_id=order_id), kept)
+    done = await look(db, order_id)
+    assert (done.status, done.settled, done.paid) == ("FAIL", True, True)
+    assert stands(done) == {"item": "RELEASED", "payment": "KEPT"}
+    assert [one.what for one in done.history][-4:] == [
+        "RELEASE_REQUESTED",
+        "PAYMENT_KEPT",
+        "STOCK_RESTORED",
+        "ORDER_SETTLED",
+    ]
+    assert heard.of(OrderSettled) == [
+        OrderSettled(order_id=order_id, buyer_id=BUYER, reason="payment_kept", reason_details=details)
+    ]
+    assert heard.of(OrderCancelled) == []
+    assert (await cancel(db, order_id)).version == done.version
+
+
+async def test_a_payment_kept_before_its_release_is_heard_of_answers_the_release(
+    db: Database, heard: Heard
+) -> None:
+    order, payment_id = await place(db, an_order(pay_with="card")), new_id()
+    kept = events.PaymentKept(order_id=order.id, payment_id=payment_id, amount=200, note="-")
+    await hear(db, kept)
+    await hear(db, item_says_no(order.id), kept)
+    assert (await look(db, order.id)).reason == "out_of_stock"
+    await hear(db, events.PaymentCaptured(order_id=order.id, payment_id=payment_id))
+    await hear(db, kept)
+    done = await look(db, order.id)
+    assert (done.status, done.settled, done.reason) == ("FAIL", True, "payment_kept")
+    assert stands(done) == {"item": "NO", "payment": "KEPT"}

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from order_svc import calls, events
+from order_svc import calls, due, events, sweeps
 from order_svc.contracts import (
     ConfirmationRejected,
     GetPaymentDue,
@@ -137,16 +137,36 @@ async def test_what_is_not_paid_in_time_is_called_off(db: Database, heard: Heard
 
 
 async def test_with_no_time_set_an_order_waits_for_its_payment_for_ever(db: Database, outbox: Outbox) -> None:
-    order_id = await a_completed_order(db, settings=OrderSettings(order_unpaid_s=0))
-    assert await deadline_of(db, order_id) is None
+    unlimited = OrderSettings(order_unpaid_s=0)
+    order_id = await a_completed_order(db, settings=unlimited)
+    assert await deadline_of(db, order_id) == due.FOR_EVER
+    await db.transaction(lambda tx: sweeps.end_waiting_for_ever(tx, unlimited))
     await sweep(db, outbox, after_s=10**7)
     assert (await look(db, order_id)).status == "COMPLETED"
 
 
-async def test_a_payment_key_is_for_cards_and_told_to_whom_it_concerns(db: Database, heard: Heard) -> None:
-    await place(db, an_order(pay_with="card", payment_key="pay_1"))
-    assert [told.payment_key for told in heard.of(OrderPlaced)] == ["pay_1"]
+async def test_who_could_pay_at_any_time_has_a_deadline_once_there_is_one(
+    db: Database, outbox: Outbox
+) -> None:
+    waiting = [await a_completed_order(db, settings=OrderSettings(order_unpaid_s=0)) for _ in range(3)]
+    await say(db, events.PaymentCaptured(order_id=waiting[0], payment_id=new_id()))
+    other = await a_completed_order(db)
+    usual = await deadline_of(db, other)
+    limited = OrderSettings(order_unpaid_s=100)
+    await db.transaction(lambda tx: sweeps.end_waiting_for_ever(tx, limited))
+    await sweep(db, outbox, after_s=99)
+    assert {(await look(db, order_id)).status for order_id in waiting} == {"COMPLETED"}
+    await sweep(db, outbox, after_s=101)
+    assert [(await look(db, order_id)).reason for order_id in waiting] == [None, *["payment_expired"] * 2]
+    assert await deadline_of(db, other) == usual
+
+
+async def test_a_number_is_for_cards_and_told_to_whom_it_concerns(db: Database, heard: Heard) -> None:
+    number = new_id()
+    await place(db, an_order(pay_with="card", payment_id=number))
+    await place(db, an_order(pay_with="card"))
+    assert [told.payment_id for told in heard.of(OrderPlaced)] == [number, None]
     for pay_with in ("points", None):
-        [answer] = await place_all(db, an_order(pay_with=pay_with, payment_key="pay_1"))
+        [answer] = await place_all(db, an_order(pay_with=pay_with, payment_id=number))
         assert isinstance(answer, RuleBroken)
-        assert [error.field for error in answer.errors] == ["payment_key"]
+        assert [error.field for error in answer.errors] == ["payment_id"]

@@ -10,43 +10,49 @@ from order_svc import saga as rules
 from order_svc.saga import Participant, Saga, Signal, Stand, Status, Told
 
 PENDING, COMPLETED, FAIL, CANCEL = Status.PENDING, Status.COMPLETED, Status.FAIL, Status.CANCEL
-AWAITING, YES, NO, RELEASING, RELEASED = (
+AWAITING, YES, NO, RELEASING, RELEASED, KEPT = (
     Stand.AWAITING,
     Stand.YES,
     Stand.NO,
     Stand.RELEASING,
     Stand.RELEASED,
+    Stand.KEPT,
 )
 PAYMENT = UUID(int=7)
 
-# What becomes of `item`, in each status of the order, where it stands so and says this. The other participant
-# (coupon) is such that nothing closes. "-" leaves it where it is, "!" leaves it and records what it said.
+# What becomes of `item`, in each status of the order, where it stands so and says this; of `payment` in the
+# last column, since that alone keeps. The other participant (coupon) is such that nothing closes. "-" leaves
+# it where it is, "!" leaves it and records what it said.
 TABLE = """
-            yes         no          released
+            yes         no          released    kept
 PENDING
- AWAITING   YES         NO          -
- YES        -           -           -
- NO         -           -           -
- RELEASING  !           !           -
- RELEASED   !           !           -
+ AWAITING   YES         NO          -           -
+ YES        -           -           -           -
+ NO         -           -           -           -
+ RELEASING  !           !           -           -
+ RELEASED   !           !           -           -
+ KEPT       !           !           -           -
 COMPLETED
- AWAITING   -           -           -
- YES        -           -           -
- NO         -           -           -
- RELEASING  !           !           -
- RELEASED   !           !           -
+ AWAITING   -           -           -           -
+ YES        -           -           -           -
+ NO         -           -           -           -
+ RELEASING  !           !           -           -
+ RELEASED   !           !           -           -
+ KEPT       !           !           -           -
 FAIL
- AWAITING   RELEASING   NO          -
- YES        -           -           -
- NO         -           -           -
- RELEASING  !           !           RELEASED
- RELEASED   !           !           -
+ AWAITING   RELEASING   NO          -           -
+ YES        -           -           -           -
+ NO         -           -           -           -
+ RELEASING  !           !           RELEASED    KEPT
+ RELEASED   !           !           -           -
+ KEPT       !           !           -           -
 CANCEL
- AWAITING   -           -           -
- YES        -           -           -
- NO         -           -           -
- RELEASING  !           !           -
- RELEASED   !           !           -
+ AWAITING   -           -           -           -
+ YES        -           -           -           -
+ NO         -           -           -           -
+ RELEASING  !           !           -           -
+ RELEASED   !           !           -           -
+ KEPT       !           !           -           -
 """
 
 
@@ -58,7 +64,7 @@ def _expectations() -> dict[tuple[Status, Stand, Signal], str]:
             status = Status(row.strip())
             continue
         stand, *cells = row.split()
-        for signal, cell in zip((Signal.YES, Signal.NO, Signal.RELEASED), cells, strict=True):
+        for signal, cell in zip(Signal, cells, strict=True):
             found[status, Stand(stand), signal] = cell
     return found
 
@@ -83,29 +89,30 @@ def _stands(saga: Saga) -> dict[str, Stand]:
 
 def test_the_table_covers_every_combination() -> None:
     assert set(EXPECTED) == set(product(Status, Stand, Signal))
-    assert len(EXPECTED) == 4 * 5 * 3
+    assert len(EXPECTED) == 4 * 6 * 4
 
 
 @pytest.mark.parametrize(("status", "stand", "signal"), list(EXPECTED), ids="-".join)
 def test_each_combination_does_what_the_table_says(status: Status, stand: Stand, signal: Signal) -> None:
     expected = EXPECTED[status, stand, signal]
-    saga = _saga(status, item=stand, coupon=AWAITING)
+    name = "payment" if signal is Signal.KEPT else "item"
+    saga = _saga(status, **{name: stand}, coupon=AWAITING)
     before = copy.deepcopy(saga)
-    changed = rules.hear(saga, "item", signal, reason="out_of_stock" if signal is Signal.NO else None)
+    changed = rules.hear(saga, name, signal, reason="out_of_stock" if signal is Signal.NO else None)
     if expected == "-":
         assert not changed
         assert saga == before
     elif expected == "!":
         assert changed
         [entry] = saga.changes
-        assert (entry.what, entry.participant, entry.moves) == (rules.HISTORY["item", signal], "item", False)
+        assert (entry.what, entry.participant, entry.moves) == (rules.HISTORY[name, signal], name, False)
         assert entry.details is not None
         assert entry.details["ignored"] is True
         saga.changes.clear()
         assert saga == before
     else:
         assert changed
-        assert saga.participants["item"].stand is Stand(expected)
+        assert saga.participants[name].stand is Stand(expected)
         assert saga.participants["coupon"].stand is AWAITING
         assert saga.releases == (["item"] if expected == "RELEASING" else [])
         assert saga.status is (FAIL if signal is Signal.NO else status)
@@ -114,6 +121,9 @@ def test_each_combination_does_what_the_table_says(status: Status, stand: Stand,
 @pytest.mark.parametrize("name", ["item", "coupon", "payment"])
 def test_every_participant_goes_by_the_same_table(name: str) -> None:
     for (status, stand, signal), expected in EXPECTED.items():
+        if (name, signal) not in rules.HISTORY:
+            assert (name != "payment", signal) == (True, Signal.KEPT), "payment alone keeps"
+            continue
         other = "item" if name != "item" else "coupon"
         saga = _saga(status, **{name: stand, other: AWAITING})
         rules.hear(saga, name, signal, payment_id=PAYMENT if name == "payment" else None)
@@ -188,15 +198,62 @@ def test_a_failed_order_closes_when_nobody_is_left_to_hear_from(others: tuple[St
     """An acknowledgement arrives while the two others stand anyhow; the end follows from all three."""
     saga = _saga(FAIL, item=RELEASING, coupon=others[0], payment=others[1])
     rules.hear(saga, "item", Signal.RELEASED)
-    rests = set(others) <= {NO, RELEASED}
-    assert (saga.status, saga.settled) == ((CANCEL, True) if rests else (FAIL, False))
-    assert saga.told == ([Told.CANCELLED] if rests else [])
+    rests = set(others) <= {NO, RELEASED, KEPT}
+    kept = KEPT in others
+    assert (saga.status, saga.settled) == (CANCEL if rests and not kept else FAIL, rests)
+    assert saga.told == ([Told.SETTLED if kept else Told.CANCELLED] if rests else [])
+
+
+@pytest.mark.parametrize("others", list(product(Stand, repeat=2)), ids="-".join)
+def test_an_order_whose_payment_is_kept_rests_as_failed_for_that_reason(others: tuple[Stand, Stand]) -> None:
+    """The payment is kept while the two others stand anyhow: they are waited for as ever."""
+    saga = _saga(FAIL, item=others[0], coupon=others[1], payment=RELEASING)
+    details = {"amount": 500, "note": "stolen card, the bank has it"}
+    assert rules.hear(saga, "payment", Signal.KEPT, details=details, payment_id=PAYMENT)
+    assert (saga.reason, saga.reason_details) == ("payment_kept", {"was": "out_of_stock", **details})
+    assert saga.changes[0] == rules.Change("PAYMENT_KEPT", "payment", details)
+    rests = set(others) <= {NO, RELEASED, KEPT}
+    assert (saga.status, saga.settled) == (FAIL, rests)
+    assert saga.told == ([Told.SETTLED] if rests else [])
+    assert saga.releases == []
+    assert not rules.hear(saga, "payment", Signal.KEPT, details=details, payment_id=PAYMENT)
+
+
+def test_a_payment_that_is_kept_at_once_is_told_with_the_failure_and_with_the_end() -> None:
+    saga = _saga(item=AWAITING, payment=YES)
+    rules.hear(saga, "item", Signal.NO, reason="out_of_stock")
+    rules.hear(saga, "payment", Signal.KEPT, details={"amount": 500, "note": "-"}, payment_id=PAYMENT)
+    assert (saga.status, saga.settled, saga.reason) == (FAIL, True, "payment_kept")
+    assert saga.told == [Told.FAILED, Told.SETTLED]
+
+
+@pytest.mark.parametrize("by", ["buyer", "admin"])
+def test_an_order_that_was_cancelled_and_its_payment_kept_still_counts_as_cancelled(by: str) -> None:
+    saga = _saga(COMPLETED, item=YES, payment=YES)
+    rules.cancel(saga, by)
+    rules.hear(saga, "payment", Signal.KEPT, details={"amount": 500, "note": "-"}, payment_id=PAYMENT)
+    assert rules.was_cancelled(saga)
+    assert not rules.cancel(saga, by)
+    rules.hear(saga, "item", Signal.RELEASED)
+    assert (saga.status, saga.settled, rules.was_cancelled(saga)) == (FAIL, True, True)
+
+
+def test_a_refund_in_part_is_history_and_nothing_else() -> None:
+    for status, stand in product(Status, Stand):
+        saga = _saga(status, item=stand, payment=stand)
+        before = copy.deepcopy(saga)
+        rules.note_refund_in_part(saga, {"amount": 5, "refunded": 7})
+        change = rules.Change("PAYMENT_PARTLY_REFUNDED", "payment", {"amount": 5, "refunded": 7}, moves=False)
+        assert saga.changes == [change]
+        saga.changes.clear()
+        assert saga == before
 
 
 def test_a_cancelled_order_stays_as_it_is() -> None:
     saga = _saga(CANCEL, item=RELEASED, coupon=NO)
-    for name, signal in product(("item", "coupon"), Signal):
-        rules.hear(saga, name, signal)
+    for name, signal in rules.HISTORY:
+        if name in saga.participants:
+            rules.hear(saga, name, signal)
     rules.deadline(saga)
     rules.cancel(saga, "buyer")
     assert (saga.status, saga.settled, saga.told, saga.releases) == (CANCEL, True, [], [])
@@ -226,7 +283,7 @@ def test_the_deadline_of_a_failed_order_releases_the_silent_and_keeps_the_reason
 
 @pytest.mark.parametrize("status", list(Status))
 def test_the_deadline_says_nothing_to_an_order_that_heard_from_everyone(status: Status) -> None:
-    for stand in (YES, NO, RELEASING, RELEASED):
+    for stand in set(Stand) - {AWAITING}:
         saga = _saga(status, item=stand)
         saga.paid = True
         before = copy.deepcopy(saga)

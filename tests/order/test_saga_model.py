@@ -25,6 +25,7 @@ class Claim(StrEnum):
     HELD = "HELD"
     REJECTED = "REJECTED"
     RELEASED = "RELEASED"
+    KEPT = "KEPT"
 
 
 class Message(NamedTuple):
@@ -41,6 +42,8 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         super().__init__()
         self.saga = Saga(participants={})
         self.says_yes: dict[str, bool] = {}
+        self.keeps = False
+        """Whether a person will decide that the shop keeps what was paid."""
         self.claims: dict[str, Claim] = {}
         self.took: dict[str, int] = {}
         self.under_way: list[Message] = []
@@ -51,9 +54,15 @@ class OrderAmongParticipants(RuleBasedStateMachine):
 
     # What happens ----------------------------------------------------------------------------------------
 
-    @initialize(coupon=st.none() | st.booleans(), payment=st.none() | st.booleans(), item=st.booleans())
-    def place(self, item: bool, coupon: bool | None, payment: bool | None) -> None:
+    @initialize(
+        coupon=st.none() | st.booleans(),
+        payment=st.none() | st.booleans(),
+        item=st.booleans(),
+        keeps=st.booleans(),
+    )
+    def place(self, item: bool, coupon: bool | None, payment: bool | None, keeps: bool) -> None:
         """Place an order; each participant is of a mind to say yes or no."""
+        self.keeps = keeps
         asked = {"item": item, "coupon": coupon, "payment": payment}
         self.says_yes = {name: yes for name, yes in asked.items() if yes is not None}
         self.took = dict.fromkeys(self.says_yes, 0)
@@ -112,14 +121,16 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         elif message.kind == "captured":
             rules.hear(self.saga, "payment", Signal.YES, payment_id=UUID(message.name))
             self.leave()
-        elif message.kind == "refunded":
-            rules.hear(self.saga, "payment", Signal.RELEASED, payment_id=UUID(message.name))
+        elif message.kind in ("refunded", "kept"):
+            signal = Signal.KEPT if message.kind == "kept" else Signal.RELEASED
+            details = {"amount": 1, "note": "-"} if signal is Signal.KEPT else None
+            rules.hear(self.saga, "payment", signal, details=details, payment_id=UUID(message.name))
             self.leave()
         elif message.kind == "release" and message.name == "payment" and self.later:
             for payment_id in self.later:  # only one is held: those the order does not take go back at once
                 if self.saga.participants["payment"].payment_id == payment_id:
-                    self.later[payment_id] = False
-                    self.under_way.append(Message("refunded", str(payment_id)))
+                    self.later[payment_id] = self.keeps
+                    self.under_way.append(Message("kept" if self.keeps else "refunded", str(payment_id)))
         elif message.kind == "release":
             self.release(message.name)
         else:
@@ -139,6 +150,10 @@ class OrderAmongParticipants(RuleBasedStateMachine):
 
     def release(self, name: str) -> None:
         """A participant is asked to give back: also if it never heard of the order, it remembers that."""
+        if name == "payment" and self.keeps and self.claims.get(name) in (Claim.HELD, Claim.KEPT):
+            self.claims[name] = Claim.KEPT
+            self.under_way.append(Message("kept", str(PAYMENT)))
+            return
         if self.claims.get(name) is Claim.HELD:
             self.took[name] -= 1
         self.claims[name] = Claim.RELEASED
@@ -161,7 +176,8 @@ class OrderAmongParticipants(RuleBasedStateMachine):
     @invariant()
     def nobody_takes_twice_or_gives_back_what_he_never_took(self) -> None:
         assert all(taken in (0, 1) for taken in self.took.values())
-        assert all((self.claims.get(name) is Claim.HELD) == bool(took) for name, took in self.took.items())
+        holds = (Claim.HELD, Claim.KEPT)
+        assert all((self.claims.get(name) in holds) == bool(took) for name, took in self.took.items())
 
     @invariant()
     def the_status_fits_the_stands(self) -> None:
@@ -176,7 +192,9 @@ class OrderAmongParticipants(RuleBasedStateMachine):
                 assert self.saga.settled
             case Status.FAIL:
                 assert Stand.YES not in stands
-                assert self.saga.settled == (set(stands) == {Stand.NO})
+                assert self.saga.settled == (
+                    set(stands) == {Stand.NO} or (Stand.KEPT in stands and set(stands) <= rules.ENDS)
+                )
             case Status.CANCEL:
                 assert set(stands) <= {Stand.NO, Stand.RELEASED}
                 assert Stand.RELEASED in stands
@@ -194,15 +212,26 @@ class OrderAmongParticipants(RuleBasedStateMachine):
     @invariant()
     def an_order_is_paid_while_its_money_is_here(self) -> None:
         if self.saga.paid:
-            assert self.saga.participants["payment"].stand in (Stand.YES, Stand.RELEASING)
+            assert self.saga.participants["payment"].stand in (Stand.YES, Stand.RELEASING, Stand.KEPT)
 
     @invariant()
     def a_settled_failure_holds_nothing_for_ever(self) -> None:
         if self.saga.settled and self.saga.status in (Status.FAIL, Status.CANCEL):
-            assert not any(self.took.values())
+            kept = [name for name, claim in self.claims.items() if claim is Claim.KEPT]
+            assert [name for name, took in self.took.items() if took] == kept
             assert self.saga.reason
             # Nor could anything under way take something now: everyone has a claim that says no.
-            assert all(self.claims[name] in (Claim.REJECTED, Claim.RELEASED) for name in self.took)
+            ends = (Claim.REJECTED, Claim.RELEASED, Claim.KEPT)
+            assert all(self.claims[name] in ends for name in self.took)
+
+    @invariant()
+    def an_order_whose_payment_is_kept_says_so_and_why_it_failed(self) -> None:
+        payment = self.saga.participants.get("payment")
+        is_kept = payment is not None and payment.stand is Stand.KEPT
+        assert (self.saga.reason == rules.PAYMENT_KEPT) == is_kept
+        if is_kept:
+            assert self.saga.reason_details
+            assert self.saga.reason_details["was"] not in (None, rules.PAYMENT_KEPT)
 
     @invariant()
     def the_world_is_told_one_consistent_story(self) -> None:
@@ -210,7 +239,10 @@ class OrderAmongParticipants(RuleBasedStateMachine):
             assert self.told.count(once) <= 1
         if Told.COMPLETED in self.told and self.saga.status is not Status.COMPLETED:
             # Only somebody who cancels takes a completed order back, or that nobody paid.
-            assert rules.was_cancelled(self.saga) or self.saga.reason == rules.PAYMENT_EXPIRED
+            why = self.saga.reason
+            if why == rules.PAYMENT_KEPT and self.saga.reason_details:
+                why = self.saga.reason_details["was"]
+            assert rules.was_cancelled(self.saga) or why == rules.PAYMENT_EXPIRED
             assert self.cancels == rules.was_cancelled(self.saga)
         assert (Told.FAILED in self.told) == (self.saga.status in (Status.FAIL, Status.CANCEL))
         assert (Told.CANCELLED in self.told) == (self.saga.status is Status.CANCEL)
@@ -237,11 +269,12 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         if self.saga.status is Status.CANCEL:
             assert any(claim is Claim.RELEASED for claim in self.claims.values())
         if self.saga.status is Status.FAIL:
-            assert set(self.claims.values()) <= {Claim.REJECTED}
-        # Money stays with the shop only for an order that stands, and only once.
+            is_kept = self.saga.reason == rules.PAYMENT_KEPT
+            assert is_kept or set(self.claims.values()) <= {Claim.REJECTED}
+        # Money stays with the shop only for an order that stands, and only once; or where a person keeps it.
         kept = [payment_id for payment_id, held in self.later.items() if held]
-        stands = self.saga.status is Status.COMPLETED and self.saga.paid and not self.saga.pays
-        assert len(kept) == int(stands)
+        stands = self.saga.status is Status.COMPLETED or self.saga.reason == rules.PAYMENT_KEPT
+        assert len(kept) == int(stands and self.saga.paid and not self.saga.pays)
 
     def check(self) -> None:
         """Every invariant, also on the way to the end."""
@@ -250,6 +283,7 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         self.a_completed_order_has_what_it_needs()
         self.an_order_is_paid_while_its_money_is_here()
         self.a_settled_failure_holds_nothing_for_ever()
+        self.an_order_whose_payment_is_kept_says_so_and_why_it_failed()
         self.the_world_is_told_one_consistent_story()
 
 

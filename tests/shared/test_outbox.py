@@ -207,7 +207,12 @@ async def test_rows_wait_while_the_broker_is_short_of_memory(lab: Lab, url: str)
             assert (status.pending, status.connected) == (6, False)
             with pytest.raises(Unavailable, match="takes messages"):
                 outbox.publish_now()
+            await eventually(lambda: _holds(outbox.connected_since is None))
+            ending = utc_now()
         await eventually(lambda: lab.outbox(url), holds=lambda rows: not rows)
+        await eventually(lambda: _holds(outbox.connected_since is not None))
+        assert outbox.connected_since is not None
+        assert outbox.connected_since >= ending
         await eventually(lambda: _holds(len(_keys(seen)) == 6))
     # The first was on its way when its time to be published again may have come; the others left only once.
     assert all(_keys(seen)[str(number)] == 1 for number in range(5))
