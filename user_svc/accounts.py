@@ -4,6 +4,8 @@ Sign-up and point account stand or fall together because both ways out of OPENIN
 because leaving by the second one tells payment, which then refuses that account for good.
 """
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from shared.errors import Conflict, FieldError
@@ -45,13 +47,12 @@ async def find_request(db: Reader, call: Register) -> Begun | None:
     return None
 
 
-async def begin(tx: Transaction, call: Register, password_hash: str) -> Begun:
-    """Write the user down as OPENING. Raises `Conflict` if the address is taken."""
+async def begin(tx: Transaction, call: Register, password_hash: str, *, retry_s: float) -> Begun:
+    """Write the user down as OPENING, due in so many seconds. Raises `Conflict` if the address is taken."""
     try:
         user_id = await tx.insert(
-            "INSERT INTO users"
-            " (request_id, email, email_key, name, address, password_hash, role, state, created_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, 'customer', 'OPENING', %s)",
+            "INSERT INTO users (request_id, email, email_key, name, address, password_hash, role, state,"
+            " created_at, due_at) VALUES (%s, %s, %s, %s, %s, %s, 'customer', 'OPENING', %s, %s)",
             (
                 call.request_id,
                 call.email,
@@ -60,6 +61,7 @@ async def begin(tx: Transaction, call: Register, password_hash: str) -> Begun:
                 call.address.strip(),
                 password_hash,
                 tx.now,
+                tx.now + timedelta(seconds=retry_s),
             ),
         )
     except DuplicateKey:  # of the address, or of the request: its twin on another replica was faster
@@ -73,7 +75,7 @@ async def begin(tx: Transaction, call: Register, password_hash: str) -> Begun:
 async def activate(tx: Transaction, user_id: int) -> bool:
     """The point account exists: let the user in, and tell. False if the sign-up was undone before."""
     changed = await tx.execute(
-        "UPDATE users SET state = 'ACTIVE' WHERE id = %s AND state = 'OPENING'", (user_id,)
+        "UPDATE users SET state = 'ACTIVE', due_at = NULL WHERE id = %s AND state = 'OPENING'", (user_id,)
     )
     if changed:
         tx.emit(UserRegistered(user_id=user_id))
@@ -89,15 +91,24 @@ async def undo(tx: Transaction, user_id: int) -> bool:
     return bool(removed)
 
 
-async def unfinished(db: Reader, *, older_than_s: float) -> list[Unfinished]:
-    """Sign-ups that nobody seems to be working on any more, oldest first; a hundred at a time."""
-    rows = await db.rows(
-        "SELECT id, TIMESTAMPDIFF(MICROSECOND, created_at, %s) / 1000000 FROM users"
-        " WHERE state = 'OPENING' AND created_at < %s - INTERVAL %s MICROSECOND"
-        " ORDER BY created_at LIMIT 100",
-        (db.now, db.now, int(older_than_s * 1_000_000)),
+async def take_up(tx: Transaction, user_ids: Sequence[int], *, retry_s: float) -> None:
+    """Somebody works on these sign-ups now: unless that ends them, they are due again in so many seconds."""
+    await tx.write(
+        "UPDATE users SET due_at = %s WHERE id IN %s AND state = 'OPENING'",
+        (tx.now + timedelta(seconds=retry_s), sorted(user_ids)),
     )
-    return [Unfinished(user_id, float(seconds)) for user_id, seconds in rows]
+
+
+async def claim_unfinished(tx: Transaction, *, retry_s: float) -> list[Unfinished]:
+    """Take up sign-ups that nobody has ended by their time; those due longest first, a hundred at a time."""
+    rows = await tx.rows(
+        "SELECT id, created_at FROM users WHERE due_at <= %s ORDER BY due_at, id LIMIT 100"
+        " FOR UPDATE SKIP LOCKED",
+        (tx.now,),
+    )
+    if rows:
+        await take_up(tx, [row[0] for row in rows], retry_s=retry_s)
+    return [Unfinished(user_id, (tx.now - created_at).total_seconds()) for user_id, created_at in rows]
 
 
 async def credentials(db: Reader, email: str) -> Credentials | None:

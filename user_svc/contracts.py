@@ -10,7 +10,9 @@ from shared.messages import Call, Event
 
 UserNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Role = Literal["customer", "admin"]
-NotificationKind = Literal["order_failed", "order_cancelled", "order_expired", "payment_refunded"]
+NotificationKind = Literal[
+    "order_failed", "order_cancelled", "order_expired", "payment_refunded", "payment_partly_refunded"
+]
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
 Place = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A place in a list by id; 0 is before all."""
@@ -91,7 +93,7 @@ class KnownUsers(Struct, frozen=True, kw_only=True):
 class Notification(Struct, frozen=True, kw_only=True):
     """Something that a buyer is told of: an order's failure (with its reason) or a refund (with its amount).
 
-    There is at most one of each kind for an order. `text` says it for people.
+    There is at most one about an order's failure, and one for each refund. `text` says it for people.
     """
 
     id: int

@@ -4,8 +4,9 @@ A row is claimed by moving its next try into the future, so that replicas do not
 that dies in the middle leaves it to the others. What is sent in a moment that ends badly may be sent twice.
 """
 
+import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -28,10 +29,25 @@ class Due(NamedTuple):
 
 
 async def ask_for(tx: Transaction, notification_ids: Sequence[int]) -> None:
-    """These notifications are to be sent."""
+    """These notifications are to be sent; asked for again, what waits or was given up is tried at once."""
     await tx.write_many(
-        "INSERT INTO deliveries (notification_id, due_at, attempts) VALUES (%s, %s, 0)",
+        "INSERT INTO deliveries (notification_id, state, due_at, attempts) VALUES (%s, 'WAITING', %s, 0)"
+        " ON DUPLICATE KEY UPDATE state = VALUES(state), due_at = VALUES(due_at), attempts = 0",
         [(number, tx.now) for number in notification_ids],
+    )
+
+
+async def _put_off(tx: Transaction, notification_id: int, until: datetime, problem: str) -> None:
+    await tx.write(
+        "UPDATE deliveries SET state = 'WAITING', due_at = %s, last_error = %s WHERE notification_id = %s",
+        (until, problem, notification_id),
+    )
+
+
+async def _give_up(tx: Transaction, notification_id: int, problem: str) -> None:
+    await tx.write(
+        "UPDATE deliveries SET state = 'GIVEN_UP', due_at = NULL, last_error = %s WHERE notification_id = %s",
+        (problem, notification_id),
     )
 
 
@@ -81,17 +97,22 @@ async def _send(due: Due, channel: Channel, db: Database) -> None:
         await channel.send(due.letter)
     except NotSent as error:
         pause = None if error.for_good else domain.next_try(due.attempts)
-        problem = str(error)[:300]
+        problem = _without(due.letter.to, str(error))[:300]
         log.info(
             "notification.not_sent", notification=due.notification_id, given_up=pause is None, detail=problem
         )
 
-        async def put_off(tx: Transaction) -> None:
-            await tx.write(
-                "UPDATE deliveries SET due_at = %s, last_error = %s WHERE notification_id = %s",
-                (tx.now + pause if pause else None, problem, due.notification_id),
-            )
+        async def write_down(tx: Transaction) -> None:
+            if pause is None:
+                await _give_up(tx, due.notification_id, problem)
+            else:
+                await _put_off(tx, due.notification_id, tx.now + pause, problem)
 
-        await db.transaction(put_off)
+        await db.transaction(write_down)
         return
     await db.execute("DELETE FROM deliveries WHERE notification_id = %s", (due.notification_id,))
+
+
+def _without(address: str, text: str) -> str:
+    """What a mail server said, but not of whom: it goes to logs, and servers like to repeat the address."""
+    return re.sub(re.escape(address), "the recipient", text, flags=re.IGNORECASE)

@@ -173,6 +173,7 @@ _BECAUSE = {
     "insufficient_points": "there were not enough points",
     "card_declined": "the card was declined",
     "timeout": "it could not be finished in time",
+    "payment_kept": "the shop has decided on its payment, and keeps it",
 }
 MOST_TRIES = 12
 
@@ -185,6 +186,8 @@ class News(Struct, frozen=True, kw_only=True):
     kind: NotificationKind
     reason: str | None = None
     amount: int | None = None
+    part: str = ""
+    """Tells several of a kind for one order apart."""
 
 
 def failure(user_id: int, order_id: UUID, reason: str) -> News:
@@ -201,6 +204,19 @@ def failure(user_id: int, order_id: UUID, reason: str) -> News:
     return News(user_id=user_id, order_id=order_id, kind=kind, reason=reason)
 
 
+def refund(user_id: int, order_id: UUID, payment_id: UUID, amount: int) -> News:
+    """The news that what was left of a payment was given back."""
+    return News(
+        user_id=user_id, order_id=order_id, kind="payment_refunded", amount=amount, part=str(payment_id)
+    )
+
+
+def refund_in_part(user_id: int, order_id: UUID, payment_id: UUID, amount: int, refunded: int) -> News:
+    """The news of one refund in part: those of a payment differ in the sum refunded by then."""
+    part = f"{payment_id}/{refunded}"
+    return News(user_id=user_id, order_id=order_id, kind="payment_partly_refunded", amount=amount, part=part)
+
+
 def subject(kind: NotificationKind) -> str:
     """A notification in a few words."""
     return {
@@ -208,6 +224,7 @@ def subject(kind: NotificationKind) -> str:
         "order_cancelled": "Your order was cancelled",
         "order_expired": "Your order was not paid in time",
         "payment_refunded": "Your payment was refunded",
+        "payment_partly_refunded": "A part of your payment was refunded",
     }[kind]
 
 
@@ -215,7 +232,9 @@ def text(news: News) -> str:
     """A notification in a sentence or two."""
     order = f"order {news.order_id}"
     if news.kind == "payment_refunded":
-        return f"Your payment of {news.amount or 0:,} won for {order} was refunded."
+        return f"Your payment for {order} was refunded: {news.amount or 0:,} won."
+    if news.kind == "payment_partly_refunded":
+        return f"A part of your payment for {order} was refunded: {news.amount or 0:,} won."
     if news.kind == "order_expired":
         return f"Your {order} was not paid in time, so it was given up."
     if news.kind == "order_cancelled":

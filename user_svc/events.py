@@ -5,7 +5,6 @@ from uuid import UUID
 from shared.messages import View
 from shared.transaction import Transaction
 from user_svc import domain, notifications
-from user_svc.domain import News
 from user_svc.settings import UserSettings
 
 
@@ -29,8 +28,19 @@ class PaymentRefunded(View, of="payment.refunded"):
     """What was paid has been given back, if there was anything."""
 
     order_id: UUID
+    payment_id: UUID
     user_id: int | None
     amount: int
+
+
+class PaymentPartlyRefunded(View, of="payment.partly_refunded"):
+    """A part of what was paid has been given back; `refunded` is the sum of all such parts."""
+
+    order_id: UUID
+    payment_id: UUID
+    user_id: int
+    amount: int
+    refunded: int
 
 
 async def tell_of_failures(failed: list[OrderFailed], tx: Transaction, settings: UserSettings) -> None:
@@ -52,8 +62,19 @@ async def tell_of_cancellations(
 async def tell_of_refunds(refunded: list[PaymentRefunded], tx: Transaction, settings: UserSettings) -> None:
     """Tell buyers of what they got back."""
     news = [
-        News(user_id=refund.user_id, order_id=refund.order_id, kind="payment_refunded", amount=refund.amount)
-        for refund in refunded
-        if refund.user_id is not None and refund.amount > 0
+        domain.refund(one.user_id, one.order_id, one.payment_id, one.amount)
+        for one in refunded
+        if one.user_id is not None and one.amount > 0
+    ]
+    await notifications.tell(tx, news, settings)
+
+
+async def tell_of_refunds_in_part(
+    refunded: list[PaymentPartlyRefunded], tx: Transaction, settings: UserSettings
+) -> None:
+    """Tell buyers of each part of a payment that they got back."""
+    news = [
+        domain.refund_in_part(one.user_id, one.order_id, one.payment_id, one.amount, one.refunded)
+        for one in refunded
     ]
     await notifications.tell(tx, news, settings)

@@ -2,6 +2,7 @@
 
 from tortoise import fields
 from tortoise.indexes import Index
+from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
 
@@ -20,10 +21,16 @@ class User(Model):
     role = fields.CharField(max_length=16, default="customer", description="customer or admin")
     state = fields.CharField(max_length=16, description="OPENING or ACTIVE")
     created_at = fields.DatetimeField()
+    due_at = fields.DatetimeField(null=True, description="When an OPENING sign-up is taken up again")
 
     class Meta:
         table = "users"
-        indexes = (Index(fields=("state", "created_at")),)
+        indexes = (Index(fields=("due_at",)),)
+        constraints = (
+            CheckConstraint(
+                name="an_opening_user_is_due", check="`state` <> 'OPENING' OR `due_at` IS NOT NULL"
+            ),
+        )
 
 
 class SignInSession(Model):
@@ -76,8 +83,11 @@ class Notification(Model):
     id = fields.BigIntField(primary_key=True)
     user_id = fields.BigIntField()
     order_id = fields.CharField(max_length=36)
-    kind = fields.CharField(
-        max_length=32, description="order_failed, order_cancelled, order_expired or payment_refunded"
+    kind = fields.CharField(max_length=32, description="See `contracts.NotificationKind`")
+    part = fields.CharField(
+        max_length=60,
+        default="",
+        description="Of several of a kind for an order: the payment, and the sum refunded by then",
     )
     reason = fields.CharField(max_length=64, null=True, description="Of an order's failure")
     amount = fields.BigIntField(null=True, description="Of a refund")
@@ -86,7 +96,7 @@ class Notification(Model):
 
     class Meta:
         table = "notifications"
-        unique_together = (("order_id", "kind"),)
+        unique_together = (("order_id", "kind", "part"),)
         indexes = (Index(fields=("user_id", "id")),)
 
 
@@ -94,6 +104,7 @@ class Delivery(Model):
     """A notification that is still to be sent outside; the row goes when that is done."""
 
     notification_id = fields.BigIntField(primary_key=True, generated=False)
+    state = fields.CharField(max_length=10, description="WAITING or GIVEN_UP")
     due_at = fields.DatetimeField(null=True, description="The next try; none where it was given up")
     attempts = fields.IntField(default=0)
     last_error = fields.CharField(max_length=300, null=True)
@@ -101,3 +112,8 @@ class Delivery(Model):
     class Meta:
         table = "deliveries"
         indexes = (Index(fields=("due_at",)),)
+        constraints = (
+            CheckConstraint(
+                name="a_waiting_delivery_is_due", check="`state` <> 'WAITING' OR `due_at` IS NOT NULL"
+            ),
+        )

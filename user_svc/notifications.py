@@ -1,4 +1,4 @@
-"""Notifications: written down once for each order and kind, listed, followed, marked as read."""
+"""Notifications: written down once for each failure and each refund, listed, followed, marked as read."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,19 +35,23 @@ async def tell(tx: Transaction, news: Sequence[News], settings: UserSettings) ->
     )
     users = {row[0] for row in held}
     orders = sorted({one.order_id for one in news})
-    told = {(row[1], row[2]) for row in await _of_orders(tx, orders)}
-    fresh: dict[tuple[str, str], News] = {}
+    told = {row[1:] for row in await _of_orders(tx, orders)}
+    fresh: dict[tuple[str, str, str], News] = {}
     for one in news:
-        key = (str(one.order_id), one.kind)
-        if one.user_id in users and key not in told:
+        key = (str(one.order_id), one.kind, one.part)
+        # Without a part: from when there could be one of a kind for an order only, whichever that was.
+        if one.user_id in users and key not in told and (*key[:2], "") not in told:
             fresh.setdefault(key, one)
     await tx.write_many(
-        "INSERT INTO notifications (user_id, order_id, kind, reason, amount, created_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s)",
-        [(one.user_id, one.order_id, one.kind, one.reason, one.amount, tx.now) for one in fresh.values()],
+        "INSERT INTO notifications (user_id, order_id, kind, part, reason, amount, created_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [
+            (one.user_id, one.order_id, one.kind, one.part, one.reason, one.amount, tx.now)
+            for one in fresh.values()
+        ],
     )
     if settings.smtp_url and fresh:
-        ids = [row[0] for row in await _of_orders(tx, orders) if (row[1], row[2]) in fresh]
+        ids = [row[0] for row in await _of_orders(tx, orders) if row[1:] in fresh]
         await deliveries.ask_for(tx, ids)
     for one in fresh.values():
         tx.emit(UserNotified(user_id=one.user_id, order_id=one.order_id, kind=one.kind))
@@ -94,7 +98,9 @@ async def mark_read(call: ReadNotification, tx: Transaction) -> Notification:
 
 
 async def _of_orders(db: Reader, order_ids: list[UUID]) -> list[tuple[Any, ...]]:
-    return await db.rows("SELECT id, order_id, kind FROM notifications WHERE order_id IN %s", (order_ids,))
+    return await db.rows(
+        "SELECT id, order_id, kind, part FROM notifications WHERE order_id IN %s", (order_ids,)
+    )
 
 
 def _notification(row: tuple[Any, ...]) -> Notification:

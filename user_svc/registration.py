@@ -21,7 +21,13 @@ async def register(call: Register, db: Database, rpc: Rpc, settings: UserSetting
     begun = await db.read(lambda reader: accounts.find_request(reader, call))
     if begun is None:
         password_hash = await hash_password(call.password, settings)
-        begun = await db.transaction(lambda tx: accounts.begin(tx, call, password_hash))
+        begun = await db.transaction(
+            lambda tx: accounts.begin(tx, call, password_hash, retry_s=settings.registration_retry_s)
+        )
+    elif not begun.active:
+        await db.transaction(
+            lambda tx: accounts.take_up(tx, [begun.user_id], retry_s=settings.registration_retry_s)
+        )
     if not begun.active and not await _finish(begun.user_id, db, rpc, settings, in_doubt=(OutcomeUnknown,)):
         raise Unavailable("The point account could not be opened, so nobody was registered; try again.")
     return UserId(id=begun.user_id)
@@ -31,11 +37,11 @@ async def take_up_unfinished(db: Database, rpc: Rpc, settings: UserSettings) -> 
     """A job: finish sign-ups whose process died, or whose point account was left in doubt.
 
     Opening is repeated, which does no harm. While the payment service is away they wait, but not past the
-    patience: then they are undone. Several replicas may work on the same one, since only the first step out
-    of OPENING counts.
+    patience: then they are undone. If that takes so long that another replica takes up the same one, only the
+    first step out of OPENING counts.
     """
-    waiting = await db.read(
-        lambda reader: accounts.unfinished(reader, older_than_s=settings.registration_retry_s)
+    waiting = await db.transaction(
+        lambda tx: accounts.claim_unfinished(tx, retry_s=settings.registration_retry_s)
     )
     for user_id, seconds in waiting:
         in_doubt = (Unavailable,) if seconds < settings.registration_patience_s else ()

@@ -28,6 +28,7 @@ service = Service(
         hear(events.OrderFailed, events.tell_of_failures, batch=64, once=True),
         hear(events.OrderCancelled, events.tell_of_cancellations, batch=64, once=True),
         hear(events.PaymentRefunded, events.tell_of_refunds, batch=64, once=True),
+        hear(events.PaymentPartlyRefunded, events.tell_of_refunds_in_part, batch=64, once=True),
     ),
     jobs=(
         every(2.0, registration.take_up_unfinished),

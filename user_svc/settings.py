@@ -30,7 +30,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     """How long a new signing key is published before it signs; longer than a gateway waits before it asks
     for keys again."""
     registration_retry_s: Positive = 5.0
-    """How old an unfinished sign-up is when it is taken up again."""
+    """How long until an unfinished sign-up is taken up again."""
     registration_patience_s: Positive = 60.0
     """How old an unfinished sign-up may get while no point account can be opened; then it is undone."""
     admin_password: Annotated[str, Meta(min_length=8, max_length=128)] = "sagamart-admin"  # noqa: S105

@@ -6,6 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
+import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from shared.database import Database
@@ -44,6 +45,18 @@ def _cancelled(order_id: UUID, reason: str = "out_of_stock", buyer_id: int = 2) 
     return events.OrderCancelled(order_id=order_id, buyer_id=buyer_id, reason=reason)
 
 
+def _refunded(
+    order_id: UUID, payment_id: UUID, amount: int, user_id: int | None = 2
+) -> events.PaymentRefunded:
+    return events.PaymentRefunded(order_id=order_id, payment_id=payment_id, user_id=user_id, amount=amount)
+
+
+def _in_part(order_id: UUID, payment_id: UUID, amount: int, refunded: int) -> events.PaymentPartlyRefunded:
+    return events.PaymentPartlyRefunded(
+        order_id=order_id, payment_id=payment_id, user_id=2, amount=amount, refunded=refunded
+    )
+
+
 async def _hear(db: Database, *heard: Any, settings: UserSettings = SETTINGS) -> None:
     """Each event alone, in this order."""
     for event in heard:
@@ -51,6 +64,7 @@ async def _hear(db: Database, *heard: Any, settings: UserSettings = SETTINGS) ->
             events.OrderFailed: events.tell_of_failures,
             events.OrderCancelled: events.tell_of_cancellations,
             events.PaymentRefunded: events.tell_of_refunds,
+            events.PaymentPartlyRefunded: events.tell_of_refunds_in_part,
         }[type(event)]
         await db.transaction(lambda tx, handler=handler, event=event: handler([event], tx, settings))
 
@@ -82,7 +96,7 @@ async def test_a_failure_and_its_end_are_one_piece_of_news_in_either_order(
 
 async def test_a_refund_is_news_beside_the_cancellation(db: Database) -> None:
     order_id = new_id()
-    refund = events.PaymentRefunded(order_id=order_id, user_id=2, amount=49_800)
+    refund = _refunded(order_id, new_id(), 49_800)
     await _hear(db, _failed(order_id, "cancelled_by_admin"), refund, refund)
     assert [(one.kind, one.amount) for one in await _all(db)] == [
         ("payment_refunded", 49_800),
@@ -90,11 +104,60 @@ async def test_a_refund_is_news_beside_the_cancellation(db: Database) -> None:
     ]
 
 
+async def test_every_refund_in_part_is_news_once_and_so_is_the_rest(
+    db: Database, heard: Heard, inbox: tuple["Inbox", UserSettings]
+) -> None:
+    order_id, payment_id = new_id(), new_id()
+    first, second = _in_part(order_id, payment_id, 1000, 1000), _in_part(order_id, payment_id, 1000, 2000)
+    rest = _refunded(order_id, payment_id, 47_800)
+    await _hear(db, second, first, second, rest, first, rest, settings=inbox[1])
+    found = await _all(db)
+    assert [(one.kind, one.amount) for one in found] == [
+        ("payment_refunded", 47_800),
+        ("payment_partly_refunded", 1000),
+        ("payment_partly_refunded", 1000),
+    ]
+    assert [one.text for one in found[:2]] == [
+        f"Your payment for order {order_id} was refunded: 47,800 won.",
+        f"A part of your payment for order {order_id} was refunded: 1,000 won.",
+    ]
+    assert [told.kind for told in heard.of(UserNotified)] == [one.kind for one in reversed(found)]
+    await deliveries.deliver_due(db, inbox[1])
+    assert len(inbox[0].letters) == 3
+
+
+async def test_parts_in_one_list_and_in_lists_at_once_are_each_told_once(db: Database) -> None:
+    order_id, payment_id = new_id(), new_id()
+    parts = [_in_part(order_id, payment_id, 10, 10 * number) for number in range(1, 6)]
+    await asyncio.gather(
+        *(
+            db.transaction(lambda tx: events.tell_of_refunds_in_part([*parts, *parts], tx, SETTINGS))
+            for _ in range(5)
+        )
+    )
+    assert len(await _all(db)) == 5
+
+
+async def test_refunds_of_two_payments_of_an_order_are_two(db: Database) -> None:
+    order_id, first, second = new_id(), new_id(), new_id()
+    twice = [_refunded(order_id, first, 500), _refunded(order_id, second, 500)]
+    await _hear(db, *twice, *twice)
+    assert [one.amount for one in await _all(db)] == [500, 500]
+
+
+async def test_a_refund_that_was_told_before_refunds_had_parts_is_not_told_again(db: Database) -> None:
+    refund = _refunded(new_id(), new_id(), 500)
+    await _hear(db, refund)
+    await db.execute("UPDATE notifications SET part = ''")
+    await _hear(db, refund)
+    assert len(await _all(db)) == 1
+
+
 async def test_where_nothing_was_paid_nothing_is_told(db: Database, heard: Heard) -> None:
     await _hear(
         db,
-        events.PaymentRefunded(order_id=new_id(), user_id=2, amount=0),
-        events.PaymentRefunded(order_id=new_id(), user_id=None, amount=0),
+        _refunded(new_id(), new_id(), 0),
+        _refunded(new_id(), new_id(), 0, user_id=None),
         _failed(new_id(), buyer_id=99),
     )
     assert await _all(db) == []
@@ -196,6 +259,10 @@ async def _waiting(db: Database) -> list[tuple[Any, ...]]:
     return await db.read(lambda r: r.rows("SELECT attempts, due_at, last_error FROM deliveries"))
 
 
+async def _delivery_states(db: Database) -> list[str]:
+    return [row[0] for row in await db.read(lambda r: r.rows("SELECT state FROM deliveries"))]
+
+
 async def test_a_notification_is_mailed_once_though_several_try(
     db: Database, inbox: tuple[Inbox, UserSettings]
 ) -> None:
@@ -238,11 +305,37 @@ async def test_what_is_refused_for_good_is_given_up(db: Database, inbox: tuple[I
     server, settings = inbox
     server.answers.append("554 never")
     await _hear(db, _failed(new_id()), settings=settings)
+    number = (await _all(db))[0].id
     for _ in range(2):
         await deliveries.deliver_due(db, settings)
     [(attempts, due_at, error)] = await _waiting(db)
     assert (attempts, due_at) == (1, None)
     assert "never" in error
+    assert await _delivery_states(db) == ["GIVEN_UP"]
+    await db.transaction(lambda tx: deliveries.ask_for(tx, [number]))
+    assert await _delivery_states(db) == ["WAITING"]
+    await deliveries.deliver_due(db, settings)
+    assert len(server.letters) == 1
+
+
+async def test_the_address_of_a_letter_that_was_refused_is_in_no_log(
+    db: Database, inbox: tuple[Inbox, UserSettings]
+) -> None:
+    server, settings = inbox
+    server.answers.append("554 <Kim2@mail.example>: kim2@mail.example does not live here")
+    await _hear(db, _failed(new_id()), settings=settings)
+    with structlog.testing.capture_logs() as logs:
+        await deliveries.deliver_due(db, settings)
+    [(_, _, error)] = await _waiting(db)
+    [told] = [line for line in logs if line["event"] == "notification.not_sent"]
+    assert "does not live here" in told["detail"]
+    assert "kim2" not in f"{error} {logs}".lower()
+
+
+async def test_the_table_refuses_a_delivery_that_nobody_would_try(db: Database) -> None:
+    await db.transaction(lambda tx: deliveries.ask_for(tx, [1]))
+    with pytest.raises(Exception, match=r"(?i)constraint.*a_waiting_delivery_is_due"):
+        await db.execute("UPDATE deliveries SET due_at = NULL")
 
 
 async def test_a_mail_server_that_is_away_costs_nothing_but_time(db: Database) -> None:

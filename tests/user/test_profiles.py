@@ -61,7 +61,7 @@ async def test_a_bad_field_changes_nothing(db: Database) -> None:
 
 
 async def test_who_is_not_there_or_not_yet_cannot_be_changed(db: Database) -> None:
-    await db.execute("UPDATE users SET state = 'OPENING' WHERE id = 3")
+    await db.execute("UPDATE users SET state = 'OPENING', due_at = created_at WHERE id = 3")
     for user_id in (3, 99):
         with pytest.raises(NotFound):
             await _change(db, user_id, name="Kim")
@@ -123,5 +123,5 @@ async def test_those_who_exist_are_found_and_nobody_else(db: Database) -> None:
 
     assert await found(3, 1, 99, 3) == [1, 3]
     assert await found(99) == []
-    await db.execute("UPDATE users SET state = 'OPENING' WHERE id = 3")
+    await db.execute("UPDATE users SET state = 'OPENING', due_at = created_at WHERE id = 3")
     assert await found(3, 1) == [1]

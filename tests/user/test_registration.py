@@ -1,6 +1,7 @@
 """Signing up: user and point account come to be together or not at all."""
 
 import asyncio
+import importlib
 from collections import deque
 from typing import Any, cast
 from uuid import UUID
@@ -16,6 +17,7 @@ from shared.transaction import Transaction
 from tests.support.databases import Heard
 from user_svc import accounts, registration
 from user_svc.contracts import Register, UserId, UserRegistered, UserRegistrationFailed
+from user_svc.models import User
 from user_svc.settings import UserSettings
 
 SETTINGS = UserSettings(argon2_memory_kib=64, argon2_passes=1, registration_retry_s=0.001)
@@ -168,7 +170,7 @@ async def test_a_request_repeated_after_a_lost_answer_finishes_the_sign_up(
 async def test_a_process_that_dies_leaves_a_sign_up_for_the_job(
     db: Database, heard: Heard, payment: Payment
 ) -> None:
-    begun = await db.transaction(lambda tx: accounts.begin(tx, _call(), "hash"))
+    begun = await db.transaction(lambda tx: accounts.begin(tx, _call(), "hash", retry_s=0.001))
     await _job(db, payment)
     assert await _states(db) == {begun.user_id: "ACTIVE"}
     await _job(db, payment)
@@ -177,7 +179,7 @@ async def test_a_process_that_dies_leaves_a_sign_up_for_the_job(
 
 
 async def test_only_the_first_step_out_of_opening_counts(db: Database, heard: Heard) -> None:
-    begun = await db.transaction(lambda tx: accounts.begin(tx, _call(), "hash"))
+    begun = await db.transaction(lambda tx: accounts.begin(tx, _call(), "hash", retry_s=0.001))
     steps = [accounts.activate, accounts.undo] * 6
 
     async def step(number: int) -> bool:
@@ -195,7 +197,7 @@ async def test_only_the_first_step_out_of_opening_counts(db: Database, heard: He
 async def test_replicas_that_take_up_the_same_sign_up_agree(
     db: Database, heard: Heard, payment: Payment
 ) -> None:
-    await db.transaction(lambda tx: accounts.begin(tx, _call(), "hash"))
+    await db.transaction(lambda tx: accounts.begin(tx, _call(), "hash", retry_s=0.001))
     payment.troubles += [(Unavailable("away"), False), (Problem("broken"), True)]
     await asyncio.gather(*(_job(db, payment, IMPATIENT) for _ in range(6)))
     payment.hear(heard)
@@ -203,3 +205,50 @@ async def test_replicas_that_take_up_the_same_sign_up_agree(
     assert set(states.values()) <= {"ACTIVE"}
     assert payment.open == set(states)
     assert len(heard.events) == 1
+
+
+async def test_a_sign_up_that_waits_is_taken_up_by_one_replica_at_a_time(
+    db: Database, payment: Payment
+) -> None:
+    patient = UserSettings(argon2_memory_kib=64, argon2_passes=1, registration_retry_s=30)
+    for number in range(5):
+        call = _call(f"kim{number}@mail.example")
+        await db.transaction(lambda tx, call=call: accounts.begin(tx, call, "hash", retry_s=0.001))
+    await asyncio.gather(*(_job(db, payment, patient) for _ in range(6)))
+    assert payment.asked == 5
+    assert set((await _states(db)).values()) == {"ACTIVE"}
+
+
+async def test_a_repeated_sign_up_is_due_again_later_than_the_request_takes(
+    db: Database, payment: Payment
+) -> None:
+    call = _call()
+    begun = await db.transaction(lambda tx: accounts.begin(tx, call, "hash", retry_s=0.001))
+    payment.troubles.append((OutcomeUnknown("lost"), True))
+    patient = UserSettings(argon2_memory_kib=64, argon2_passes=1, registration_retry_s=30)
+    with pytest.raises(OutcomeUnknown):
+        await registration.register(call, db, cast(Rpc, payment), patient)
+    await _job(db, payment, patient)
+    assert await _states(db) == {begun.user_id: "OPENING"}
+    assert payment.asked == 1
+    await db.execute("UPDATE users SET due_at = UTC_TIMESTAMP(6)")
+    await _job(db, payment, patient)
+    assert await _states(db) == {begun.user_id: "ACTIVE"}
+
+
+async def test_the_table_refuses_a_sign_up_that_nobody_would_take_up(db: Database) -> None:
+    await db.transaction(lambda tx: accounts.begin(tx, _call(), "hash", retry_s=1))
+    with pytest.raises(Exception, match=r"(?i)constraint.*an_opening_user_is_due"):
+        await db.execute("UPDATE users SET due_at = NULL")
+
+
+async def test_the_migration_has_old_sign_ups_taken_up(db: Database, payment: Payment) -> None:
+    await db.transaction(lambda tx: accounts.begin(tx, _call(), "hash", retry_s=1000))
+    [check] = User._meta.constraints
+    await db.execute(f"ALTER TABLE users DROP CONSTRAINT {check.name}")
+    await db.execute("UPDATE users SET due_at = NULL")
+    for _ in range(2):
+        await db.execute(importlib.import_module("user_svc.migrations.0004_waiting_is_due").MEND_USERS)
+    await db.execute(f"ALTER TABLE users ADD CONSTRAINT {check.name} CHECK ({check.check})")
+    await _job(db, payment)
+    assert list((await _states(db)).values()) == ["ACTIVE"]

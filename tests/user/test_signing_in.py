@@ -87,7 +87,9 @@ async def test_whatever_is_wrong_is_told_alike(db: Database, email: str, passwor
 
 
 async def test_nobody_signs_in_before_the_account_is_open(db: Database) -> None:
-    await db.transaction(lambda tx: tx.execute("UPDATE users SET state = 'OPENING' WHERE id = 2"))
+    await db.transaction(
+        lambda tx: tx.execute("UPDATE users SET state = 'OPENING', due_at = created_at WHERE id = 2")
+    )
     with pytest.raises(Unauthorized):
         await _login(db)
     with pytest.raises(NotFound):

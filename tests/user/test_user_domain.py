@@ -178,6 +178,7 @@ def test_a_change_of_a_profile_follows_the_rules_of_signing_up() -> None:
         ("cancelled_by_buyer", "order_cancelled"),
         ("cancelled_by_admin", "order_cancelled"),
         ("payment_expired", "order_expired"),
+        ("payment_kept", "order_failed"),
     ],
 )
 def test_what_a_failure_is_called_follows_from_its_reason(reason: str, kind: str) -> None:
@@ -190,6 +191,10 @@ def test_what_a_failure_is_called_follows_from_its_reason(reason: str, kind: str
 def test_a_refund_says_how_much() -> None:
     news = News(user_id=7, order_id=uuid4(), kind="payment_refunded", amount=49_800)
     assert "49,800 won" in domain.text(news)
+    part = domain.refund_in_part(7, uuid4(), uuid4(), 1000, 3000)
+    assert "part" in domain.text(part)
+    assert "1,000 won" in domain.text(part)
+    assert domain.subject(part.kind) != domain.subject(news.kind)
 
 
 def test_tries_become_rarer_and_end() -> None:
