@@ -229,20 +229,27 @@ async def sales(call: contracts.GetSales, db: Reader) -> contracts.Sales:
     for hour, *figures in await views.sales_hours(db, since, until):
         bucket = sold.setdefault(_floor(hour, call.bucket), [0] * len(figures))
         bucket[:] = [sum_ + figure for sum_, figure in zip(bucket, figures, strict=True)]
-    nothing = [0, 0, 0, 0, 0]
+    nothing = [0, 0, 0, 0, 0, 0]
     items = [_bucket(start, *sold.get(start, nothing)) for start in buckets(since, until, step)]
     head = await store.read_head(db)
     return contracts.Sales(bucket=call.bucket, since=since, until=until, items=items, complete=head.is_folded)
 
 
 def _bucket(
-    start: datetime, orders: int, quantity: int, revenue: int, cancelled_orders: int, cancelled_revenue: int
+    start: datetime,
+    orders: int,
+    quantity: int,
+    revenue: int,
+    refunded: int,
+    cancelled_orders: int,
+    cancelled_revenue: int,
 ) -> contracts.SalesBucket:
     return contracts.SalesBucket(
         start=start,
         orders=orders,
         quantity=quantity,
         revenue=revenue,
+        refunded=refunded,
         cancelled_orders=cancelled_orders,
         cancelled_revenue=cancelled_revenue,
     )

@@ -26,7 +26,7 @@ Outcome = Literal["waiting", "done", "refused", "given_up"]
 class OrderRow(Struct, frozen=True, kw_only=True):
     """An order as its events tell of it; null is what they have not told yet.
 
-    `last_event_at` is the time of the latest event of the order service about it.
+    `last_event_at` is the time of the latest event about how it stands, or about a refund in part.
     """
 
     order_id: UUID
@@ -238,6 +238,7 @@ class Ranking(Struct, frozen=True, kw_only=True):
 class GetRanking(Call[Ranking], name="query.ranking", idempotent=True):
     """The best sellers among paid orders that were not called off.
 
+    A refund in part is of an order's money and not of its lines: it changes no ranking, by revenue neither.
     `day` is the calendar day (UTC) of `on`, which is today where it is left out; `week` is the week from
     Monday on, `month` the month that holds that day.
     """
@@ -252,13 +253,15 @@ class SalesBucket(Struct, frozen=True, kw_only=True):
     """What was sold in an hour or a day, by the time at which orders were confirmed.
 
     An order that is called off later leaves `orders`, `quantity` and `revenue`, and is counted as cancelled
-    in the same bucket.
+    in the same bucket. A refund in part leaves the `revenue` of the bucket in which it was made, which may so
+    fall below 0, and is counted there as `refunded`, until its order is called off as a whole.
     """
 
     start: datetime
     orders: int
     quantity: int
     revenue: int
+    refunded: int
     cancelled_orders: int
     cancelled_revenue: int
 

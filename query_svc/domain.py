@@ -20,6 +20,7 @@ from query_svc.told import (
     OrderFailed,
     OrderPlaced,
     OrderSettled,
+    PaymentPartlyRefunded,
 )
 from shared.cloudevents import Undecoded
 
@@ -27,6 +28,8 @@ EventStatus = Literal["PENDING", "COMPLETED", "FAILED", "COMPENSATED"]
 OrderStatus = Literal["PENDING", "COMPLETED", "FAIL", "CANCEL"]
 Period = Literal["day", "week", "month", "all"]
 
+KEPT = "payment_kept"
+"""Why an order failed whose payment the shop keeps; it replaces the reason that it failed for at first."""
 BEGINNING = date(1970, 1, 1)
 """Where the period `all` begins."""
 
@@ -45,6 +48,8 @@ STATUS_OF: dict[str, EventStatus] = {
     "coupon.released": "COMPENSATED",
     "payment.declined": "FAILED",
     "payment.refunded": "COMPENSATED",
+    "payment.partly_refunded": "COMPENSATED",
+    "payment.kept": "FAILED",
     "user.registration_failed": "FAILED",
 }
 """What an event says of its saga. One that does not stand here tells of something done: COMPLETED."""
@@ -103,6 +108,22 @@ def _order_of(data: bytes) -> str | None:
 # Orders --------------------------------------------------------------------------------------------------
 
 
+class Part(msgspec.Struct, frozen=True, order=True):
+    """A refund in part. Those of a payment differ in `refunded`, the sum of it that was refunded by then."""
+
+    payment_id: UUID
+    refunded: int
+    amount: int
+    at: datetime
+
+
+class Sale(NamedTuple):
+    """What an order is to the sales figures, and the refunds in part that lower them."""
+
+    kind: Literal["none", "standing", "called off"] = "none"
+    parts: tuple[Part, ...] = ()
+
+
 class Order(msgspec.Struct, kw_only=True):
     """The facts known of an order. `settled_at` is when it came to rest as failed, with nothing to undo."""
 
@@ -122,6 +143,8 @@ class Order(msgspec.Struct, kw_only=True):
     failed_at: datetime | None = None
     settled_at: datetime | None = None
     cancelled_at: datetime | None = None
+    parts: list[Part] | None = None
+    """The refunds in part of its payments."""
 
     @property
     def status(self) -> OrderStatus:
@@ -145,17 +168,22 @@ class Order(msgspec.Struct, kw_only=True):
         return self.confirmed_at is not None and self.status != "CANCEL"
 
     @property
-    def sale(self) -> Literal["none", "standing", "called off"]:
-        """What it is to the sales figures; its lines must be known as well as that it was confirmed."""
+    def sale(self) -> Sale:
+        """What it is to the sales figures; its lines must be known as well as that it was confirmed.
+
+        Once it is called off all of its revenue is gone, and what was refunded before is a part of that.
+        """
         if self.placed_at is None or self.confirmed_at is None:
-            return "none"
-        return "standing" if self.status == "COMPLETED" else "called off"
+            return Sale("none")
+        if self.status != "COMPLETED":
+            return Sale("called off")
+        return Sale("standing", tuple(one for one in self.parts or () if one.payment_id == self.payment_id))
 
 
 def learn(order: Order, told: OrderEvent, at: datetime) -> None:
     """Add what an event of time `at` tells."""
     order.last_event_at = max(order.last_event_at, at)
-    order.buyer_id = told.buyer_id
+    order.buyer_id = told.user_id if isinstance(told, PaymentPartlyRefunded) else told.buyer_id
     match told:
         case OrderPlaced():
             order.total = told.total
@@ -171,15 +199,28 @@ def learn(order: Order, told: OrderEvent, at: datetime) -> None:
             order.confirmed_at = told.confirmed_at
             order.payment_id = told.payment_id
         case OrderFailed():
-            order.reason, order.reason_details = told.reason, told.reason_details
+            if order.reason != KEPT:  # which it failed for in the end, and is told with its rest
+                order.reason, order.reason_details = told.reason, told.reason_details
             order.failed_at = at
             order.settled_at = at if told.settled else order.settled_at
         case OrderSettled():
             order.reason = told.reason
+            order.reason_details = told.reason_details or order.reason_details
             order.settled_at = at
         case OrderCancelled():
             order.reason = told.reason
             order.cancelled_at = at
+        case PaymentPartlyRefunded():
+            order.parts = _with(order.parts or [], told)
+
+
+def _with(parts: list[Part], told: PaymentPartlyRefunded) -> list[Part]:
+    """Parts and one more of them, each once; of one that is told differently the earlier telling counts."""
+    part = Part(told.payment_id, told.refunded, told.amount, told.refunded_at)
+    by_sum = {(one.payment_id, one.refunded): one for one in parts}
+    which = part.payment_id, part.refunded
+    by_sum[which] = min(by_sum.get(which, part), part, key=lambda one: (one.at, one.amount))
+    return sorted(by_sum.values())
 
 
 # Figures -------------------------------------------------------------------------------------------------
@@ -201,11 +242,15 @@ class ItemFigures(msgspec.Struct):
 
 
 class HourFigures(msgspec.Struct):
-    """What was sold in an hour, and of that: what was called off since."""
+    """What was sold in an hour, of that what was called off since, and what was refunded in it in part.
+
+    Refunds in part lower the revenue of the hour they are made in, whenever their orders were confirmed.
+    """
 
     orders: int = 0
     quantity: int = 0
     revenue: int = 0
+    refunded: int = 0
     cancelled_orders: int = 0
     cancelled_revenue: int = 0
 
@@ -215,21 +260,35 @@ class Changes(msgspec.Struct):
 
     items: dict[ItemKey, ItemFigures] = {}
     hours: dict[datetime, HourFigures] = {}
+    left: set[datetime] = set()
+    """Hours whose refunds in part, some of them, do not count any more."""
 
 
-def count(changes: Changes, order: Order, was: str, lines: Sequence[Line]) -> None:
-    """Add what it changes that an order, a sale of the kind `was` before, is another kind now."""
-    if order.sale == was or order.confirmed_at is None:
+def count(changes: Changes, order: Order, was: Sale, lines: Sequence[Line]) -> None:
+    """Add what it changes that an order, such a sale as `was` before, is another now.
+
+    A refund in part is of money and not of lines: what was sold of an item, its revenue too, stays as it is.
+    """
+    is_now = order.sale
+    for part in {*was.parts} ^ {*is_now.parts}:
+        start = hour_of(part.at)
+        hour = changes.hours.setdefault(start, HourFigures())
+        if part in was.parts:
+            changes.left.add(start)
+        amount = -part.amount if part in was.parts else part.amount
+        hour.refunded += amount
+        hour.revenue -= amount
+    if is_now.kind == was.kind or order.confirmed_at is None:
         return
     moment = order.confirmed_at.astimezone(UTC)
     hour = changes.hours.setdefault(hour_of(moment), HourFigures())
     quantity = sum(line.quantity for line in lines)
     revenue = sum(line.quantity * line.discounted_price for line in lines)
-    stands = (order.sale == "standing") - (was == "standing")
+    stands = (is_now.kind == "standing") - (was.kind == "standing")
     hour.orders += stands
     hour.quantity += stands * quantity
     hour.revenue += stands * revenue
-    called_off = (order.sale == "called off") - (was == "called off")
+    called_off = (is_now.kind == "called off") - (was.kind == "called off")
     hour.cancelled_orders += called_off
     hour.cancelled_revenue += called_off * revenue
     if not stands:

@@ -64,6 +64,7 @@ class OrderView(Model):
     failed_at = fields.DatetimeField(null=True)
     settled_at = fields.DatetimeField(null=True, description="When a failed order came to rest")
     cancelled_at = fields.DatetimeField(null=True)
+    parts = fields.TextField(null=True, description="JSON: refunds in part of its payments")
     last_event_at = fields.DatetimeField()
 
     class Meta:
@@ -103,12 +104,16 @@ class ItemSales(Model):
 
 
 class SalesHour(Model):
-    """The orders confirmed in an hour: those that stand, and those called off since."""
+    """The orders confirmed in an hour: those that stand, and those called off since.
+
+    Refunds in part made in it have left its revenue, and stand in `refunded`.
+    """
 
     hour = fields.DatetimeField(primary_key=True)
     orders = fields.BigIntField()
     quantity = fields.BigIntField()
     revenue = fields.DecimalField(max_digits=38, decimal_places=0)
+    refunded = fields.DecimalField(max_digits=38, decimal_places=0, default=0)
     cancelled_orders = fields.BigIntField()
     cancelled_revenue = fields.DecimalField(max_digits=38, decimal_places=0)
 

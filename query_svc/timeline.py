@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from query_svc import told
-from query_svc.domain import Kept, Order, learn
+from query_svc.domain import KEPT, Kept, Order, learn
 from shared.messages import View
 
 Outcome = Literal["waiting", "done", "refused", "given_up"]
@@ -45,6 +45,7 @@ ANSWERS = {
     "payment.captured": Answer("payment", False, "done"),
     "payment.declined": Answer("payment", False, "refused"),
     "payment.refunded": Answer("payment", True, "done"),
+    "payment.kept": Answer("payment", True, "refused"),
 }
 
 NEVER_UNASKED = {"item", "coupon"}
@@ -58,6 +59,7 @@ AT_ONCE: dict[str, tuple[str, bool, Outcome]] = {
     "order.failed": ("fail order", False, "refused"),
     "order.settled": ("close order", False, "refused"),
     "order.cancelled": ("cancel order", True, "done"),
+    "payment.partly_refunded": ("refund a part", True, "done"),
     "user.notified": ("notify buyer", False, "done"),
 }
 """What services do by themselves, in no time: a name, the direction and how it ends."""
@@ -192,8 +194,22 @@ def _answer(steps: list[Step], event: Kept, news: View | None) -> None:
         step.ended_at = max(event.time, step.started_at)
         step.outcome = answer.outcome
         step.payment_id = payment_id
-        step.reason = getattr(news, "reason", None)
-        step.details = getattr(news, "details", None) or None
+        step.reason, step.details = _why(news)
+
+
+def _why(news: View | None) -> tuple[str | None, dict[str, Any] | None]:
+    """The reason that an event gives for how a step ended, and what there is to say about it."""
+    match news:
+        case told.PaymentKept():
+            return KEPT, {"amount": news.amount, "note": news.note}
+        case told.PaymentPartlyRefunded():
+            return None, {"amount": news.amount, "refunded": news.refunded}
+        case told.OrderFailed() | told.OrderSettled():
+            return news.reason, news.reason_details
+        case told.StockRejected() | told.CouponsRejected() | told.PaymentDeclined():
+            return news.reason, news.details or None
+        case _:
+            return getattr(news, "reason", None), None
 
 
 def _answered_step(steps: Sequence[Step], answer: Answer, payment_id: UUID | None) -> Step | None:
@@ -224,6 +240,7 @@ def _decided(read: Iterable[tuple[Kept, View | None]]) -> list[Step]:
             continue
         plain = event.event_type.partition(".")[2].replace("_", " ") or event.event_type
         name, backwards, outcome = AT_ONCE.get(event.event_type, (plain, False, "done"))
+        reason, details = _why(news)
         steps.append(
             Step(
                 service=event.service,
@@ -232,8 +249,8 @@ def _decided(read: Iterable[tuple[Kept, View | None]]) -> list[Step]:
                 started_at=event.time,
                 ended_at=event.time,
                 outcome=outcome,
-                reason=getattr(news, "reason", None),
-                details=getattr(news, "reason_details", None),
+                reason=reason,
+                details=details,
                 asked_by=[event.causation_id] if event.causation_id else [],
                 answered_by=[event.message_id],
             )

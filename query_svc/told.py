@@ -69,11 +69,12 @@ class OrderCancelled(View, of="order.cancelled"):
 
 
 class OrderSettled(View, of="order.settled"):
-    """A failed order came to rest."""
+    """A failed order came to rest; events of before that was told bear no `reason_details`."""
 
     order_id: UUID
     buyer_id: int
     reason: str
+    reason_details: dict[str, Any] | None = None
 
 
 class ItemCreated(View, of="item.created"):
@@ -138,6 +139,26 @@ class PaymentRefunded(View, of="payment.refunded"):
     payment_id: UUID
 
 
+class PaymentPartlyRefunded(View, of="payment.partly_refunded"):
+    """A part of a payment was given back, and its order stands; `refunded` is the sum of all such parts."""
+
+    order_id: UUID
+    payment_id: UUID
+    user_id: int
+    amount: int
+    refunded: int
+    refunded_at: datetime
+
+
+class PaymentKept(View, of="payment.kept"):
+    """A payment is not given back, as a person has decided, who said why (`note`)."""
+
+    order_id: UUID
+    payment_id: UUID
+    amount: int
+    note: str
+
+
 class ConfirmationRejected(View, of="order.confirmation_rejected"):
     """A payment was not wanted, and is to be given back."""
 
@@ -146,15 +167,37 @@ class ConfirmationRejected(View, of="order.confirmation_rejected"):
     reason: str
 
 
-OrderEvent = OrderPlaced | OrderCompleted | OrderConfirmed | OrderFailed | OrderCancelled | OrderSettled
-"""What tells how an order stands."""
+OrderEvent = (
+    OrderPlaced
+    | OrderCompleted
+    | OrderConfirmed
+    | OrderFailed
+    | OrderCancelled
+    | OrderSettled
+    | PaymentPartlyRefunded
+)
+"""What tells how an order stands, and what is left of its sale."""
 ItemEvent = ItemCreated | ItemChanged | StockReserved
 """What tells the name of an item."""
 
-OF_ORDER: tuple[type[View], ...] = (*get_args(OrderEvent), ConfirmationRejected)
+OF_ORDER: tuple[type[View], ...] = (
+    OrderPlaced,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderFailed,
+    OrderCancelled,
+    OrderSettled,
+    ConfirmationRejected,
+)
 OF_ITEM: tuple[type[View], ...] = (*get_args(ItemEvent), StockRejected)
 OF_COUPON: tuple[type[View], ...] = (CouponsRejected,)
-OF_PAYMENT: tuple[type[View], ...] = (PaymentCaptured, PaymentDeclined, PaymentRefunded)
+OF_PAYMENT: tuple[type[View], ...] = (
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentPartlyRefunded,
+    PaymentKept,
+)
 
 _READERS: dict[str, msgspec.json.Decoder[View]] = {
     kind.wire_name: msgspec.json.Decoder(kind) for kind in (*OF_ORDER, *OF_ITEM, *OF_COUPON, *OF_PAYMENT)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from query_svc import told
-from query_svc.domain import Changes, Kept, Order, count, learn
+from query_svc.domain import Changes, Kept, Order, Part, Sale, count, learn
 from query_svc.told import ItemEvent, Line, OrderEvent, OrderPlaced, StockReserved
 from shared.errors import describe
 from shared.logs import log
@@ -32,6 +32,7 @@ _ORDER_COLUMNS = ", ".join(_FACTS)
 _json = msgspec.json.Encoder()
 _read_lines: msgspec.json.Decoder[list[Line]] = msgspec.json.Decoder(list[Line])
 _read_names: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+_read_parts: msgspec.json.Decoder[list[Part]] = msgspec.json.Decoder(list[Part])
 _read_details: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -71,12 +72,12 @@ async def _learn_orders(tx: Transaction, news: Sequence[tuple[OrderEvent, dateti
         learn(order, event, at)
         if isinstance(event, OrderPlaced):
             lines[event.order_id] = event.lines
-    changed = [order for order in orders.values() if order.sale != sales.get(order.order_id, "none")]
+    changed = [order for order in orders.values() if order.sale != sales.get(order.order_id, Sale())]
     unread = {order.order_id for order in changed} - lines.keys()
     known = lines | await read_lines(tx, unread)
     changes = Changes()
     for order in changed:
-        count(changes, order, sales.get(order.order_id, "none"), known[order.order_id])
+        count(changes, order, sales.get(order.order_id, Sale()), known[order.order_id])
     await _save_orders(tx, orders.values(), before, lines)
     await _add_figures(tx, changes)
 
@@ -108,6 +109,7 @@ def _order(row: tuple[Any, ...]) -> Order:
         failed_at=row[13],
         settled_at=row[14],
         cancelled_at=row[15],
+        parts=_read_parts.decode(row[16]) if row[16] else None,
     )
 
 
@@ -222,10 +224,10 @@ async def _add_figures(tx: Transaction, changes: Changes) -> None:
             [period, start.isoformat(), sorted(item_ids)],
         )
     await tx.write_many(
-        "INSERT INTO sales_hours (hour, orders, quantity, revenue, cancelled_orders, cancelled_revenue)"
-        " VALUES (%s, %s, %s, %s, %s, %s)"
+        "INSERT INTO sales_hours (hour, orders, quantity, revenue, refunded, cancelled_orders,"
+        " cancelled_revenue) VALUES (%s, %s, %s, %s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE orders = orders + VALUES(orders), quantity = quantity + VALUES(quantity),"
-        " revenue = revenue + VALUES(revenue),"
+        " revenue = revenue + VALUES(revenue), refunded = refunded + VALUES(refunded),"
         " cancelled_orders = cancelled_orders + VALUES(cancelled_orders),"
         " cancelled_revenue = cancelled_revenue + VALUES(cancelled_revenue)",
         [
@@ -234,12 +236,19 @@ async def _add_figures(tx: Transaction, changes: Changes) -> None:
                 figures.orders,
                 figures.quantity,
                 figures.revenue,
+                figures.refunded,
                 figures.cancelled_orders,
                 figures.cancelled_revenue,
             )
             for hour, figures in sorted(changes.hours.items())
         ],
     )
+    if changes.left:
+        await tx.write(
+            "DELETE FROM sales_hours WHERE hour IN %s AND orders = 0 AND quantity = 0 AND revenue = 0"
+            " AND refunded = 0 AND cancelled_orders = 0 AND cancelled_revenue = 0",
+            [sorted(changes.left)],
+        )
 
 
 # Reading -------------------------------------------------------------------------------------------------
@@ -285,10 +294,10 @@ async def best_sellers(
 
 
 async def sales_hours(db: Reader, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
-    """The figures of the hours that have any: hour, orders, quantity, revenue, and those called off."""
+    """The figures of the hours that have any, in the order of `HourFigures`, after the hour."""
     rows = await db.rows(
-        "SELECT hour, orders, quantity, revenue, cancelled_orders, cancelled_revenue FROM sales_hours"
-        " WHERE hour >= %s AND hour < %s ORDER BY hour",
+        "SELECT hour, orders, quantity, revenue, refunded, cancelled_orders, cancelled_revenue"
+        " FROM sales_hours WHERE hour >= %s AND hour < %s ORDER BY hour",
         [since, until],
     )
     return [(hour, *map(int, figures)) for hour, *figures in rows]

@@ -2,14 +2,18 @@
 
 import random
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from query_svc.domain import (
     Changes,
     Order,
+    Sale,
     buckets,
     count,
     end_of,
@@ -41,6 +45,21 @@ STANDS = [
 ]
 
 
+PAYMENT, OTHER = UUID(int=7), UUID(int=8)
+
+
+def a_refunded_order(*ends: str) -> Story:
+    """Bought for 450, and 200 of that refunded in two parts, a day and two later; one is told twice."""
+    story = Story(line(1, 2), line(2, 3, 50), line(1, 1)).bought(PAYMENT)
+    story.partly_refunded(PAYMENT, 150, 150, after_s=86_400)
+    story.partly_refunded(PAYMENT, 50, 200, after_s=2 * 86_400)
+    story.partly_refunded(PAYMENT, 50, 200, after_s=2 * 86_400 + 7000)
+    story.partly_refunded(OTHER, 1, 1, after_s=86_400)
+    for end in ends:
+        getattr(story, end)()
+    return story
+
+
 def told_of(story: Story) -> list[tuple[OrderEvent, datetime]]:
     """What a story tells of the order itself."""
     news = [(read(one.event_type, one.event_data), one.time) for one in story.kept()]
@@ -58,7 +77,7 @@ def test_an_order_stands_where_its_events_say_in_whatever_order(
         order = Order(order_id=story.order_id, last_event_at=news[0][1])
         for one, at in news:
             learn(order, one, at)
-        assert (order.status, order.settled, order.sale) == stand
+        assert (order.status, order.settled, order.sale.kind) == stand
         orders.append(order)
     assert all(order == orders[0] for order in orders)
 
@@ -83,6 +102,61 @@ def test_figures_are_the_same_in_whatever_portions_they_are_told(dice: random.Ra
     assert all((one.quantity, one.revenue) == (0, 0) for one in changes.items.values())
 
 
+@given(st.randoms(use_true_random=False), st.lists(st.booleans(), min_size=14, max_size=14), st.booleans())
+def test_refunds_in_part_are_taken_from_their_own_hours_until_the_order_is_called_off(
+    dice: random.Random, cuts: list[bool], is_called_off: bool
+) -> None:
+    """In whatever order and portions they become known."""
+    story = a_refunded_order(*["called_off"] if is_called_off else [])
+    news = told_of(story)
+    dice.shuffle(news)
+    lines: list[Any] = [line(1, 2), line(2, 3, 50), line(1, 1)]
+    order = Order(order_id=story.order_id, last_event_at=NOON)
+    changes, was = Changes(), order.sale
+    for number, (one, at) in enumerate(news):
+        learn(order, one, at)
+        if cuts[number] or number == len(news) - 1:
+            count(changes, order, was, lines)
+            was = order.sale
+    days = {
+        (hour - NOON).total_seconds() // 86_400: (one.orders, one.revenue, one.refunded)
+        for hour, one in changes.hours.items()
+        if any(astuple(one))
+    }
+    assert days == ({0: (0, 0, 0)} if is_called_off else {0: (1, 450, 0), 1: (0, -150, 150), 2: (0, -50, 50)})
+    assert changes.hours[NOON].cancelled_revenue == (450 if is_called_off else 0)
+    assert changes.left >= {hour for hour, one in changes.hours.items() if not any(astuple(one))}
+    sold = sum(one.revenue for key, one in changes.items.items() if key.period == "all")
+    assert sold == (0 if is_called_off else 450), "a ranking tells of lines, and of no line is it said"
+
+
+@given(st.randoms(use_true_random=False))
+def test_an_order_whose_payment_is_kept_failed_for_that_in_whatever_order_it_is_told(
+    dice: random.Random,
+) -> None:
+    details = {"was": "cancelled_by_buyer", "amount": 100, "note": "paid in cash"}
+    story = Story().bought(PAYMENT).failed("cancelled_by_buyer", was_completed=True).payment_kept(PAYMENT)
+    news = told_of(story.settled("payment_kept", details))
+    dice.shuffle(news)
+    order = Order(order_id=story.order_id, last_event_at=NOON)
+    for one, at in news:
+        learn(order, one, at)
+    assert (order.status, order.settled, order.paid, order.sale.kind) == ("FAIL", True, True, "called off")
+    assert (order.reason, order.reason_details) == ("payment_kept", details)
+
+
+def test_an_older_telling_of_the_rest_leaves_the_details_of_the_failure() -> None:
+    about = f'"order_id":"{PAYMENT}","buyer_id":2,"reason":"timeout"'
+    failed = read("order.failed", f'{{{about},"reason_details":{{"silent":["item"]}},"settled":false}}')
+    settled = read("order.settled", f"{{{about}}}")
+    for news in ((failed, settled), (settled, failed)):
+        order = Order(order_id=PAYMENT, last_event_at=NOON)
+        for one in news:
+            assert isinstance(one, OrderEvent)
+            learn(order, one, NOON)
+        assert (order.reason, order.reason_details) == ("timeout", {"silent": ["item"]})
+
+
 def test_a_cancelled_order_is_not_paid_any_more() -> None:
     for story, paid in ((Story().bought(), True), (Story().bought().called_off(), False)):
         order = Order(order_id=story.order_id, last_event_at=NOON)
@@ -97,7 +171,7 @@ def test_a_sale_counts_in_every_period_that_holds_it() -> None:
     for one, at in told_of(story):
         learn(order, one, at)
     changes = Changes()
-    count(changes, order, "none", [line(7, 2, 30)])  # type: ignore[list-item]
+    count(changes, order, Sale(), [line(7, 2, 30)])  # type: ignore[list-item]
     assert {(key.period, key.start): (one.quantity, one.revenue) for key, one in changes.items.items()} == {
         ("day", date(2026, 1, 14)): (2, 60),
         ("week", date(2026, 1, 12)): (2, 60),
@@ -137,6 +211,8 @@ def test_whatever_is_about_an_order_belongs_to_its_saga() -> None:
         ("order.placed", "PENDING"),
         ("item.stock_rejected", "FAILED"),
         ("payment.refunded", "COMPENSATED"),
+        ("payment.partly_refunded", "COMPENSATED"),
+        ("payment.kept", "FAILED"),
         ("order.completed", "COMPLETED"),
         ("nobody.knows", "COMPLETED"),
     ],

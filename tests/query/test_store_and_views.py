@@ -24,17 +24,23 @@ def stories() -> list[Story]:
         start = at(number * 40_000)
         lines = [line(1 + number % 4, 1 + number % 3), line(9, 2, 70), line(1 + number % 4)]
         story = Story(*lines, buyer_id=2 + number % 3, start=start)
+        payment_id = new_id()
         match number % 5:
             case 0:
                 story.placed()
             case 1:
                 story.placed().no_stock().failed("out_of_stock", settled=True)
-            case 2:
+            case 2 if number % 2:
                 story.bought().called_off()
+            case 2:
+                story.bought(payment_id).partly_refunded(payment_id, 5, 5, after_s=90_000).called_off()
             case 3:
                 story.placed().reserved().completed()
-            case _:
+            case _ if number % 2:
                 story.bought()
+            case _:
+                story.bought(payment_id).partly_refunded(payment_id, 5, 5, after_s=9000)
+                story.partly_refunded(payment_id, 6, 11, after_s=90_000)
         made.append(story)
     return made
 
@@ -239,6 +245,32 @@ async def test_rankings_and_sales_by_calendar(db: Database) -> None:
     assert [(one.cancelled_orders, one.cancelled_revenue) for one in days.items] == [(0, 0), (1, 8991)]
     hours = await ask(db, calls.sales, contracts.GetSales(since=at(-3600), until=at(3601), bucket="hour"))
     assert [one.orders for one in hours.items] == [0, 1, 0]
+
+
+async def test_a_refund_in_part_lowers_the_sales_of_its_own_day(db: Database) -> None:
+    day, payment_id = 86_400, new_id()
+    story = Story(line(1, 2, 100)).bought(payment_id).partly_refunded(payment_id, 30, 30, after_s=day)
+    story.partly_refunded(payment_id, 20, 50, after_s=day)
+    news = list(story.events)
+    random.Random(1).shuffle(news)  # noqa: S311  no secret
+    call = contracts.GetSales(since=at(0), until=at(2 * day), bucket="day")
+
+    async def days() -> list[tuple[int, ...]]:
+        found = await ask(db, calls.sales, call)
+        return [
+            (one.orders, one.revenue, one.refunded, one.cancelled_orders, one.cancelled_revenue)
+            for one in found.items
+        ]
+
+    await hear(db, news, portion=1)
+    assert (await days())[:2] == [(1, 200, 0, 0, 0), (0, -50, 50, 0, 0)]
+    await db.transaction(rebuild.begin)
+    await rebuild.carry_on(db)
+    assert (await days())[:2] == [(1, 200, 0, 0, 0), (0, -50, 50, 0, 0)]
+    ranked = await ask(db, calls.ranking, contracts.GetRanking(by="revenue"))
+    assert [(one.quantity, one.revenue) for one in ranked.items] == [(2, 200)]
+    await hear(db, story.called_off().events)
+    assert (await days())[:2] == [(0, 0, 0, 1, 200), (0, 0, 0, 0, 0)]
 
 
 async def test_sums_beyond_64_bits_are_told_exactly(db: Database) -> None:

@@ -157,3 +157,31 @@ def test_an_answer_from_before_the_question_takes_no_time() -> None:
     events = [placed, msgspec.structs.replace(reserved, time=at(-5))]
     step = next(step for step in way(story.order_id, events).steps if step.service == "item")
     assert said(step) == ("item", "reserve stock", ">", "done", 0)
+
+
+def test_a_refund_in_part_is_a_step_of_its_own() -> None:
+    payment_id = new_id()
+    story = Story().bought(payment_id).partly_refunded(payment_id, 30, 30).partly_refunded(payment_id, 10, 40)
+    found = tell(story)
+    assert [said(step) for step in found.steps[-2:]] == [("payment", "refund a part", "<", "done", 0)] * 2
+    assert [step.details for step in found.steps[-2:]] == [
+        {"amount": 30, "refunded": 30},
+        {"amount": 10, "refunded": 40},
+    ]
+    assert (found.order.status, found.order.paid) == ("COMPLETED", True)
+    assert (found.waiting_for, found.complete) == ([], True)
+
+
+def test_a_payment_that_is_kept_answers_the_asking_back() -> None:
+    payment_id = new_id()
+    story = Story(participants=["item", "payment"]).placed().reserved().captured(payment_id).completed()
+    story.confirmed(payment_id).failed("cancelled_by_buyer", was_completed=True)
+    story.add(order.ReleasePayment(order_id=story.order_id)).released()
+    assert [(one.service, one.step) for one in tell(story).waiting_for] == [("payment", "refund payment")]
+    story.payment_kept(payment_id).settled("payment_kept", {"was": "cancelled_by_buyer"})
+    found = tell(story)
+    back = next(step for step in found.steps if step.backwards and step.service == "payment")
+    assert said(back) == ("payment", "refund payment", "<", "refused", 3)
+    assert (back.reason, back.details) == ("payment_kept", {"amount": 100, "note": "paid in cash"})
+    assert (found.order.status, found.order.reason, found.order.settled) == ("FAIL", "payment_kept", True)
+    assert (found.waiting_for, found.complete, found.ended_at) == ([], True, at(10))

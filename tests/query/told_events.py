@@ -107,7 +107,7 @@ class Story:
                 lines=self._lines,
                 total=self._total,
                 pay_with="points" if "payment" in self._participants else None,
-                payment_key=None,
+                payment_id=None,
                 participants=self._participants,
                 placed_at=self._now,
             )
@@ -157,6 +157,36 @@ class Story:
             )
         )
 
+    def partly_refunded(self, payment_id: UUID, amount: int, refunded: int, *, after_s: float = 0) -> "Story":
+        return self.add(
+            payment.PaymentPartlyRefunded(
+                order_id=self.order_id,
+                payment_id=payment_id,
+                user_id=self._buyer_id,
+                amount=amount,
+                refunded=refunded,
+                refunded_at=self._now + timedelta(seconds=after_s),
+            )
+        )
+
+    def payment_kept(self, payment_id: UUID) -> "Story":
+        return self.add(
+            payment.PaymentKept(
+                order_id=self.order_id,
+                payment_id=payment_id,
+                user_id=self._buyer_id,
+                amount=self._total,
+                note="paid in cash",
+            )
+        )
+
+    def settled(self, reason: str, details: dict[str, Any] | None) -> "Story":
+        return self.add(
+            order.OrderSettled(
+                order_id=self.order_id, buyer_id=self._buyer_id, reason=reason, reason_details=details
+            )
+        )
+
     def failed(self, reason: str, *, settled: bool = False, was_completed: bool = False) -> "Story":
         return self.add(
             order.OrderFailed(
@@ -177,9 +207,9 @@ class Story:
     def cancelled(self, reason: str) -> "Story":
         return self.add(order.OrderCancelled(order_id=self.order_id, buyer_id=self._buyer_id, reason=reason))
 
-    def bought(self) -> "Story":
+    def bought(self, payment_id: UUID | None = None) -> "Story":
         """The whole way of an order that is paid."""
-        return self.placed().reserved().completed().confirmed()
+        return self.placed().reserved().completed().confirmed(payment_id)
 
     def called_off(self) -> "Story":
         """The whole way back."""
