@@ -23,11 +23,13 @@ from query_svc.told import (
     PaymentPartlyRefunded,
 )
 from shared.cloudevents import Undecoded
+from shared.forgetting import without_text
 
 EventStatus = Literal["PENDING", "COMPLETED", "FAILED", "COMPENSATED"]
 OrderStatus = Literal["PENDING", "COMPLETED", "FAIL", "CANCEL"]
 Period = Literal["day", "week", "month", "all"]
 
+CARD_KEY = "payment_key"
 KEPT = "payment_kept"
 """Why an order failed whose payment the shop keeps; it replaces the reason that it failed for at first."""
 BEGINNING = date(1970, 1, 1)
@@ -80,8 +82,11 @@ _read_about: msgspec.json.Decoder[_AboutOrder] = msgspec.json.Decoder(_AboutOrde
 
 
 def keep(event: Undecoded, position: int) -> Kept:
-    """An event as it is kept; whatever is about an order belongs to that order's saga."""
-    data = bytes(event.data)
+    """An event as it is kept; whatever is about an order belongs to that order's saga.
+
+    The key to a card is not kept. No event tells one any more; an old one may still be on its way.
+    """
+    data = without_text(bytes(event.data), CARD_KEY)
     return Kept(
         position=position,
         message_id=event.id,

@@ -11,8 +11,10 @@ import msgspec
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
+from query_svc.domain import CARD_KEY
 from shared import cloudevents
 from shared.cloudevents import CloudEvent
+from shared.forgetting import without_text
 from shared.subscription import REDRIVES_HEADER, UNREADABLE
 
 _OF_ITS_DELIVERY = ("x-acquired-count", "x-delivery-count")
@@ -59,12 +61,12 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def letter_of(message: AbstractIncomingMessage, queue: str) -> Letter:
-    """A message taken from `<queue>.dead` as the table keeps it."""
+    """A message taken from `<queue>.dead` as the table keeps it: all of it but the key to a card."""
     told = dict(message.headers)
     headers = _plain(told)
     exception, said = _cause_of_death(told)
     exception = exception[:100]
-    encoding, body = _as_text(message.body)
+    encoding, body = _as_text(without_text(message.body, CARD_KEY))
     event = _only_event(message.body)
     return Letter(
         identity=_digest(queue, message.message_id, message.body, headers),

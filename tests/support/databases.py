@@ -13,7 +13,7 @@ from deploy.local.layout import layout
 from shared.database import Database
 from shared.messages import Event
 from shared.service import Service
-from shared.transaction import Transaction
+from shared.transaction import Reader, Transaction
 
 TABLES_KEPT = {"tortoise_migrations"}
 
@@ -82,6 +82,23 @@ async def empty(database: Database) -> None:
                 await tx.execute(f"DELETE FROM `{table}`")
 
     await database.transaction(wipe)
+
+
+async def whole(database: Database) -> str:
+    """Everything that stands in a database, as one text to search in; not which migrations ran when."""
+
+    async def read(reader: Reader) -> str:
+        tables = await reader.rows(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1"
+        )
+        found: list[str] = []
+        for (table,) in tables:
+            if table not in TABLES_KEPT:
+                rows = await reader.rows(f"SELECT * FROM `{table}`")
+                found += [table, *sorted("\t".join(map(str, row)) for row in rows)]
+        return "\n".join(found)
+
+    return await database.read(read)
 
 
 def _run(admin_url: str, sql: str) -> None:
