@@ -13,6 +13,7 @@ from deploy.databases import connect
 from deploy.local.layout import Layout
 from order_svc.contracts import OrderPlaced
 from order_svc.service import service
+from order_svc.settings import OrderSettings
 from order_svc.store import insert_orders
 from order_svc.views import of_orders
 from shared.database import Database
@@ -27,7 +28,7 @@ PLACED = OrderPlaced(
     lines=[],
     total=5,
     pay_with=None,
-    payment_key=None,
+    payment_id=None,
     participants=["item", "coupon"],
     placed_at=datetime(2026, 1, 1, tzinfo=UTC),
 )
@@ -38,7 +39,7 @@ async def orders(servers: Layout) -> AsyncIterator[Database]:
     """An order service's database with one order."""
     async with fresh_database("order_svc", service) as database:
         database.publish_through(Heard())
-        await database.transaction(lambda tx: insert_orders(tx, [PLACED], 30.0))
+        await database.transaction(lambda tx: insert_orders(tx, [PLACED], OrderSettings()))
         yield database
 
 
