@@ -40,5 +40,5 @@ async def test_what_waits_with_a_key_to_be_published_is_cleaned(db: Database, ou
     )
     assert (await whole(db)).count("secret") == 3
     for _ in range(2):
-        await repeat_migrations(db, "order_svc", ["0007_no_payment_keys"])
+        await repeat_migrations(db, "order_svc", ["0008_no_payment_keys"])
         assert (await whole(db)).replace("payment_key", "payment_id") == clean

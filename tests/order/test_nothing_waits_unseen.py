@@ -22,7 +22,7 @@ from shared.outbox import Outbox
 from tests.order.acts import a_couponed_order, an_order, hear, later, look, place, reserved
 from tests.support.databases import Heard
 
-MEND: list[str] = importlib.import_module("order_svc.migrations.0006_waiting_is_due").MEND
+MEND: list[str] = importlib.import_module("order_svc.migrations.0007_waiting_is_due").MEND
 SETTINGS = OrderSettings(order_deadline_s=30, order_release_again_s=10, order_unpaid_s=200)
 
 UNSEEN = """

@@ -19,7 +19,7 @@ from tests.query.told_events import Story, hear, line, strange
 from tests.support.databases import whole
 from tests.support.upgrade import repeat_migrations
 
-MIGRATION = "0005_no_payment_keys"
+MIGRATION = "0006_no_payment_keys"
 KEY = 'pay_4242"secret\\of#a/buyer'
 WRITTEN = msgspec.json.encode(KEY).decode()
 

@@ -5,7 +5,7 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("query", "0003_bytewise_ids")]
+    dependencies = [("query", "0004_rankings_as_read")]
 
     operations = [
         ops.AddField(

@@ -6,7 +6,7 @@ from shared.columns import forget_text
 
 
 class Migration(migrations.Migration):
-    dependencies = [("query", "0004_refunds_in_part")]
+    dependencies = [("query", "0005_refunds_in_part")]
     atomic = False
 
     operations = [

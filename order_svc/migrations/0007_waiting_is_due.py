@@ -17,7 +17,7 @@ MEND = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("order", "0005_bytewise_ids")]
+    dependencies = [("order", "0006_keys_of_the_platform")]
 
     operations = [
         ops.AddField(

@@ -6,7 +6,7 @@ from shared.columns import forget_text
 
 
 class Migration(migrations.Migration):
-    dependencies = [("order", "0006_waiting_is_due"), ("platform", "0001_initial")]
+    dependencies = [("order", "0007_waiting_is_due"), ("platform", "0001_initial")]
     atomic = False
 
     operations = [forget_text("outbox", "body", "payment_key")]
