@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from litestar.openapi import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
 
 from shared.errors import FieldError, Malformed, ProblemDetails, RuleBroken
 from shared.web import PROBLEM_JSON
@@ -18,6 +19,8 @@ After = Annotated[
     int | None,
     QueryParameter(ge=0, le=2**63 - 1, description="Continue after this id: the `next` of a page."),
 ]
+Why = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+"""The reason for something that a person does about money; more than blanks."""
 
 _SAYS = {
     400: "The request cannot be read; `errors` names what.",

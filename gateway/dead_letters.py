@@ -12,7 +12,6 @@ from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from query_svc.dead_letters.contracts import (
     Acted,
-    AuditPage,
     DeadLetterDetails,
     DeadLetterGroupPage,
     DeadLetterPage,
@@ -21,7 +20,6 @@ from query_svc.dead_letters.contracts import (
     GroupKey,
     LetterId,
     LetterState,
-    ListAudit,
     ListDeadLetterGroups,
     ListDeadLetters,
     Reason,
@@ -206,18 +204,6 @@ async def discard_dead_letters(
     return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
-@get(
-    "/ops/audit",
-    operation_id="list_audit",
-    summary="What operators did",
-    opt=ADMIN,
-    responses=problems(400, 401, 403),
-)
-async def list_audit(request: ShopRequest, limit: PageSize = 50, after: After = None) -> AuditPage:
-    """Who did what, when, to what, and why; newest first."""
-    return await request.rpc.call(ListAudit(limit=limit, after=after))
-
-
 def _state(text: str | None) -> LetterState | None:
     """Read here: the framework would tell of `letter_state`, for its own `state` is something else."""
     if text is not None and text not in STATES:
@@ -242,5 +228,4 @@ routes = [
     discard_dead_letter,
     redrive_dead_letters,
     discard_dead_letters,
-    list_audit,
 ]

@@ -100,6 +100,9 @@ def describe(app: Litestar) -> dict[str, Any]:
                 kinds |= set(_structs(handler))
                 if WHO in handler.opt:
                     operations[method.lower()]["security"] = [{"bearer": []}]
+                data = handler.parsed_fn_signature.parameters.get("data")
+                if data is not None and data.has_default:
+                    operations[method.lower()]["requestBody"]["required"] = False
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     document["components"]["schemas"].update(schemas)
     document = {**_as_3_0(document), "openapi": "3.0.3"}

@@ -20,6 +20,7 @@ from gateway.door import SIGNED_IN, at_the_door
 from gateway.etags import IfNoneMatch, names
 from gateway.events import OrderCompleted
 from gateway.idempotency import IdempotencyKey, once
+from gateway.payments import refuse_unless_by_card
 from gateway.requests import ShopRequest
 from gateway.short_way import Answer, short_way
 from gateway.sse import News, event_stream, follow, stream_answer
@@ -33,10 +34,10 @@ from order_svc.contracts import (
     OrderPage,
     OrderStatus,
     OrderView,
-    PaymentKey,
     PayWith,
     PlaceOrder,
 )
+from payment_svc.contracts import BringKey, PaymentKey
 from shared.context import traceparent, working_on
 from shared.errors import Unavailable
 from shared.idempotency import Once
@@ -70,12 +71,14 @@ Prefer = Annotated[
 class OrderRequest(Struct, frozen=True):
     """What a buyer orders. A line with coupons needs its `discounted_price`.
 
-    Without `pay_with` it is paid later. `payment_key` is what the payment gateway's widget gave for the card.
+    Without `pay_with` it is paid later. For a card, `payment_key` is what the payment gateway's widget gave,
+    and `payment_id` the number that it was opened with (see `POST /payments/intents`).
     """
 
     lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=2000)]
     pay_with: PayWith | None = None
     payment_key: PaymentKey | None = None
+    payment_id: UUID | None = None
 
 
 class OrderChange(Struct, frozen=True):
@@ -117,7 +120,11 @@ async def place_order(
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response[OrderView]:
-    """Accept an order: 202 with the order as it is, or 201 once it is settled, for which `Prefer` waits."""
+    """Accept an order: 202 with the order as it is, or 201 once it is settled, for which `Prefer` waits.
+
+    A number or a key that cannot be used does not refuse the order: it is placed and fails as
+    `card_declined`, its details saying why. With a `payment_key` it is 503 while payments are away.
+    """
     order = await _accept(request, data, idempotency_key, request.headers.getall("prefer") if prefer else [])
     return Response(order, status_code=_status(order), headers={"Location": _location(order)})
 
@@ -133,16 +140,31 @@ def _location(order: OrderView) -> str:
 async def _accept(
     request: ShopRequest, data: OrderRequest, idempotency_key: str | None, prefer: list[str]
 ) -> OrderView:
-    call = PlaceOrder(
-        order_id=new_id(),
-        buyer_id=request.user.id,
-        lines=data.lines,
-        pay_with=data.pay_with,
-        payment_key=data.payment_key,
+    wait = wait_seconds(prefer)
+    refuse_unless_by_card(data.pay_with, data.payment_key, data.payment_id)
+    order_id = new_id()
+    with working_on(str(order_id), traceparent()):
+        call = PlaceOrder(
+            order_id=order_id,
+            buyer_id=request.user.id,
+            lines=data.lines,
+            pay_with=data.pay_with,
+            payment_id=data.payment_id if data.payment_key is None else await _bring_key(request, data),
+        )
+        return await _place(request, call, once(request, idempotency_key, data), wait)
+
+
+async def _bring_key(request: ShopRequest, data: OrderRequest) -> UUID:
+    """Hand the key to payment before the order is placed, so that no event carries it; returns its number."""
+    number = data.payment_id or new_id()
+    bring = BringKey(
+        payment_id=number,
+        user_id=request.user.id,
+        payment_key=cast(str, data.payment_key),
+        is_new=data.payment_id is None,
     )
-    key = once(request, idempotency_key, data)
-    with working_on(str(call.order_id), traceparent()):
-        return await _place(request, call, key, wait_seconds(prefer))
+    await request.rpc.call(bring)
+    return number
 
 
 async def _place(request: ShopRequest, call: PlaceOrder, key: Once | None, wait: int) -> OrderView:

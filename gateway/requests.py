@@ -51,22 +51,26 @@ class ShopRequest(Request[User, Any, Any]):
         return self.app.state["settings"]
 
     async def body(self) -> bytes:
-        """The body of a request that must have one, as JSON in UTF-8.
+        """The body of a request that must have one, as JSON in UTF-8; empty where its handler can do without.
 
         Raises 415 for another content type, 413 for one that is too large and `Malformed` for none at all.
         """
+        body = await self.body_as_it_came()
+        if not body and self.route_handler.parsed_fn_signature.parameters["data"].has_default:
+            return body
         media_type, options = self.content_type
         if media_type not in JSON_TYPES or options.get("charset", "utf-8").lower() != "utf-8":
             raise HTTPException(status_code=415, detail="Send the body as application/json, in UTF-8.")
-        try:
-            body = await super().body()
-        except (
-            InternalServerException
-        ):  # the client is gone in the middle of its body: nothing of ours failed
-            raise Malformed("The body breaks off.") from None
         if not body:
             raise Malformed("A JSON body is needed.")
         return body
+
+    async def body_as_it_came(self) -> bytes:
+        """The body, whatever it is. Raises 413 where it is too large, `Malformed` where it breaks off."""
+        try:
+            return await super().body()
+        except InternalServerException:  # the client is gone in the middle of it: nothing of ours failed
+            raise Malformed("The body breaks off.") from None
 
     async def json(self) -> Any:
         """The body as the type of the handler's `data`; see `gateway.strict.decode`."""

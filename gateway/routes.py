@@ -6,6 +6,7 @@ from litestar import Router
 
 from gateway import (
     asyncapi_page,
+    audit,
     cart,
     coupons,
     dead_letters,
@@ -17,6 +18,7 @@ from gateway import (
     payments,
     points,
     quotes,
+    resolving,
     stats,
     timeline,
     users,
@@ -43,7 +45,7 @@ shop = Router(
         _noun("orders", [*orders.routes, *timeline.routes]),
         _noun("payments", payments.routes),
         _noun("points", points.routes),
-        _noun("operators", ops.routes),
+        _noun("operators", [*ops.routes, *resolving.routes, *audit.routes]),
         _noun("dead letters", dead_letters.routes),
         _noun("figures", stats.routes),
         *docs.routes,

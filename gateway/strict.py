@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 MOST_ERRORS = 50
 """More bad fields than this are not listed: a body of 2,000 bad lines needs no list of 2,000 errors."""
+LONGEST_NAME = 100
+"""More of the name of a field that nobody knows is not sent back."""
+_UNKNOWN = "is not known"
 
 
 def decode(body: bytes, kind: type[T]) -> T:
@@ -22,7 +26,7 @@ def decode(body: bytes, kind: type[T]) -> T:
 
     Raises `Malformed` (400) for what cannot be read: syntax, encoding, nesting, duplicate keys, a missing
     field, a wrong type (a bool, a string or 1.0 is no integer). Raises `RuleBroken` (422) for a value that
-    can be read but is out of its limits.
+    can be read but is out of its limits, and for a field that `kind` forbids as unknown.
     """
     try:
         value = _decoder(kind).decode(body)
@@ -111,6 +115,8 @@ def _refusal(body: bytes, kind: type[Any], first: msgspec.ValidationError) -> Pr
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unreadable(error)
     found = found or [_bad_field(str(first), "")]
+    if any(error.message.startswith(_UNKNOWN) for error, _ in found):
+        _refuse_ambiguous(body)  # a name that stands twice cannot be read, known or not
     malformed = [error for error, is_rule in found if not is_rule]
     errors = [error for error, _ in found][:MOST_ERRORS]
     if malformed:
@@ -147,6 +153,8 @@ def _bad_fields(value: Any, kind: Any, path: str) -> list[tuple[FieldError, bool
                 found.append((FieldError(where, "is required"), False))
             if len(found) > MOST_ERRORS:
                 break
+        if bare.__struct_config__.forbid_unknown_fields:
+            found += _unknown_fields(cast(dict[str, Any], value), bare, path)
         return found
     if get_origin(bare) is list and isinstance(value, list):
         inside: list[tuple[FieldError, bool]] = []
@@ -161,6 +169,15 @@ def _bad_fields(value: Any, kind: Any, path: str) -> list[tuple[FieldError, bool
     except msgspec.ValidationError as error:
         return [_bad_field(str(error), path)]
     return []
+
+
+def _unknown_fields(
+    value: dict[str, Any], kind: type[msgspec.Struct], path: str
+) -> list[tuple[FieldError, bool]]:
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]
+    said = f"{_UNKNOWN}; expected {', '.join(known)}"
+    unknown = islice((name for name in value if name not in known), MOST_ERRORS)
+    return [(FieldError(_joined(path, name[:LONGEST_NAME]), said), True) for name in unknown]
 
 
 def _given(kind: Any) -> Any:

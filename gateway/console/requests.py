@@ -2,8 +2,7 @@
 
 from urllib.parse import parse_qsl
 
-from litestar import Request
-from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions import HTTPException
 
 from gateway.console.session import Session
 from gateway.requests import ShopRequest
@@ -44,7 +43,7 @@ class ConsoleRequest(ShopRequest):
         if media_type != FORM:
             raise HTTPException(status_code=415, detail=f"Send the form as {FORM}.")
         try:
-            body = await Request.body(self)  # a form, where the API's requests bring JSON
+            body = await self.body_as_it_came()  # a form, where the API's requests bring JSON
             return parse_qsl(
                 body.decode("ascii"),
                 keep_blank_values=True,
@@ -52,7 +51,5 @@ class ConsoleRequest(ShopRequest):
                 errors="strict",
                 max_num_fields=MOST_FIELDS,
             )
-        except InternalServerException:  # the client is gone in the middle of its form
-            raise Malformed("The form breaks off.") from None
         except ValueError:
             raise Malformed("The form cannot be read.") from None
