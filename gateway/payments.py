@@ -199,7 +199,8 @@ async def take_webhook(request: ShopRequest) -> Response[str]:
 def _handed_on(request: ShopRequest) -> dict[str, str]:
     """The headers that whoever reads the notice may want: so many at most, and none that is too long."""
     headers: dict[str, str] = {}
-    for name, value in request.headers.multi_items():
+    for raw_name, raw_value in request.scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         fits = len(name) <= LONGEST_HEADER and len(value) <= LONGEST_HEADER
         if fits and name not in NOBODYS_BUSINESS and len(headers) < MOST_HEADERS:
             headers.setdefault(name, value)

@@ -32,10 +32,10 @@ BEYOND = (-1, 2**63, 2**64, 10**40, -(10**40), 1.5, 1e308, "1", True, None, [], 
 
 
 def _doors(paths: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every operation that takes a body: its method, and a path to it."""
+    """Every operation that needs a body: its method, and a path to it."""
     for path, operations in paths.items():
         for method, operation in operations.items():
-            if "requestBody" in operation:
+            if "requestBody" in operation and operation["requestBody"]["required"]:
                 yield (
                     method.upper(),
                     "/".join("1" if part.startswith("{") else part for part in path.split("/")),
@@ -47,8 +47,6 @@ def _headers(person: Headers) -> Headers:
         **person,
         "Content-Type": "application/json",
         "If-Match": '"1"',
-        "Tosspayments-Webhook-Signature": "v1:AAAA",
-        "Tosspayments-Webhook-Transmission-Time": "2026-01-01T00:00:00Z",
     }
 
 
@@ -98,11 +96,15 @@ GOOD: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/coupons/1/grants"): {"user_ids": [2]},
     ("POST", "/quotes"): {"lines": [{"item_id": 1, "quantity": 1}], "best_coupons": False},
     ("POST", "/orders"): {"lines": [{"item_id": 1, "quantity": 1, "unit_price": SHIRT_PRICE}]},
-    ("POST", "/payments"): {"order_id": NOBODY, "method": "points", "payment_key": "x"},
-    ("POST", "/points/charge"): {"amount": 1},
+    ("POST", "/payments"): {"order_id": NOBODY, "method": "card", "payment_key": "x", "payment_id": NOBODY},
+    ("POST", "/payments/intents"): {"amount": 1},
+    ("POST", f"/payments/{NOBODY}/refund"): {"amount": 1},
+    ("POST", f"/ops/payments/{NOBODY}/resolve"): {"as": "kept", "reason": "found"},
+    ("POST", "/points/charge"): {"amount": 1, "payment_key": "x", "payment_id": NOBODY},
+    ("POST", "/users/1/points"): {"delta": 1, "reason": "found"},
 }
 FREE_TEXT = {"name", "size", "address", "password", "email", "reason", "refresh_token"}
-MAY_BE_LEFT_OUT = {"size", "quantity", "per_user_limit", "floor_price", "payment_key"}
+MAY_BE_LEFT_OUT = {"size", "quantity", "per_user_limit", "floor_price", "payment_key", "payment_id"}
 TAKES_BELOW_ZERO = {"delta"}
 
 

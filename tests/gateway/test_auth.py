@@ -198,6 +198,7 @@ async def test_remembered_tokens_are_bounded(
     assert len(reader._known) == 3
 
 
+PAYMENT_ID = UUID("0193e6a0-0000-7000-8000-000000000001")
 ADMIN_ROUTES = [
     ("POST", "/items"),
     ("PATCH", "/items/1"),
@@ -206,6 +207,11 @@ ADMIN_ROUTES = [
     ("GET", "/items/1/stock-history"),
     ("POST", "/coupons"),
     ("POST", "/coupons/1/grants"),
+    ("POST", "/users/2/points"),
+    ("POST", f"/payments/{PAYMENT_ID}/refund"),
+    ("POST", f"/ops/payments/{PAYMENT_ID}/resolve"),
+    ("GET", "/ops/payments"),
+    ("GET", "/ops/audit"),
 ]
 ORDER_ID = UUID("0193e6a0-0000-7000-8000-000000000000")
 SIGNED_IN_ROUTES = [
@@ -220,6 +226,8 @@ SIGNED_IN_ROUTES = [
     ("GET", "/points"),
     ("GET", "/points/history"),
     ("POST", "/points/charge"),
+    ("POST", "/payments"),
+    ("POST", "/payments/intents"),
 ]
 
 

@@ -75,6 +75,20 @@ async def test_limits_are_described_as_they_are_enforced(document: dict[str, Any
     assert (price["minimum"], price["maximum"]) == (0, 10**12)
 
 
+async def test_only_what_must_be_sent_is_required(document: dict[str, Any]) -> None:
+    bodies = {
+        (method, path): operation["requestBody"]["required"]
+        for method, path, operation in operations(document)
+        if "requestBody" in operation
+    }
+    assert [door for door, required in bodies.items() if not required] == [
+        ("post", "/payments/{payment_id}/refund")
+    ]
+    resolving = document["components"]["schemas"]["ResolveRequest"]
+    assert resolving["properties"].keys() == {"as", "reason"}
+    assert resolving["properties"]["as"]["enum"] == ["kept", "not_charged", "returned"]
+
+
 async def test_the_page_names_no_other_host(client: Client) -> None:
     page = await client.get("/docs")
 

@@ -9,9 +9,11 @@ import pytest
 from coupon_svc import contracts as coupon
 from item_svc import contracts as item
 from payment_svc import contracts as payment
-from shared.errors import Conflict, TooMany
+from shared.errors import Conflict, RuleBroken, TooMany
+from shared.ids import new_id
 from shared.messages import Call
 from tests.gateway.fakes import FakeRpc, Signer
+from tests.gateway.test_payments import NO_AMOUNTS, fields
 from user_svc import contracts as user
 
 Client = httpx.AsyncClient
@@ -315,29 +317,86 @@ class TestPoints:
         rpc.answers[payment.GetBalance] = lambda _: payment.Balance(balance=5)
         assert (await client.get("/points", headers=buyer)).json() == {"balance": 5}
 
-    async def test_charging_under_a_key_and_without(
+    @pytest.mark.parametrize(("status", "code"), [("CAPTURED", 201), ("ASKING", 202)])
+    async def test_points_are_bought_with_a_card(
+        self, client: Client, rpc: FakeRpc, buyer: dict[str, str], status: Any, code: int
+    ) -> None:
+        rpc.answers[payment.BuyPoints] = lambda call: payment.PointsBought(
+            payment_id=call.payment_id, amount=call.amount, status=status, balance=15
+        )
+        number = str(new_id())
+        for more in ({}, {"payment_key": "k"}, {"payment_key": "k", "payment_id": number}):
+            response = await client.post("/points/charge", json={"amount": 10} | more, headers=buyer)
+            call = last(rpc)
+            assert (response.status_code, response.json()["balance"]) == (code, 15)
+            assert response.headers["location"] == f"/payments/{call.payment_id}"
+            assert (call.user_id, call.amount, call.payment_key) == (2, 10, more.get("payment_key"))
+            assert call.has_intent == ("payment_id" in more) == (str(call.payment_id) == number)
+
+    async def test_a_declined_card_buys_nothing(
         self, client: Client, rpc: FakeRpc, buyer: dict[str, str]
     ) -> None:
-        rpc.answers[payment.Charge] = lambda _: payment.Charged(balance=15, amount=10)
-        response = await client.post(
-            "/points/charge", json={"amount": 10}, headers=buyer | {"Idempotency-Key": "k"}
-        )
-        assert (response.status_code, response.json()["balance"]) == (200, 15)
-        assert last(rpc) == payment.Charge(user_id=2, amount=10, idempotency_key="k")
-        keys = set()
-        for _ in range(2):
-            await client.post("/points/charge", json={"amount": 10}, headers=buyer)
-            keys.add(last(rpc).idempotency_key)
-        assert len(keys) == 2
+        def decline(_: payment.BuyPoints) -> Any:
+            raise RuleBroken("The card was declined.")
 
-    @pytest.mark.parametrize("amount", ["10", 1.0, True, None, [], 2**64])
+        rpc.answers[payment.BuyPoints] = decline
+        response = await client.post("/points/charge", json={"amount": 10}, headers=buyer)
+        assert (response.status_code, response.json()["detail"]) == (422, "The card was declined.")
+
+    @pytest.mark.parametrize(("amount", "status"), NO_AMOUNTS)
     async def test_a_bad_amount_is_refused(
-        self, client: Client, rpc: FakeRpc, buyer: dict[str, str], amount: Any
+        self, client: Client, rpc: FakeRpc, buyer: dict[str, str], amount: Any, status: int
     ) -> None:
         response = await client.post("/points/charge", json={"amount": amount}, headers=buyer)
 
-        assert response.status_code in (400, 422)
-        assert not any(isinstance(call, payment.Charge) for call in rpc.calls)
+        assert (response.status_code, fields(response)) == (status, ["amount"])
+        assert not any(isinstance(call, payment.BuyPoints) for call in rpc.calls)
+
+    @pytest.mark.parametrize("delta", [500, -500])
+    async def test_an_admin_gives_and_takes_points(
+        self, client: Client, rpc: FakeRpc, buyer: dict[str, str], admin: dict[str, str], delta: int
+    ) -> None:
+        rpc.answers[payment.GrantPoints] = lambda _: payment.Balance(balance=7)
+        wish = {"delta": delta, "reason": "a gift"}
+        assert (await client.post("/users/9/points", json=wish, headers=buyer)).status_code == 403
+        response = await client.post("/users/9/points", json=wish, headers=admin)
+        assert (response.status_code, response.json()) == (201, {"balance": 7})
+        call = last(rpc)
+        assert (call.user_id, call.delta, call.reason, call.by) == (9, delta, "a gift", 1)
+
+    @pytest.mark.parametrize(
+        ("path", "wish", "status", "named"),
+        [
+            ("/users/9/points", {"delta": 0, "reason": "x"}, 422, ["delta"]),
+            ("/users/9/points", {"delta": 10**12 + 1, "reason": "x"}, 422, ["delta"]),
+            ("/users/9/points", {"delta": -(10**12) - 1, "reason": "x"}, 422, ["delta"]),
+            ("/users/9/points", {"delta": True, "reason": "x"}, 400, ["delta"]),
+            ("/users/9/points", {"delta": "1", "reason": "x"}, 400, ["delta"]),
+            ("/users/9/points", {"delta": 1.0, "reason": "x"}, 400, ["delta"]),
+            ("/users/9/points", {"delta": 1}, 400, ["reason"]),
+            ("/users/9/points", {"delta": 1, "reason": ""}, 422, ["reason"]),
+            ("/users/9/points", {"delta": 1, "reason": " \t "}, 422, ["reason"]),
+            ("/users/9/points", {"delta": 1, "reason": "x" * 201}, 422, ["reason"]),
+            ("/users/9/points", {"delta": 1, "reason": 7}, 400, ["reason"]),
+            ("/users/9/points", {"delta": 1, "reason": "x", "user_id": 3}, 422, ["user_id"]),
+            ("/users/0/points", {"delta": 1, "reason": "x"}, 404, []),
+            ("/users/x/points", {"delta": 1, "reason": "x"}, 404, []),
+        ],
+    )
+    async def test_a_gift_that_cannot_be_meant_is_refused(
+        self,
+        client: Client,
+        rpc: FakeRpc,
+        admin: dict[str, str],
+        path: str,
+        wish: dict[str, Any],
+        status: int,
+        named: list[str],
+    ) -> None:
+        response = await client.post(path, json=wish, headers=admin)
+        assert response.status_code == status, response.text
+        assert [error["field"] for error in response.json().get("errors", [])] == named
+        assert not any(isinstance(call, payment.GrantPoints) for call in rpc.calls)
 
     async def test_history(self, client: Client, rpc: FakeRpc, buyer: dict[str, str]) -> None:
         rpc.answers[payment.GetHistory] = lambda _: payment.LedgerPage(items=[], next=None)
