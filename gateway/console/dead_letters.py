@@ -1,4 +1,4 @@
-"""Dead letters by group and one by one; sending them back, giving them up; and the audit log."""
+"""Dead letters by group and one by one; sending them back, giving them up."""
 
 from typing import Annotated, get_args
 
@@ -17,7 +17,6 @@ from query_svc.dead_letters.contracts import (
     DiscardDeadLetters,
     GetDeadLetter,
     LetterState,
-    ListAudit,
     ListDeadLetterGroups,
     ListDeadLetters,
     RedriveDeadLetters,
@@ -157,21 +156,4 @@ def _back(form: Form) -> str:
     return where if where.startswith("/console/dead-letters") else "/console/dead-letters"
 
 
-@get("/audit")
-async def list_audit(request: ConsoleRequest) -> Response[str] | Stream:
-    """What operators did, newest first."""
-    query = Query(request)
-    after = query.whole("after")
-
-    async def load() -> pages.Facts:
-        page = await request.rpc.call(ListAudit(limit=SHOWN, after=after))
-        return {
-            "entries": page.items,
-            "older": query.address(after=page.next) if page.next else None,
-            "newest": query.address(after=None) if after else None,
-        }
-
-    return await pages.live_page(request, "audit.html", load)
-
-
-routes = [list_groups, show_group, show_letter, redrive, discard, list_audit]
+routes = [list_groups, show_group, show_letter, redrive, discard]

@@ -1,10 +1,12 @@
 """What an operator's form says, read strictly."""
 
+from typing import TypeVar
 from uuid import UUID
 
 from gateway.console.requests import ConsoleRequest
 from shared.errors import FieldError, Malformed, RuleBroken
 
+W = TypeVar("W", bound=str)
 MOST_CHOSEN = 1000
 
 
@@ -17,6 +19,16 @@ class Form:
     def text(self, name: str) -> str | None:
         """A field without what surrounds its text; None where it is empty or missing."""
         return dict(self._fields).get(name, "").strip() or None
+
+    def one_of(self, name: str, allowed: tuple[W, ...]) -> W:
+        """One of some words."""
+        found = next((word for word in allowed if word == self.text(name)), None)
+        if found is None:
+            raise RuleBroken(
+                "The form does not say what to do.",
+                errors=[FieldError(name, f"Expected one of: {', '.join(allowed)}")],
+            )
+        return found
 
     def numbers(self, name: str) -> list[int]:
         """The values of boxes that were ticked."""

@@ -12,8 +12,8 @@ from shared.errors import Problem
 
 T = TypeVar("T")
 
-LAG_S = 5.0
-"""How old the read side's counts may be: every open page looks each second, and counting takes its time."""
+REMEMBERED_S = 5.0
+"""How old counts may be: every open page looks each second, and counting takes its time."""
 
 
 class Missing(Struct, frozen=True):
@@ -31,11 +31,15 @@ async def or_missing(asking: Awaitable[T]) -> T | Missing:
         return Missing(problem.status, problem.detail)
 
 
-async def lag(request: ConsoleRequest) -> Lag | None:
-    """How far the read side has come, a moment ago; None while it is away."""
+def memory(request: ConsoleRequest) -> Memory:
+    """Answers of a moment ago, which every page of this process may show."""
     state = request.app.state
     if "console_memory" not in state:
-        state["console_memory"] = Memory(request.rpc, LAG_S)
-    memory: Memory = state["console_memory"]
-    found = await or_missing(memory.ask(GetLag()))
+        state["console_memory"] = Memory(request.rpc, REMEMBERED_S)
+    return state["console_memory"]
+
+
+async def lag(request: ConsoleRequest) -> Lag | None:
+    """How far the read side has come, a moment ago; None while it is away."""
+    found = await or_missing(memory(request).ask(GetLag()))
     return None if isinstance(found, Missing) else found.reply

@@ -52,6 +52,7 @@ PAGES = (
     ("dead-letters", "Dead letters", "2"),
     ("queues", "Outbox and queues", "3"),
     ("overdue", "Overdue orders", "4"),
+    ("payments", "Payments", "9"),
     ("flow", "Flow", "5"),
     ("sales", "Sales", "6"),
     ("services", "Services", "7"),
@@ -152,6 +153,7 @@ def _frame(request: ConsoleRequest) -> Facts:
         "layout": "layout.html",
         "path": request.scope["path"],
         "session": request.state.get("session"),
+        "waiting": request.state.get("waiting", {}),
         "said": unquote(request.cookies.get(SAID, "")),
     }
 

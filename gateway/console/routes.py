@@ -9,10 +9,13 @@ from litestar import Request, Response, Router, get
 from litestar.params import FromPath
 
 from gateway.console import (
+    audit,
     dead_letters,
+    menu,
     orders,
     overdue,
     pages,
+    payments,
     queues,
     sales,
     services,
@@ -42,6 +45,8 @@ async def let_in(request: Request[Any, Any, Any]) -> None:
             if acting:
                 fields = request.state["fields"] = await asked.fields()
                 session.check_form(asked.operator, dict(fields).get("form_token", ""))
+            elif not asked.wants_stream:
+                request.state["waiting"] = await menu.waiting(asked)
     finally:
         door_of(request.app).count(request)
 
@@ -97,8 +102,10 @@ console = Router(
         *dead_letters.routes,
         *queues.routes,
         *overdue.routes,
+        *payments.routes,
         *services.routes,
         *sales.routes,
+        *audit.routes,
     ],
     before_request=let_in,
     exception_handlers=dict.fromkeys(exception_handlers, _show_problem),
