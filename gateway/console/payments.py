@@ -53,7 +53,7 @@ async def list_payments(request: ConsoleRequest) -> Response[str] | Stream:
 
     order = (ATTENTION, *(one for one in STATUSES if one != ATTENTION))
     tabs = [(one, query.address(status=one, after=None)) for one in order]
-    around = {"status": status, "tabs": tabs, "back": query.address()}
+    around = {"status": status, "tabs": tabs, "back": query.address(), "closable": status == ATTENTION}
     return await pages.live_page(request, "payments.html", load, **around)
 
 
