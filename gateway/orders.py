@@ -149,7 +149,7 @@ async def _accept(
             buyer_id=request.user.id,
             lines=data.lines,
             pay_with=data.pay_with,
-            payment_id=data.payment_id if data.payment_key is None else await _bring_key(request, data),
+            payment_id=await _bring_key(request, data) if data.payment_key else data.payment_id,
         )
         return await _place(request, call, once(request, idempotency_key, data), wait)
 
@@ -163,7 +163,7 @@ async def _bring_key(request: ShopRequest, data: OrderRequest) -> UUID:
         payment_key=cast(str, data.payment_key),
         is_new=data.payment_id is None,
     )
-    await request.rpc.call(bring)
+    await request.rpc.call(bring)  # not kept under the idempotency key: a repeat has a number of its own
     return number
 
 

@@ -108,7 +108,7 @@ async def make_intent(
         order_id=data.order_id or None,
         amount=data.amount or None,
     )
-    return await call_once(request, call, idempotency_key)
+    return await call_once(request, call, idempotency_key, data)
 
 
 @post(
@@ -136,7 +136,7 @@ async def pay(
         has_intent=data.payment_id is not None,
     )
     with working_on(str(data.order_id), traceparent()):
-        payment = await call_once(request, call, idempotency_key, timeout=PAY_S)
+        payment = await call_once(request, call, idempotency_key, data, timeout=PAY_S)
     status = 202 if payment.status == "ASKING" else 201
     return Response(payment, status_code=status, headers={"Location": f"/payments/{payment.id}"})
 
@@ -175,7 +175,7 @@ async def refund_payment(
     call = RefundPayment(
         refund_id=new_id(), payment_id=payment_id, by=request.user.id, amount=data.amount or None
     )
-    return await call_once(request, call, idempotency_key, timeout=PAY_S)
+    return await call_once(request, call, idempotency_key, payment_id, data, timeout=PAY_S)
 
 
 @post(

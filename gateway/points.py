@@ -94,7 +94,7 @@ async def charge(
         payment_key=data.payment_key,
         has_intent=data.payment_id is not None,
     )
-    bought = await call_once(request, call, idempotency_key, timeout=PAY_S)
+    bought = await call_once(request, call, idempotency_key, data, timeout=PAY_S)
     status = 202 if bought.status == "ASKING" else 201
     return Response(bought, status_code=status, headers={"Location": f"/payments/{bought.payment_id}"})
 
@@ -104,7 +104,7 @@ async def charge(
     operation_id="grant_points",
     summary="Give a user points, or take some",
     opt=ADMIN,
-    responses=problems(*BODY, 401, 403, 404),
+    responses=problems(*BODY, 401, 403, 404, 409),
     response_description="The points that the user has now.",
 )
 async def grant(
@@ -116,7 +116,7 @@ async def grant(
     call = GrantPoints(
         grant_id=new_id(), user_id=user_id, delta=data.delta, reason=data.reason, by=request.user.id
     )
-    return await call_once(request, call, idempotency_key)
+    return await call_once(request, call, idempotency_key, user_id, data)
 
 
 routes = [get_points, list_history, charge, grant]

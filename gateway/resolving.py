@@ -77,7 +77,7 @@ async def resolve_payment(
     The same again changes nothing; 409 for one that was closed otherwise, or that does not need attention.
     """
     call = ResolvePayment(payment_id=payment_id, outcome=data.outcome, reason=data.reason, by=request.user.id)
-    return await call_once(request, call, idempotency_key)
+    return await call_once(request, call, idempotency_key, payment_id, data)
 
 
 routes = [list_payments, resolve_payment]
