@@ -62,6 +62,12 @@ dead *args: _run
 redrive *args: _run
     @{{ ops }} ops.redrive "$@"
 
+[doc("List payments that need a person; close one (--resolve ID --as returned|kept|not_charged --reason TEXT)")]
+[group("see it work")]
+[no-cd]
+payments *args: _run
+    @{{ ops }} ops.payments "$@"
+
 [doc("Show messages live as the broker passes them on (--order ID, --event NAME)")]
 [group("see it work")]
 [no-cd]

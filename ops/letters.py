@@ -1,18 +1,14 @@
 """Dead letters over the shop's HTTP door, for the commands `dead` and `redrive`, signed in as the admin."""
 
 import argparse
-import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from deploy.local.errors import FleetError
-from deploy.local.fleet import current_layout
-from deploy.local.layout import Layout
-from ops.commands import ADMIN_EMAIL, admin_password, at_least
-from ops.shop import PAGE, Away, Refused, Session, Shop
+from ops.as_admin import as_admin
+from ops.commands import at_least
+from ops.shop import PAGE, Session
 from query_svc.dead_letters.contracts import (
     Acted,
     DeadLetter,
@@ -88,21 +84,7 @@ class DeadLetters:
 
 def ask(run: Callable[[DeadLetters], Awaitable[int]]) -> int:
     """Do something with the dead letters of the local run; returns an exit code, and says what went wrong."""
-    try:
-        return asyncio.run(_signed_in(current_layout(), run))
-    except FleetError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except Away as error:
-        print(f"the shop does not answer ({error}); `./just up` starts it", file=sys.stderr)
-    except Refused as refusal:
-        print(refusal.problem.detail if refusal.status == 404 else refusal, file=sys.stderr)
-    return 1
-
-
-async def _signed_in(at: Layout, run: Callable[[DeadLetters], Awaitable[int]]) -> int:
-    async with Shop(at.gateway_url) as shop:
-        return await run(DeadLetters(await shop.sign_in(ADMIN_EMAIL, admin_password())))
+    return as_admin(lambda admin: run(DeadLetters(admin)))
 
 
 def letter_id(text: str) -> int:

@@ -14,6 +14,7 @@ from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_cons
 from ops.databases import CannotRead
 from ops.demo.accounts import ACCOUNTS
 from ops.demo.browsing import BROWSING
+from ops.demo.card_payments import CARD_PAYMENTS
 from ops.demo.dead_letters import DEAD_LETTERS
 from ops.demo.everyday import EVERYDAY
 from ops.demo.faults import FAULTS
@@ -32,6 +33,7 @@ SCENARIOS = (
     *ACCOUNTS,
     *BROWSING,
     *PAYMENTS,
+    *CARD_PAYMENTS,
     *FOLLOWING,
     *FIGURES,
     *DEAD_LETTERS,

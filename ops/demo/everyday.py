@@ -17,10 +17,11 @@ async def order(
     *lines: Line,
     pay_with: str | None = None,
     card_key: str | None = None,
+    payment_id: str | None = None,
 ) -> Order:
     """Place an order and wait for its end, as two timed steps."""
     with record.step("accept"):
-        placed = await buyer.place(lines, pay_with=pay_with, card_key=card_key)
+        placed = await buyer.place(lines, pay_with=pay_with, card_key=card_key, payment_id=payment_id)
     record.accepted(placed)
     with record.step("settle"):
         settled = await buyer.until_settled(placed.id)

@@ -21,12 +21,7 @@ async def paid(record: Record, buyer: Session, placed: Order) -> Order:
 async def found_out(record: Record, buyer: Session, payment: Payment) -> Payment:
     """Wait until it is known what became of a payment, as a timed step."""
     with record.step("find out"):
-        for _ in range(200):
-            payment = await buyer.payment(payment.id)
-            if payment.status not in ("ASKING", "REFUNDING"):
-                break
-            await asyncio.sleep(0.1)
-    return payment
+        return await buyer.payment_until(payment.id, lambda seen: seen.rests)
 
 
 async def refused(buyer: Session, order_id: str, method: str, card: str | None = None) -> int:

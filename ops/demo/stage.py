@@ -2,10 +2,12 @@
 
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from ops.shop import HeldCoupon, Line, Session, Shop, persist
+from ops.shop import HeldCoupon, Intent, Line, Session, Shop, persist
 
 SHIRT_PRICE = 49_800
 # The seeded policies: 3,000 won off, and 15 %.
@@ -42,11 +44,24 @@ class Stage:
         """A shirt at 49,800 won that nobody else buys."""
         return await self.admin.create_item(f"Demo shirt {self.new_key()}", "100-M", SHIRT_PRICE, stock)
 
-    async def card_key(self, card_number: str) -> str:
-        """What the payment gateway's widget gives a buyer who shows this card."""
+    async def card_key(self, card_number: str, intent: Intent | None = None) -> str:
+        """What the payment gateway's widget gives a buyer who shows this card.
+
+        With an `intent` the key is good for its number and amount alone, as one of a real widget is.
+        """
+        body: dict[str, object] = {"card_number": card_number}
+        if intent is not None:
+            body |= {"order_id": intent.payment_id, "amount": intent.amount}
+        return (await self._at_pg("/simulator/keys", body))["payment_key"]
+
+    async def cancel_at_pg(self, card_key: str, amount: int | None = None) -> None:
+        """Have a person at the payment gateway give so many won of a charge back, or all that is left."""
+        body = {} if amount is None else {"amount": amount}
+        await self._at_pg(f"/simulator/charges/{quote(card_key, safe='')}/cancel", body)
+
+    async def _at_pg(self, path: str, body: object) -> Any:
         async with httpx.AsyncClient(base_url=self.pg_url or "", trust_env=False) as http:
-            response = await http.post("/simulator/keys", json={"card_number": card_number})
-            return response.raise_for_status().json()["payment_key"]
+            return (await http.post(path, json=body)).raise_for_status().json()
 
     async def stock(self, item_id: int) -> int:
         """Pieces that can be bought now."""

@@ -90,13 +90,40 @@ class Quote(Struct, frozen=True):
 
 
 class Payment(Struct, frozen=True):
-    """A payment as the shop shows it: ASKING, CAPTURED, DECLINED, REFUNDING or REFUNDED."""
+    """A payment as the shop shows it; `refunded` won of it were given back. Without an order: points.
+
+    ASKING, CAPTURED, PARTLY_REFUNDED, DECLINED, REFUNDING, REFUNDED, NEEDS_ATTENTION or KEPT.
+    """
 
     id: str
-    order_id: str
+    order_id: str | None
     status: str
     amount: int
+    refunded: int = 0
     reason: str | None = None
+    details: dict[str, Any] = {}
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing happens to it by itself any more."""
+        return self.status not in ("ASKING", "REFUNDING")
+
+
+class Intent(Struct, frozen=True):
+    """The number to open the payment gateway's widget with, for exactly this amount."""
+
+    payment_id: str
+    amount: int
+    expires_at: datetime
+
+
+class PointsBought(Struct, frozen=True):
+    """Points that were bought; in the balance once the payment is CAPTURED."""
+
+    payment_id: str
+    amount: int
+    status: str
+    balance: int
 
 
 class TimelineStep(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The shop's HTTP door: `Shop` for everybody, `Session` for one who has signed in."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Self, TypeVar
@@ -12,10 +12,12 @@ from msgspec import Struct
 
 from ops.shop.answers import (
     HeldCoupon,
+    Intent,
     Item,
     Line,
     Order,
     Payment,
+    PointsBought,
     Quote,
     Sales,
     Timeline,
@@ -211,6 +213,10 @@ class Session:
                 tokens = await self.renew(tokens)
         raise AssertionError("unreachable")
 
+    async def user_id(self) -> int:
+        """Who this is."""
+        return _decode(await self.send("GET", "/users/me"), _Id).id
+
     # Orders
 
     async def place(
@@ -219,18 +225,22 @@ class Session:
         *,
         pay_with: str | None = None,
         card_key: str | None = None,
+        payment_id: str | None = None,
         key: str | None = None,
         wait_s: int | None = None,
     ) -> Order:
         """Place an order; with `wait_s` the shop holds its answer until the order is settled or so long.
 
-        `key` is the Idempotency-Key: with it the call may be repeated, and answers the first order again.
+        `payment_id` is the number that `card_key` was made for, where it was made before. `key` is the
+        Idempotency-Key: with it the call may be repeated, and answers the first order again.
         """
         body: dict[str, object] = {"lines": list(lines)}
         if pay_with is not None:
             body["pay_with"] = pay_with
         if card_key is not None:
             body["payment_key"] = card_key
+        if payment_id is not None:
+            body["payment_id"] = payment_id
         headers: dict[str, str] = {}
         if key is not None:
             headers["Idempotency-Key"] = key
@@ -258,22 +268,8 @@ class Session:
     async def until(
         self, order_id: str, reached: Callable[[Order], bool], *, timeout_s: float = 45.0
     ) -> Order:
-        """Look again and again until the order is as wanted; after `timeout_s` return it as it is.
-
-        A shop that is away for a moment is no answer, so looking goes on.
-        """
-        give_up = monotonic() + timeout_s
-        pause = 0.01
-        while True:
-            try:
-                order = await self.order(order_id)
-                if reached(order) or monotonic() > give_up:
-                    return order
-            except (Away, Refused) as error:
-                if not passing(error) or monotonic() > give_up:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.25)
+        """Look again and again until the order is as wanted; after `timeout_s` return it as it is."""
+        return await _look(lambda: self.order(order_id), reached, timeout_s)
 
     async def until_settled(self, order_id: str, *, timeout_s: float = 45.0) -> Order:
         """The order once it rests: COMPLETED, CANCEL, or a FAIL with nothing to give back."""
@@ -281,11 +277,22 @@ class Session:
 
     # Paying
 
+    async def intend(self, *, order_id: str | None = None, amount: int | None = None) -> Intent:
+        """The number of a payment, before there is one: for an order to be paid, or for an amount."""
+        wish = {"order_id": order_id} if order_id is not None else {"amount": amount}
+        return _decode(await self.send("POST", "/payments/intents", body=wish), Intent)
+
     async def pay(
-        self, order_id: str, method: str, *, card_key: str | None = None, key: str | None = None
+        self,
+        order_id: str,
+        method: str,
+        *,
+        card_key: str | None = None,
+        payment_id: str | None = None,
+        key: str | None = None,
     ) -> Payment:
         """Pay for a completed order, with points or a card; without `card_key` with a test card."""
-        body = {"order_id": order_id, "method": method, "payment_key": card_key}
+        body = {"order_id": order_id, "method": method, "payment_key": card_key, "payment_id": payment_id}
         headers = {"Idempotency-Key": key} if key is not None else {}
         return _decode(await self.send("POST", "/payments", body=body, headers=headers), Payment)
 
@@ -293,15 +300,36 @@ class Session:
         """One payment as it is now."""
         return _decode(await self.send("GET", f"/payments/{payment_id}"), Payment)
 
+    async def payment_until(
+        self, payment_id: str, reached: Callable[[Payment], bool], *, timeout_s: float = 45.0
+    ) -> Payment:
+        """Look again and again until the payment is as wanted; after `timeout_s` return it as it is."""
+        return await _look(lambda: self.payment(payment_id), reached, timeout_s)
+
     # Points and coupons
 
     async def balance(self) -> int:
         """Points in this person's account."""
         return _decode(await self.send("GET", "/points"), _Balance).balance
 
+    async def buy_points(
+        self,
+        amount: int,
+        *,
+        card_key: str | None = None,
+        payment_id: str | None = None,
+        key: str | None = None,
+    ) -> PointsBought:
+        """Buy points, without `card_key` with a test card; Refused 422 if the card is declined."""
+        body = {"amount": amount, "payment_key": card_key, "payment_id": payment_id}
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return _decode(await self.send("POST", "/points/charge", body=body, headers=headers), PointsBought)
+
     async def charge_points(self, amount: int, key: str) -> None:
-        """Put points into the account, once per key."""
-        await self.send("POST", "/points/charge", body={"amount": amount}, headers={"Idempotency-Key": key})
+        """Buy points, once per key, and wait until they are in the account."""
+        bought = await self.buy_points(amount, key=key)
+        if bought.status == "ASKING":
+            await self.payment_until(bought.payment_id, lambda payment: payment.rests)
 
     async def take_coupon(self, policy_id: int) -> None:
         """Take one coupon of a policy, first come first served."""
@@ -336,9 +364,15 @@ class Session:
 
     # For an admin
 
-    async def refund(self, payment_id: str) -> Payment:
-        """Give a payment back, by cancelling its order."""
-        return _decode(await self.send("POST", f"/payments/{payment_id}/refund"), Payment)
+    async def refund(self, payment_id: str, amount: int | None = None) -> Payment:
+        """Give so many won of a payment back; without `amount` all of it, by cancelling its order."""
+        body = None if amount is None else {"amount": amount}
+        return _decode(await self.send("POST", f"/payments/{payment_id}/refund", body=body), Payment)
+
+    async def give_points(self, user_id: int, delta: int, reason: str) -> int:
+        """Give somebody points, or below 0 take some; returns how many there are now."""
+        body = {"delta": delta, "reason": reason}
+        return _decode(await self.send("POST", f"/users/{user_id}/points", body=body), _Balance).balance
 
     async def create_item(self, name: str, size: str, price: int, stock: int) -> int:
         """Put an item on sale and return its id; Refused 409 if name and size are taken."""
@@ -372,6 +406,25 @@ class Session:
     async def adjust_stock(self, item_id: int, delta: int, reason: str) -> None:
         """Add pieces to an item's stock, or with a negative `delta` take some away."""
         await self.send("POST", f"/items/{item_id}/stock", body={"delta": delta, "reason": reason})
+
+
+async def _look(look: Callable[[], Awaitable[T]], reached: Callable[[T], bool], timeout_s: float) -> T:
+    """What is looked at, once it is as wanted, or as it is after `timeout_s`.
+
+    A shop that is away for a moment is no answer, so looking goes on.
+    """
+    give_up = monotonic() + timeout_s
+    pause = 0.01
+    while True:
+        try:
+            seen = await look()
+            if reached(seen) or monotonic() > give_up:
+                return seen
+        except (Away, Refused) as error:
+            if not passing(error) or monotonic() > give_up:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.25)
 
 
 def _decode(response: httpx.Response, kind: type[T]) -> T:

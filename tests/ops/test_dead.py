@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from deploy.local.layout import layout
-from ops import dead, letters, redrive
+from ops import as_admin, dead, redrive
 from ops.shop import Shop
 from query_svc.dead_letters.contracts import DeadLetterGroup, DeadLetterGroupPage, DeadLetterPage
 from shared.clock import utc_now
@@ -80,7 +80,7 @@ def _json(document: object) -> httpx.Response:
 def door(monkeypatch: pytest.MonkeyPatch) -> Door:
     """Commands speak to it instead of a shop."""
     door = Door()
-    monkeypatch.setattr(letters, "Shop", partial(Shop, transport=httpx.MockTransport(door.answer)))
+    monkeypatch.setattr(as_admin, "Shop", partial(Shop, transport=httpx.MockTransport(door.answer)))
     monkeypatch.setattr(redrive, "LOOK_S", 0.0)
     return door
 
@@ -180,6 +180,6 @@ def test_a_shop_that_is_away_is_told(
     main: Any, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = layout({"SHOP_GATEWAY_URL": "http://127.0.0.1:1"})
-    monkeypatch.setattr(letters, "current_layout", lambda: nowhere)
+    monkeypatch.setattr(as_admin, "current_layout", lambda: nowhere)
     assert main(words) == 1
     assert "the shop does not answer" in capsys.readouterr().err

@@ -92,3 +92,41 @@ async def test_persistence_does_not_repeat_a_refusal(shop: Shop, fake: FakeShop)
         await persist(lambda: shop.sign_in("admin@sagamart.local", "wrong"))
 
     assert fake.asked["POST /users/login"] == 1
+
+
+async def test_points_are_there_once_their_charge_is_known() -> None:
+    asked: list[tuple[str, str]] = []
+    statuses = ["ASKING", "ASKING", "CAPTURED"]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path))
+        if request.url.path == "/users/login":
+            return httpx.Response(200, json={"access_token": "a", "refresh_token": "r", "expires_in": 9})
+        status = statuses.pop(0)
+        if request.url.path == "/points/charge":
+            bought = {"payment_id": "p1", "amount": 5, "status": status, "balance": 0}
+            return httpx.Response(202, json=bought)
+        return httpx.Response(200, json={"id": "p1", "order_id": None, "status": status, "amount": 5})
+
+    async with Shop("http://shop.test", transport=httpx.MockTransport(answer)) as shop:
+        buyer = await shop.sign_in("buyer@shop.test", "password")
+        await buyer.charge_points(5, "once")
+
+    assert asked[1:] == [("POST", "/points/charge"), *[("GET", "/payments/p1")] * 2]
+
+
+async def test_a_refund_of_all_has_no_body_and_one_of_a_part_its_amount() -> None:
+    bodies: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/users/login":
+            return httpx.Response(200, json={"access_token": "a", "refresh_token": "r", "expires_in": 9})
+        bodies.append(request.content)
+        return httpx.Response(202, json={"id": "p1", "order_id": None, "status": "REFUNDING", "amount": 5})
+
+    async with Shop("http://shop.test", transport=httpx.MockTransport(answer)) as shop:
+        admin = await shop.sign_in("admin@shop.test", "password")
+        await admin.refund("p1")
+        await admin.refund("p1", 3)
+
+    assert bodies == [b"", b'{"amount":3}']
