@@ -9,6 +9,7 @@ from playwright.async_api import Browser, expect
 
 from deploy.local import fleet
 from deploy.local.layout import Layout
+from ops.demo.card_payments import CANCEL_REFUSED
 from ops.demo.stage import FIXED, SHIRT_PRICE, Stage, shirts
 from ops.shop import Order, Refused
 from shared.cloudevents import CloudEvent, batch, encode
@@ -57,7 +58,17 @@ async def test_a_customer_is_refused_and_nobody_sees_anything_without_signing_in
             "buyer1@sagamart.local is a customer's account"
         )
         await desk.photograph("sign-in-refused")
-        for path in ("orders", "dead-letters", "queues", "overdue", "flow", "sales", "services", "audit"):
+        for path in (
+            "orders",
+            "dead-letters",
+            "queues",
+            "overdue",
+            "payments",
+            "flow",
+            "sales",
+            "services",
+            "audit",
+        ):
             await desk.open(path)
             assert "/console/sign-in?then=" in desk.page.url
         assert desk.complaints == []
@@ -274,6 +285,32 @@ async def test_dead_letters_are_seen_sent_back_and_given_up(desk: Desk, stage: S
     assert told == {int(first): "REDRIVEN", int(second): "DISCARDED", int(third): "REDRIVEN"}
     await desk.open_live("dead-letters")
     await expect(group).to_have_count(0)
+
+
+async def test_a_payment_that_needs_a_person_is_seen_and_closed(desk: Desk, stage: Stage) -> None:
+    buyer, item = await stage.buyer(), await stage.shirt(5)
+    key = await stage.card_key(CANCEL_REFUSED)
+    order = await buyer.place([shirts(item)], pay_with="card", card_key=key, wait_s=20)
+    await desk.open_live("payments")
+    page = desk.page
+    row = page.locator("tr[id^=payment-]", has=page.locator(f'a[href$="{order.id}"]'))
+    await expect(row).to_have_count(0)
+    await buyer.cancel(order.id)
+    await expect(row).to_contain_text("cancel refused")
+    await expect(row.get_by_role("button", name="Yes, close it")).to_be_hidden()
+    await row.locator("summary").click()
+    await row.locator("select").select_option("returned")
+    await row.locator("input[name=reason]").fill("seen on the statement")
+    await desk.photograph("payments")
+    assert key not in await page.content()
+    await row.get_by_role("button", name="Yes, close it").click()
+    await expect(page.get_by_text(f"The payment of ₩{order.total:,} is closed as returned.")).to_be_visible()
+    await expect(row).to_have_count(0)
+    assert (await stage.admin.until_settled(order.id)).status == "CANCEL"
+    await desk.open("audit")
+    first = page.locator("tbody tr").first
+    await expect(first).to_contain_text("payment.resolved")
+    await expect(first).to_contain_text("seen on the statement")
 
 
 async def test_sales_and_ranking_are_those_of_the_api_and_grow(desk: Desk, stage: Stage) -> None:

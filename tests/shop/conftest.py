@@ -46,4 +46,4 @@ async def stage(shop: Layout) -> AsyncIterator[Stage]:
     """Makes buyers, items and coupons that nobody else uses."""
     async with Shop(shop.gateway_url) as door:
         admin = await persist(lambda: door.sign_in(ADMIN_EMAIL, "sagamart-admin"))
-        yield Stage(door, admin)
+        yield Stage(door, admin, shop.outside_url("pg"))
