@@ -177,10 +177,23 @@ async def resolved(
     return end
 
 
-async def resolved_as_returned(stage: Stage, record: Record) -> None:
-    """A person gives the money back at the payment gateway's own page, and says so."""
+async def cancelled_after_all(stage: Stage, record: Record) -> None:
+    """A person cancels at the payment gateway's own page: the shop hears of it, and nobody need say more."""
     buyer, placed, payment, key = await needs_attention(stage, record)
-    await stage.cancel_at_pg(key)
+    with record.step("cancel at the PG"):
+        await stage.cancel_at_pg(key)
+        end = await buyer.until_settled(placed.id, timeout_s=90)
+    record.ended(end)
+    if payment is not None:
+        now = await buyer.payment(str(payment.id))
+        record.check(now.status == "REFUNDED", f"the payment is {now.status}")
+        open_ones = [one.id for one in await Payments(stage.admin).that_stand()]
+        record.check(payment.id not in open_ones, "it is still on the list of those that need a person")
+
+
+async def resolved_as_returned(stage: Stage, record: Record) -> None:
+    """The buyer has got the money by bank transfer, and a person says so."""
+    buyer, placed, payment, _ = await needs_attention(stage, record)
     end = await resolved(stage, record, placed, payment, "returned")
     record.check(not end.paid, "the order still counts as paid")
     if payment is not None:
@@ -264,6 +277,12 @@ CARD_PAYMENTS = (
         part_by_card,
     ),
     Scenario("a part given back at the payment gateway", ("COMPLETED",), (), part_at_the_pg),
+    Scenario(
+        "a refused cancel, done at the PG after all",
+        ("COMPLETED", "CANCEL"),
+        ("cancelled_by_buyer",),
+        cancelled_after_all,
+    ),
     Scenario(
         "a refused cancel, returned by a person",
         ("COMPLETED", "CANCEL"),

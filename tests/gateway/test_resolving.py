@@ -158,7 +158,7 @@ def deed(number: int, minute: int, **changes: Any) -> payment.AuditEntry:
         "by": 1,
         "action": "payment.resolved",
         "subject": str(PAYMENT),
-        "details": {"as": "kept", "reason": "agreed"},
+        "details": {"outcome": "kept", "reason": "agreed"},
     }
     return payment.AuditEntry(**facts | changes)
 
@@ -213,7 +213,7 @@ async def test_an_entry_about_money_says_what_and_why(
         ("points.granted", "user 9", None, 1),
         ("payment.resolved", f"payment {PAYMENT}", "agreed", 1),
     ]
-    assert page["items"][1]["details"] == {"as": "kept", "reason": "agreed"}
+    assert page["items"][1]["details"] == {"outcome": "kept", "reason": "agreed"}
     assert asked(rpc, query.ListAudit) == []
     del rpc.answers[payment.ListAudit]
     assert (await client.get("/ops/audit?service=query", headers=admin)).status_code == 200

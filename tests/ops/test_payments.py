@@ -63,7 +63,7 @@ class Door:
                 "target": f"payment {PAYMENT}",
                 "affected": 1,
                 "reason": "agreed [over] there",
-                "details": {"as": "kept", "reason": "agreed [over] there"},
+                "details": {"outcome": "kept", "reason": "agreed [over] there"},
             }
             return httpx.Response(200, json={"items": [deed], "next": None})
         status = 404 if path.endswith(f"{UUID(int=9)}/resolve") else 409
@@ -123,9 +123,9 @@ def test_who_closed_what_is_shown(door: Door, capsys: pytest.CaptureFixture[str]
     assert payments.main(["--audit", "--json", str(file)]) == 0
     assert door.asked[-1] == ("GET", "/ops/audit", {"service": "payment", "limit": "100"})
     out = printed(capsys)
-    for words in ("payment.resolved", str(PAYMENT), "agreed[over]there", "askept"):
+    for words in ("payment.resolved", str(PAYMENT), "agreed[over]there", "outcomekept"):
         assert words in out, words
-    assert json.loads(file.read_text())[0]["details"]["as"] == "kept"
+    assert json.loads(file.read_text())[0]["details"]["outcome"] == "kept"
 
 
 @pytest.mark.parametrize(("number", "said"), [(UUID(int=9), "said 404"), (UUID(int=10), "409 No: said 409")])
