@@ -70,14 +70,13 @@ def refuse_unless_by_card(
     by: Literal["points", "card"] | None, payment_key: str | None, payment_id: UUID | None
 ) -> None:
     """Raise `RuleBroken` where a card's key or number comes with a payment that is not made with a card."""
+    if by == "card" or (payment_key is None and payment_id is None):
+        return
     given = {"payment_key": payment_key, "payment_id": payment_id}
     errors = [
-        FieldError(name, "is for payments with a card")
-        for name, value in given.items()
-        if value is not None and by != "card"
+        FieldError(name, "is for payments with a card") for name, value in given.items() if value is not None
     ]
-    if errors:
-        raise RuleBroken("This is not paid with a card.", errors=errors)
+    raise RuleBroken("This is not paid with a card.", errors=errors)
 
 
 @post(
