@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from gateway.api import BODY, also, problems
 from gateway.door import ADMIN, SIGNED_IN
-from gateway.once import call_once
+from gateway.idempotency import IdempotencyKey, once
 from gateway.requests import ShopRequest
 from payment_svc.contracts import (
     Amount,
@@ -107,7 +107,7 @@ async def make_intent(
         order_id=data.order_id or None,
         amount=data.amount or None,
     )
-    return await call_once(request, call, idempotency_key, data)
+    return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
 @post(
@@ -135,7 +135,7 @@ async def pay(
         has_intent=data.payment_id is not None,
     )
     with working_on(str(data.order_id), traceparent()):
-        payment = await call_once(request, call, idempotency_key, data, timeout=PAY_S)
+        payment = await request.rpc.call(call, timeout=PAY_S, once=once(request, idempotency_key, data))
     status = 202 if payment.status == "ASKING" else 201
     return Response(payment, status_code=status, headers={"Location": f"/payments/{payment.id}"})
 
@@ -174,7 +174,7 @@ async def refund_payment(
     call = RefundPayment(
         refund_id=new_id(), payment_id=payment_id, by=request.user.id, amount=data.amount or None
     )
-    return await call_once(request, call, idempotency_key, payment_id, data, timeout=PAY_S)
+    return await request.rpc.call(call, timeout=PAY_S, once=once(request, idempotency_key, payment_id, data))
 
 
 @post(

@@ -7,9 +7,9 @@ from litestar import Response, get, post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from gateway.api import BODY, After, Id, IdempotencyKey, PageSize, Why, also, problems
+from gateway.api import BODY, After, Id, PageSize, Why, also, problems
 from gateway.door import ADMIN, SIGNED_IN
-from gateway.once import call_once
+from gateway.idempotency import IdempotencyKey, once
 from gateway.payments import PAY_S
 from gateway.requests import ShopRequest
 from payment_svc.contracts import (
@@ -94,7 +94,7 @@ async def charge(
         payment_key=data.payment_key,
         has_intent=data.payment_id is not None,
     )
-    bought = await call_once(request, call, idempotency_key, data, timeout=PAY_S)
+    bought = await request.rpc.call(call, timeout=PAY_S, once=once(request, idempotency_key, data))
     status = 202 if bought.status == "ASKING" else 201
     return Response(bought, status_code=status, headers={"Location": f"/payments/{bought.payment_id}"})
 
@@ -116,7 +116,7 @@ async def grant(
     call = GrantPoints(
         grant_id=new_id(), user_id=user_id, delta=data.delta, reason=data.reason, by=request.user.id
     )
-    return await call_once(request, call, idempotency_key, user_id, data)
+    return await request.rpc.call(call, once=once(request, idempotency_key, user_id, data))
 
 
 routes = [get_points, list_history, charge, grant]

@@ -7,9 +7,9 @@ from litestar import get, post
 from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
-from gateway.api import BODY, IdempotencyKey, PageSize, Why, problems
+from gateway.api import BODY, PageSize, Why, problems
 from gateway.door import ADMIN
-from gateway.once import call_once
+from gateway.idempotency import IdempotencyKey, once
 from gateway.payments import PaymentId
 from gateway.requests import ShopRequest
 from payment_svc.contracts import (
@@ -77,7 +77,7 @@ async def resolve_payment(
     The same again changes nothing; 409 for one that was closed otherwise, or that does not need attention.
     """
     call = ResolvePayment(payment_id=payment_id, outcome=data.outcome, reason=data.reason, by=request.user.id)
-    return await call_once(request, call, idempotency_key, payment_id, data)
+    return await request.rpc.call(call, once=once(request, idempotency_key, payment_id, data))
 
 
 routes = [list_payments, resolve_payment]
