@@ -108,16 +108,26 @@ class Toss:
 
     confirm_window_s = CONFIRM_WINDOW_S
 
-    def __init__(self, url: str, secret: str, *, timeout_s: float, tries: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        *,
+        timeout_s: float,
+        tries: int,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
         import httpx  # costs megabytes, which a shop that is paid with points alone need not have
 
         self._tries = tries
+        self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(
             base_url=url,
             auth=httpx.BasicAuth(secret, ""),
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=20),
             trust_env=False,
+            transport=transport,
         )
 
     async def charge(self, card: Card, *, attempt: int) -> Report:
@@ -147,7 +157,7 @@ class Toss:
 
     async def cancel(self, card: Card, reason: str, *, attempt: str, amount: int | None = None) -> Report:
         """Cancel the payment, whole or in part."""
-        path = f"/v1/payments/{quote(card.key, safe='')}/cancel"
+        path = f"{_path(card)}/cancel"
         body = {"cancelReason": reason} | ({} if amount is None else {"cancelAmount": amount})
         response = await self._send("cancel", "POST", path, body, f"cancel-{attempt}")
         if response.status_code == 200:
@@ -191,7 +201,7 @@ class Toss:
 
     async def _whose(self, card: Card, failure: Failure) -> Report:
         """What became of the key, if the PG has it under our number; otherwise it pays for something else."""
-        response = await self._send("look up", "GET", f"/v1/payments/{quote(card.key, safe='')}")
+        response = await self._send("look up", "GET", _path(card))
         if response.status_code != 200:
             raise NoAnswer(f"look up: {response.status_code} {_read(response, Failure).code}")
         payment: Payment = _read(response, Payment)
@@ -220,8 +230,12 @@ class Toss:
                 await asyncio.sleep(PAUSE_S * 2 ** (number - 1))
             try:
                 headers = {"Idempotency-Key": key} if key else {}
-                response = await self._http.request(method, path, json=body, headers=headers, params=params)
-            except httpx.HTTPError as error:
+                # The client counts its seconds anew with every byte that drips in.
+                async with asyncio.timeout(self._timeout_s):
+                    response = await self._http.request(
+                        method, path, json=body, headers=headers, params=params
+                    )
+            except (httpx.HTTPError, TimeoutError) as error:
                 trouble = type(error).__name__  # its text may show the path, and so the buyer's key
             else:
                 if response.status_code < 500 and response.status_code not in NOT_NOW:
@@ -252,11 +266,14 @@ def _report(payment: Payment, card: Card) -> Report:
     if finding is None:
         raise NoAnswer(f"a payment is {payment.status!r}, which is not known to mean anything")
     returned = payment.total_amount - payment.balance_amount
-    if finding is Finding.CHARGED and not 0 <= returned < payment.total_amount:
+    is_charged = finding is Finding.CHARGED
+    if (is_charged and not 0 <= returned < payment.total_amount) or (
+        finding is Finding.CANCELLED and payment.balance_amount
+    ):
         what = f"It is {payment.status}, with {payment.balance_amount} of {payment.total_amount} left."
         return Report(Finding.CONTRADICTION, 0, "BALANCE", what)
     failure = payment.failure or Failure(payment.status)
-    if finding is Finding.CHARGED:
+    if is_charged:
         return Report(finding, returned)
     return Report(finding, returned if finding is Finding.CANCELLED else 0, failure.code, failure.message)
 
@@ -264,8 +281,13 @@ def _report(payment: Payment, card: Card) -> Report:
 def _decoded(text: str, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
+
+
+def _path(card: Card) -> str:
+    """The payment's address by the buyer's key; a key of dots alone would mean another address."""
+    return f"/v1/payments/{quote(card.key, safe='').replace('.', '%2E')}"
 
 
 def _date(moment: datetime) -> str:
