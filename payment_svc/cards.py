@@ -6,8 +6,8 @@ became of it, and `reconcile` asks about every such payment, on every replica.
 
 import asyncio
 from collections import Counter
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import timedelta
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from payment_svc import accounts, domain, payments, pgs, settling
 from payment_svc.domain import Payment, State
 from payment_svc.pgs import Card, Finding, NoAnswer, PaymentGateway, Report
 from payment_svc.settings import PaymentSettings
+from payment_svc.settling import Listed
 from shared.clock import utc_now
 from shared.context import traceparent, working_on
 from shared.database import Database
@@ -30,6 +31,7 @@ AGAIN_AT_ONCE = 100
 """At most so many of these were asked about before, so that new ones always find a place."""
 POLL_S = 0.2
 CATCH_UP_S = 60.0
+CATCH_UP_AT_ONCE = 500
 LOOK_BACK = timedelta(minutes=10)
 """How much of the PG's list is read: readings overlap, for clocks that differ and lines that come late."""
 
@@ -125,23 +127,28 @@ async def catch_up(db: Database, settings: PaymentSettings) -> None:
         return
     pg = pgs.adapter(settings)
     until = utc_now()
-    newest: dict[str, datetime] = {}
+    listed: dict[UUID, Listed] = {}
     try:
         async for entry in pg.transactions(until - LOOK_BACK, until):
-            newest[entry.number] = max(entry.at, newest.get(entry.number, entry.at))
+            payment_id = domain.number(entry.number)
+            if payment_id is not None:
+                listed[payment_id] = listed.get(payment_id, Listed()).with_entry(entry)
     except NoAnswer as silence:
         log.info("payment.list_unknown", **describe(silence))
         return
-    for number, at in newest.items():
-        payment_id = domain.number(number)
-        if payment_id is not None:
-            seen = partial(_is_seen, at)
-            await db.transaction(lambda tx, one=payment_id, seen=seen: payments.hint(tx, one, unless=seen))
+    numbers = list(listed)
+    for start in range(0, len(numbers), CATCH_UP_AT_ONCE):
+        chunk = numbers[start : start + CATCH_UP_AT_ONCE]
+        for payment in await db.read(lambda reader, chunk=chunk: payments.of_numbers(reader, chunk)):
+            if not settling.is_listed(payment, listed[payment.payment_id]):
+                await _ask_soon(db, payment.payment_id, listed[payment.payment_id])
 
 
-def _is_seen(at: datetime, payment: Payment) -> bool:
-    """Whether we have written or asked about a payment since the PG noted something about it."""
-    return any(seen is not None and seen >= at for seen in (payment.changed_at, payment.looked_at))
+async def _ask_soon(db: Database, payment_id: UUID, listed: Listed) -> None:
+    def is_known(payment: Payment) -> bool:
+        return settling.is_listed(payment, listed)
+
+    await db.transaction(lambda tx: payments.hint(tx, payment_id, unless=is_known, paced=False))
 
 
 async def _due(db: Database, settings: PaymentSettings, *, limit: int, again: int) -> list[Payment]:

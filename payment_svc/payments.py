@@ -77,6 +77,15 @@ async def find(db: Reader, payment_id: UUID) -> Payment | None:
     return _payment(row) if row else None
 
 
+async def of_numbers(db: Reader, payment_ids: Sequence[UUID]) -> list[Payment]:
+    """Those of these payments that there are, as they are now."""
+    rows = await db.rows(
+        f"SELECT {_COLUMNS} FROM payments WHERE payment_id IN %s",  # noqa: S608
+        (sorted(payment_ids),),
+    )
+    return [_payment(row) for row in rows]
+
+
 async def known(db: Database, payment_id: UUID) -> Payment:
     """One payment as it is now. Raises `NotFound` where there is none, or only an order's tombstone."""
     payment = await db.read(lambda reader: find(reader, payment_id))
@@ -161,29 +170,33 @@ async def charging(tx: Transaction, payment: Payment) -> bool:
     return bool(changed)
 
 
-async def hint(tx: Transaction, payment_id: UUID, *, unless: Callable[[Payment], bool]) -> None:
+async def hint(
+    tx: Transaction, payment_id: UUID, *, unless: Callable[[Payment], bool], paced: bool = True
+) -> None:
     """Have the PG asked about a card payment soon, since something may have changed there.
 
     A payment is asked about once in `HINT_PAUSE`, and all together at `HINT_PACE`, so that whoever makes
-    notices up cannot have the PG asked more. What a person has closed is not opened again. Nothing is asked
-    `unless` says that we know it already.
+    notices up cannot have the PG asked more, and none is asked about later for it than it would be anyway.
+    What a person has closed is not opened again. Nothing is asked `unless` says that we know it already. What
+    the PG itself says, in its own list, is not `paced`.
     """
     [payment] = await _lock(tx, "payment_id", [payment_id]) or [None]
     if payment is None or not payment.by_card or unless(payment):
         return
-    is_soon = payment.ask_due_at is not None and payment.ask_due_at <= tx.now + HINT_PAUSE
-    is_closed = payment.resolved is not None and payment.state in (State.RELEASED, State.KEPT)
-    if is_closed or is_soon:
+    if payment.resolved is not None and payment.state in (State.RELEASED, State.KEPT):
         return
-    paced = await tx.row("SELECT next_at FROM notice_pace WHERE id = 1 FOR UPDATE")
-    at = max(tx.now, paced[0] if paced else tx.now)
-    await tx.write(
-        "INSERT INTO notice_pace (id, next_at) VALUES (1, %s)"
-        " ON DUPLICATE KEY UPDATE next_at = VALUES(next_at)",
-        (at + HINT_PACE,),
-    )
-    if payment.looked_at is not None:
-        at = max(at, payment.looked_at + HINT_PAUSE)
+    at = tx.now if payment.looked_at is None else max(tx.now, payment.looked_at + HINT_PAUSE)
+    if paced:
+        next_at = await tx.row("SELECT next_at FROM notice_pace WHERE id = 1 FOR UPDATE")
+        at = max(at, next_at[0] if next_at else at)
+    if payment.ask_due_at is not None and payment.ask_due_at <= max(at, tx.now + HINT_PAUSE):
+        return
+    if paced:
+        await tx.write(
+            "INSERT INTO notice_pace (id, next_at) VALUES (1, %s)"
+            " ON DUPLICATE KEY UPDATE next_at = VALUES(next_at)",
+            (at + HINT_PACE,),
+        )
     await tx.write("UPDATE payments SET ask_due_at = %s WHERE payment_id = %s", (at, payment_id))
 
 

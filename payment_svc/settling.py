@@ -6,7 +6,7 @@ for good, or says in contradiction to what we know, waits for a person.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from payment_svc.contracts import Outcome, PaymentPartlyRefunded
 from payment_svc.domain import Acknowledgement, Movement, Payment, State, Verdict, acknowledgement, verdict
-from payment_svc.pgs import Finding, Notice, Report
+from payment_svc.pgs import Entry, Finding, Notice, Report
 from shared.errors import Conflict
 
 LONGEST_PAUSE_S = 30.0
@@ -81,6 +81,35 @@ def settled(payment: Payment, report: Report, now: datetime, rules: Rules) -> Pa
             return _again(payment, now, rules)
         case _:
             return _contradicted(payment, report, now, rules)
+
+
+class Listed(NamedTuple):
+    """What the PG's list of some time says of a number, in won; what happened before that is not in it."""
+
+    charged: int = 0
+    returned: int = 0
+
+    def with_entry(self, entry: Entry) -> "Listed":
+        """This and one entry more."""
+        if entry.amount > 0:
+            return self._replace(charged=self.charged + entry.amount)
+        return self._replace(returned=self.returned - entry.amount)
+
+
+def is_listed(payment: Payment, listed: Listed) -> bool:
+    """Whether the PG's list says nothing that we do not know of the payment already.
+
+    Compared by amounts and not by times, since the PG's clock is not ours.
+    """
+    match payment.state:
+        case State.ASKING | State.RELEASING:
+            return True  # it is asked about anyway
+        case State.REJECTED:
+            return listed.charged <= listed.returned
+        case State.RELEASED if not payment.refunded:
+            return listed.charged <= listed.returned
+        case _:
+            return listed.returned <= payment.refunded
 
 
 def is_known(payment: Payment, notice: Notice) -> bool:
