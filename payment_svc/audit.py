@@ -21,6 +21,15 @@ async def note(
     )
 
 
+async def refund_asked(db: Reader, payment_id: UUID, refund_id: UUID) -> dict[str, Any] | None:
+    """What was noted of this refund of a payment, if it was asked for before."""
+    rows = await db.rows(
+        "SELECT details FROM audit_log WHERE subject = %s AND action = 'payment.refunded'", (payment_id,)
+    )
+    noted = (msgspec.json.decode(text, type=dict) for (text,) in rows)
+    return next((one for one in noted if one["refund_id"] == str(refund_id)), None)
+
+
 async def page(call: ListAudit, db: Reader) -> AuditPage:
     """A page of the log, newest first."""
     rows = await db.rows(

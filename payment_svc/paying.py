@@ -55,9 +55,15 @@ async def pay(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> P
     domain.check_method(call.method, call.payment_key, has_intent=call.has_intent)
     payment = await db.read(lambda reader: payments.find(reader, call.payment_id))
     if payment is None:
-        due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
-        payment = await db.transaction(lambda tx: _begin_paying(call, due.amount, tx, settings))
-        payment = await _ask(db, rpc, payment, settings)
+        try:
+            due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
+        except Conflict:
+            payment = await db.read(lambda reader: payments.find(reader, call.payment_id))
+            if payment is None:  # otherwise a twin of this very call was faster
+                raise
+        else:
+            payment = await db.transaction(lambda tx: _begin_paying(call, due.amount, tx, settings))
+            payment = await _ask(db, rpc, payment, settings)
     elif (payment.order_id, payment.user_id) != (call.order_id, call.user_id):
         raise domain.unusable(domain.number_used())
     if payment.state is State.REJECTED:
@@ -83,14 +89,13 @@ async def buy_points(call: BuyPoints, db: Database, rpc: Rpc, settings: PaymentS
 
 async def refund(call: RefundPayment, db: Database, rpc: Rpc, settings: PaymentSettings) -> PaymentView:
     """Give a part of a payment back; all of it by cancelling its order, which gives it back in turn."""
-    payment = await payments.known(db, call.payment_id)
-    if payment.refund_id != call.refund_id or payment.refunding:
-        payment = await db.transaction(lambda tx: _begin_refund(call, tx, settings))
-        if payment.refunding:
-            payment = await _ask(db, rpc, payment, settings)
-        elif payment.refund_id != call.refund_id and payment.state in (State.ASKING, State.HELD):
-            await cards.call_off(rpc, payment)
-            payment = await payments.known(db, call.payment_id)
+    await payments.known(db, call.payment_id)
+    payment, is_whole = await db.transaction(lambda tx: _begin_refund(call, tx, settings))
+    if is_whole:
+        await cards.call_off(rpc, payment)
+        payment = await payments.known(db, call.payment_id)
+    elif payment.refund_id == call.refund_id:
+        payment = await _ask(db, rpc, payment, settings)
     if payment.refund_id == call.refund_id and (refused := payment.details.get("refund_refused")):
         why = f"{refused['code']} {refused['message']}".rstrip()
         raise RuleBroken(
@@ -162,33 +167,42 @@ async def _begin(tx: Transaction, ask: Ask, settings: PaymentSettings, *, has_in
     return payment
 
 
-async def _begin_refund(call: RefundPayment, tx: Transaction, settings: PaymentSettings) -> Payment:
+async def _begin_refund(
+    call: RefundPayment, tx: Transaction, settings: PaymentSettings
+) -> tuple[Payment, bool]:
     """Refund a part of points at once, write down that the PG is to be asked for a part of a charge.
 
-    What adds up to the whole is left to the order.
+    Returns the payment, and whether its order is to be cancelled: what adds up to the whole is left to that.
     """
     [payment] = await payments.lock(tx, [call.payment_id])
-    if payment.refund_id == call.refund_id:
-        return payment
     if payment.state is State.REJECTED:
         raise Conflict("The payment was declined: there is nothing to give back.")
+    asked = await audit.refund_asked(tx, call.payment_id, call.refund_id)
+    if asked is not None:
+        return payment, asked["whole"] and payment.state in (State.ASKING, State.HELD)
     whole = call.amount is None and payment.order_id is not None
-    if whole and payment.state is not State.HELD:
-        return payment  # asked for, or done already
-    part = domain.part_to_refund(payment, call.amount, call.refund_id)
-    details = {"amount": payment.left if part is None else part, "refund_id": str(call.refund_id)}
+    if whole and payment.state in (State.RELEASING, State.RELEASED):
+        return payment, False  # asked for, or done already
+    part = None
+    if not whole or payment.state is not State.ASKING:
+        part = domain.part_to_refund(payment, call.amount, call.refund_id)
+    details = {
+        "amount": payment.left if part is None else part,
+        "refund_id": str(call.refund_id),
+        "whole": part is None,
+    }
     await audit.note(tx, call.by, "payment.refunded", call.payment_id, details)
     if part is None:
-        return payment
+        return payment, True
     if payment.by_card:
         ask_at = tx.now + timedelta(seconds=settings.pg_lease_s)
         begun = settling.begin_refund(payment, part, call.refund_id, ask_at)
         await payments.save(tx, [begun])
-        return begun
+        return begun, False
     balances = await accounts.lock_balances(tx, [payment.user_id] if payment.user_id else [])
     movements = settling.points_back(payment, part, balances)
     await accounts.apply(tx, "refund", movements)
-    return await cards.change(tx, payment, settling.refund_points(payment, part, call.refund_id))
+    return await cards.change(tx, payment, settling.refund_points(payment, part, call.refund_id)), False
 
 
 async def _ask(db: Database, rpc: Rpc, payment: Payment, settings: PaymentSettings) -> Payment:
