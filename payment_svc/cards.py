@@ -29,6 +29,8 @@ AT_ONCE = 200
 """So many payments are asked about at once. A card that hangs costs its place for a few seconds."""
 AGAIN_AT_ONCE = 100
 """At most so many of these were asked about before, so that new ones always find a place."""
+SAME_QUESTION = 6
+"""A refund in part is asked for so often under one idempotency key: by the pauses, for about a minute."""
 POLL_S = 0.2
 CATCH_UP_S = 60.0
 CATCH_UP_AT_ONCE = 500
@@ -187,7 +189,12 @@ async def _ask(db: Database, pg: PaymentGateway, payment: Payment, settings: Pay
             attempt = f"{payment.payment_id}-{found.returned}-{payment.asks}"
             return await pg.cancel(card, "The order is not fulfilled.", attempt=attempt)
         case State.HELD, Finding.CHARGED if payment.refunding:
-            attempt = f"part-{payment.refund_id}"
+            # The same question is done once. But an error that passes is answered to it for ever as well, so
+            # it is asked anew when no try can be on its way, unless what it was about has been given back.
+            anew = payment.asks // SAME_QUESTION
+            if anew and found.returned >= payment.refunded + payment.refunding:
+                return found
+            attempt = f"part-{payment.refund_id}-{anew}"
             done = await pg.cancel(card, "Refund in part.", attempt=attempt, amount=payment.refunding)
             # A repeated answer may be older than what was looked up just now.
             return done._replace(returned=max(done.returned, found.returned))
@@ -201,8 +208,9 @@ async def _change_points(tx: Transaction, before: Payment, after: Payment, user_
     if not bought and after.refunded <= before.refunded:
         return after
     balance = (await accounts.lock_balances(tx, [user_id])).get(user_id, 0)
+    credited = await accounts.credited(tx, user_id, after.payment_id)
     if bought:
-        amount = after.amount or 0
+        credited = amount = after.amount or 0
         balance += amount
         await accounts.apply(
             tx,
@@ -218,7 +226,7 @@ async def _change_points(tx: Transaction, before: Payment, after: Payment, user_
             ],
         )
         before = replace(before, refunded=0)
-    after, movement = settling.reversal(before, after, balance)
+    after, movement = settling.reversal(before, after, balance, credited=credited)
     if movement is not None:
         await accounts.apply(tx, "reversal", [movement])
     return after

@@ -28,6 +28,8 @@ Acknowledgement = PaymentRefunded | PaymentKept
 
 CARD_MAX = 10**12
 """No card pays more at once."""
+CHARGED = "charged"
+"""Among the details of a payment that is being released: it was charged, so the PG must know of it."""
 
 
 class State(StrEnum):
@@ -107,6 +109,11 @@ class Payment(Struct, frozen=True, kw_only=True):
     def left(self) -> int:
         """How many won are held, or would be if it is charged."""
         return (self.amount or 0) - self.refunded
+
+    @property
+    def was_charged(self) -> bool:
+        """Whether it is known that the card was charged, now that its release was asked for."""
+        return bool(self.details.get(CHARGED))
 
     @property
     def by_card(self) -> bool:
@@ -255,7 +262,8 @@ def after_release(payment: Payment, now: datetime, *, patience: timedelta) -> Pa
     """
     match payment.state:
         case State.ASKING | State.HELD if payment.by_card:
-            return replace(payment, state=State.RELEASING, refunding=0, asks=0, ask_due_at=now)
+            known = {**payment.details, CHARGED: True} if payment.state is State.HELD else payment.details
+            return replace(payment, state=State.RELEASING, details=known, refunding=0, asks=0, ask_due_at=now)
         case State.HELD:
             left = payment.left
             return replace(
@@ -288,16 +296,18 @@ def holds_points(payment: Payment) -> bool:
 
 
 def part_to_refund(payment: Payment, amount: int | None, refund_id: UUID) -> int | None:
-    """How much of a payment is to be given back in part; None where it is all that is left.
+    """How much of a payment is to be given back in part; None where its order is to be cancelled for it.
 
-    Raises `Conflict` where nothing is held or another refund is under way, `RuleBroken` for too much.
+    A purchase of points has none: all that is left of it goes back as a part does. Raises `Conflict` where
+    nothing is held or another refund is under way, `RuleBroken` for too much.
     """
     if payment.state is not State.HELD:
         raise Conflict(f"The payment is {status(payment)}: there is nothing to give back.")
     if payment.refunding and payment.refund_id != refund_id:
         raise Conflict(f"Another refund of {payment.refunding} is under way.")
-    if amount is None or (amount == payment.left and payment.order_id is not None):
+    if payment.order_id is not None and amount in (None, payment.left):
         return None
+    amount = payment.left if amount is None else amount
     if amount > payment.left:
         raise RuleBroken(
             f"At most {payment.left} of {payment.amount} can still be given back.",
@@ -378,20 +388,23 @@ def check_charge(amount: int, balance: int, *, largest: int, most: int) -> None:
             f"1 to {largest} points can be bought at once.",
             errors=[FieldError("amount", f"Expected 1 to {largest}")],
         )
-    balance_after(balance, amount, most)
+    balance_after(balance, amount, most, field="amount")
 
 
-def balance_after(balance: int, delta: int, most: int) -> int:
-    """The balance after points were added or taken. Raises `RuleBroken` if an account may not hold that."""
+def balance_after(balance: int, delta: int, most: int, *, field: str = "delta") -> int:
+    """The balance after points were added or taken. Raises `RuleBroken` if an account may not hold that.
+
+    `field` is what the asker calls `delta`.
+    """
     after = balance + delta
     if after < 0:
         raise RuleBroken(
-            f"Only {balance} points are there.", errors=[FieldError("delta", f"Expected at least {-balance}")]
+            f"Only {balance} points are there.", errors=[FieldError(field, f"Expected at least {-balance}")]
         )
     if delta > 0 and after > most:
         raise RuleBroken(
             f"An account holds at most {most} points.",
-            errors=[FieldError("amount", f"Expected at most {max(0, most - balance)}")],
+            errors=[FieldError(field, f"Expected at most {max(0, most - balance)}")],
         )
     return after
 

@@ -37,5 +37,5 @@ class PaymentSettings(Settings, frozen=True, kw_only=True):
 
     @property
     def pg_lease_s(self) -> float:
-        """A payment that is being asked about is left alone so long: three questions with all their tries."""
+        """For so long only one asks about a payment: three questions, with all their tries."""
         return 3 * self.pg_tries * (self.pg_timeout_s + 1.0) + 5.0

@@ -13,7 +13,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from payment_svc.contracts import Outcome, PaymentPartlyRefunded
-from payment_svc.domain import Acknowledgement, Movement, Payment, State, Verdict, acknowledgement, verdict
+from payment_svc.domain import (
+    CHARGED,
+    Acknowledgement,
+    Movement,
+    Payment,
+    State,
+    Verdict,
+    acknowledgement,
+    verdict,
+)
 from payment_svc.pgs import Entry, Finding, Notice, Report
 from shared.errors import Conflict
 
@@ -49,23 +58,26 @@ def settled(payment: Payment, report: Report, now: datetime, rules: Rules) -> Pa
             return _last_look(_declined(payment, State.REJECTED, NO_ANSWER), now, rules)
         case State.RELEASING, Finding.CANCELLED:
             return _given_back(payment)
+        case State.RELEASING, Finding.NOTHING | Finding.REFUSED if payment.was_charged:
+            return _contradicted(payment, report, now, rules)
         case State.RELEASING, Finding.REFUSED:
             return _declined(payment, State.RELEASED, report.details())
         case State.RELEASING, Finding.NOTHING if _is_quiet(payment, now, rules):
             return _last_look(_declined(payment, State.RELEASED, report.details()), now, rules)
         case State.RELEASING, Finding.STAYS_CHARGED:
             details = report.details() | {"wanted": "cancel"}
-            return replace(_for_a_person(payment, "cancel_refused", details), refunded=report.returned)
+            return _for_a_person(_returned_since(payment, report), "cancel_refused", details)
         case State.HELD, Finding.CHARGED if report.returned >= payment.refunded:
             return _at_rest(payment, State.HELD, refunded=report.returned)
         case State.HELD, Finding.STAYS_CHARGED:
             refused = replace(
                 payment, details={"refund_refused": report.details() | {"amount": payment.refunding}}
             )
-            return _at_rest(refused, State.HELD, refunded=report.returned)
-        case ((State.REJECTED | State.RELEASED), Finding.CHARGED):
+            return _at_rest(refused, State.HELD, refunded=max(payment.refunded, report.returned))
+        case ((State.REJECTED | State.RELEASED), Finding.CHARGED) if report.returned >= payment.refunded:
             # Charged after all: nobody waits for it, so it goes back.
-            taken = replace(payment, refunded=report.returned, released=0)
+            details = {**payment.details, CHARGED: True}
+            taken = replace(payment, details=details, refunded=report.returned, released=0)
             return replace(taken, state=State.RELEASING, asks=0, ask_due_at=now)
         case ((State.REJECTED | State.RELEASED), Finding.NOTHING):
             return _last_look(payment, now, rules)
@@ -73,6 +85,8 @@ def settled(payment: Payment, report: Report, now: datetime, rules: Rules) -> Pa
             return replace(payment, ask_due_at=None)
         case State.NEEDS_ATTENTION, Finding.CANCELLED:
             return _given_back(payment)
+        case State.NEEDS_ATTENTION, Finding.CHARGED | Finding.STAYS_CHARGED:
+            return replace(_returned_since(payment, report), ask_due_at=None)
         case ((State.NEEDS_ATTENTION | State.KEPT), _):
             return replace(payment, ask_due_at=None)
         case State.HELD, Finding.CANCELLED:
@@ -125,12 +139,15 @@ def is_known(payment: Payment, notice: Notice) -> bool:
             return False
 
 
-def reversal(before: Payment, after: Payment, balance: int) -> tuple[Payment, Movement | None]:
+def reversal(
+    before: Payment, after: Payment, balance: int, *, credited: int
+) -> tuple[Payment, Movement | None]:
     """What takes back the points of a purchase that the PG has given back since `before`, as far as it goes.
 
-    What is missing leaves the purchase to a person: no balance goes below zero.
+    Not more than what is still `credited` of it: a charge that was given up and came after all never brought
+    points. What is missing leaves the purchase to a person: no balance goes below zero.
     """
-    user_id, wanted = after.user_id, after.refunded - before.refunded
+    user_id, wanted = after.user_id, min(after.refunded - before.refunded, credited)
     if user_id is None or after.order_id is not None or wanted <= 0:
         return after, None
     taken = min(wanted, balance)
@@ -196,7 +213,8 @@ def news(
 
 def begin_refund(payment: Payment, amount: int, refund_id: UUID, ask_at: datetime) -> Payment:
     """A payment of which the PG is about to be asked to give back a part."""
-    return replace(payment, refunding=amount, refund_id=refund_id, asks=0, ask_due_at=ask_at)
+    details = {name: value for name, value in payment.details.items() if name != "refund_refused"}
+    return replace(payment, details=details, refunding=amount, refund_id=refund_id, asks=0, ask_due_at=ask_at)
 
 
 def points_back(payment: Payment, amount: int, balances: Mapping[int, int]) -> list[Movement]:
@@ -239,10 +257,18 @@ def _declined(payment: Payment, state: State, details: dict[str, Any]) -> Paymen
     return replace(_at_rest(payment, state), reason="card_declined", details=details)
 
 
+def _returned_since(payment: Payment, report: Report) -> Payment:
+    """A payment that is to be given back, of which the PG itself has given back a part meanwhile."""
+    more = max(0, report.returned - payment.refunded)
+    return replace(payment, refunded=payment.refunded + more, released=payment.released + more)
+
+
 def _given_back(payment: Payment) -> Payment:
-    amount = payment.amount or 0
+    details = {name: value for name, value in payment.details.items() if name != CHARGED}
     return replace(
-        _at_rest(payment, State.RELEASED, refunded=amount), released=payment.released + payment.left
+        _at_rest(payment, State.RELEASED, refunded=payment.amount or 0),
+        details=details,
+        released=payment.released + payment.left,
     )
 
 
