@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import httpx
 
 from shared.clock import utc_now
+from tests.support.waiting import eventually
 
 KOREA = timezone(timedelta(hours=9))
 Answer = httpx.Response | Callable[[httpx.Request], httpx.Response] | Exception
@@ -80,6 +81,14 @@ class FakePg(httpx.AsyncBaseTransport):
             case make:
                 return make(request)
 
+    async def is_asked(self, kind: str) -> None:
+        """Wait until this was asked for the first time."""
+
+        async def look() -> int:
+            return self.asked[kind]
+
+        await eventually(look)
+
     def arrive(self) -> None:
         """What was given up by its client is done now."""
         for request in self.under_way:
@@ -113,9 +122,7 @@ class FakePg(httpx.AsyncBaseTransport):
 
     def held(self) -> dict[str, int]:
         """The won that are charged and not given back, by order number."""
-        return {
-            number: one["balanceAmount"] for number, one in self.payments.items() if one["balanceAmount"]
-        }
+        return {number: one["balanceAmount"] for number, one in self.payments.items() if one["balanceAmount"]}
 
     def _enter(self, payment: dict[str, Any], status: str, amount: int) -> None:
         self.entries.append(

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
@@ -44,9 +44,9 @@ def fake() -> FakePg:
 
 
 @pytest.fixture
-async def pg(fake: FakePg, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[toss.Toss]:
+async def pg(fake: FakePg, monkeypatch: pytest.MonkeyPatch) -> toss.Toss:
     monkeypatch.setattr(toss, "PAUSE_S", 0.0)
-    yield toss.Toss("http://pg.test", "secret", timeout_s=0.2, tries=2, transport=fake)
+    return toss.Toss("http://pg.test", "secret", timeout_s=0.2, tries=2, transport=fake)
 
 
 def _body(status: str = "DONE", **changes: Any) -> dict[str, Any]:
@@ -202,9 +202,7 @@ async def test_what_declines_a_charge_for_good(pg: toss.Toss, fake: FakePg, code
     assert fake.asked["confirm"] == 1
 
 
-async def test_a_payment_processed_already_is_ours_another_s_or_unknown(
-    pg: toss.Toss, fake: FakePg
-) -> None:
+async def test_a_payment_processed_already_is_ours_another_s_or_unknown(pg: toss.Toss, fake: FakePg) -> None:
     fake.charge(CARD.payment_id, CARD.key, CARD.amount)
     assert await _charge(pg) == Report(Finding.CHARGED)
     other = CARD._replace(payment_id=UUID(int=2))

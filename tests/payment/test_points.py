@@ -1,0 +1,153 @@
+"""Orders that are paid with points: taken in the order given, given back once, whatever comes again."""
+
+import asyncio
+
+from payment_svc.contracts import (
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentPartlyRefunded,
+    PaymentRefunded,
+)
+from payment_svc.events import OrderPlaced
+from shared.ids import new_id
+from tests.payment.world import World
+
+
+def _order(world: World, user_id: int, total: int) -> OrderPlaced:
+    return world.placed(total, buyer_id=user_id, pay_with="points")
+
+
+async def test_a_list_of_orders_is_paid_as_far_as_the_points_go(world: World) -> None:
+    await world.open_account(7, 100)
+    await world.open_account(8, 100)
+    orders = [_order(world, *order) for order in ((7, 60), (8, 100), (7, 60), (7, 40), (9, 1))]
+    await world.place(*orders)
+    assert [e.order_id for e in world.heard.of(PaymentCaptured)] == [orders[i].order_id for i in (0, 1, 3)]
+    assert [(e.order_id, e.reason, e.details) for e in world.heard.of(PaymentDeclined)] == [
+        (orders[2].order_id, "insufficient_points", {"asked": 60, "balance": 40}),
+        (orders[4].order_id, "insufficient_points", {"asked": 1, "balance": 0}),
+    ]
+    assert (await world.balance(7), await world.balance(8)) == (0, 0)
+    await world.books_agree()
+
+
+async def test_an_order_that_payment_has_no_part_in_is_left_alone(world: World) -> None:
+    await world.open_account(7, 100)
+    await world.place(world.placed(60, participants=["item"], pay_with=None))
+    assert world.heard.events == []
+    assert await world.sql("SELECT 1 FROM payments") == []
+
+
+async def test_an_amount_beyond_every_account_is_declined(world: World) -> None:
+    await world.open_account(7, 100)
+    await world.place(_order(world, 7, 2 * 10**21))
+    assert world.heard.of(PaymentDeclined)[0].details == {"asked": 2 * 10**21, "balance": 100}
+
+
+async def test_an_order_that_comes_again_gets_the_same_answer(world: World) -> None:
+    await world.open_account(7, 100)
+    yes, no = _order(world, 7, 60), _order(world, 7, 60)
+    await world.place(yes, yes)
+    await world.place(no)
+    first = list(world.heard.events)
+    assert len(first) == 2
+    world.heard.events.clear()
+    await world.grant(1_000)
+    await world.place(no, yes)
+    assert sorted(world.heard.events, key=str) == sorted(first, key=str)
+    assert await world.balance() == 1_040
+    await world.books_agree()
+
+
+async def test_a_release_gives_back_once(world: World) -> None:
+    await world.open_account(7, 100)
+    held, rejected = _order(world, 7, 60), _order(world, 7, 60)
+    await world.place(held, rejected)
+    payments = {e.order_id: e.payment_id for e in world.heard.events}  # type: ignore[attr-defined]
+    world.heard.events.clear()
+    for _ in range(2):
+        await world.release(held.order_id, rejected.order_id, held.order_id)
+    told = world.heard.of(PaymentRefunded)
+    assert {e.order_id: e.payment_id for e in told} == payments
+    assert [e.amount for e in told if e.order_id == held.order_id] == [60, 60]
+    assert [e.amount for e in told if e.order_id == rejected.order_id] == [0, 0]
+    assert len(world.heard.events) == 4
+    assert await world.balance() == 100
+    await world.books_agree()
+    world.heard.events.clear()
+    await world.place(held, rejected)
+    reasons = {e.order_id: e.reason for e in world.heard.of(PaymentDeclined)}
+    assert reasons == {held.order_id: "released", rejected.order_id: "insufficient_points"}
+    assert await world.balance() == 100
+
+
+async def test_an_order_released_before_it_was_heard_of_is_never_paid(world: World) -> None:
+    await world.open_account(7, 100)
+    order = _order(world, 7, 60)
+    await world.release(order.order_id)
+    await world.release(order.order_id)
+    first, second = world.heard.of(PaymentRefunded)
+    assert first == second
+    await world.place(order)
+    late = world.heard.of(PaymentDeclined)
+    assert [(e.payment_id, e.reason) for e in late] == [(first.payment_id, "released")]
+    assert await world.balance() == 100
+
+
+async def test_a_part_goes_back_at_once_and_a_release_gives_back_the_rest(world: World) -> None:
+    await world.open_account(7, 100)
+    order_id = await world.place(_order(world, 7, 60))
+    payment = await world.of(order_id)
+    first = new_id()
+    for _ in range(2):  # the same refund once, also when another has come between
+        assert (await world.refund(payment.payment_id, 10, refund_id=first)).refunded >= 10
+        await world.refund(payment.payment_id, 5, refund_id=payment.payment_id)
+    assert await world.balance() == 55
+    assert world.orders.cancelled == []
+    told = world.heard.of(PaymentPartlyRefunded)
+    assert [(e.amount, e.refunded) for e in told] == [(10, 10), (5, 15)]
+    await world.release(order_id)
+    await world.release(order_id)
+    assert {(e.amount, e.order_id) for e in world.heard.of(PaymentRefunded)} == {(45, order_id)}
+    assert await world.balance() == 100
+    assert await world.sql("SELECT delta FROM ledger WHERE kind = 'refund' ORDER BY id") == [
+        (10,),
+        (5,),
+        (45,),
+    ]
+    await world.books_agree()
+
+
+async def test_parts_at_once_never_give_back_more_than_was_paid(world: World) -> None:
+    await world.open_account(7, 100)
+    payment = await world.of(await world.place(_order(world, 7, 60)))
+    outcomes = await asyncio.gather(
+        *(world.refund(payment.payment_id, 25) for _ in range(5)), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in outcomes) == ["PaymentView"] * 2 + ["RuleBroken"] * 3
+    assert await world.balance() == 90
+    await world.books_agree()
+
+
+async def test_points_survive_everything_at_once(world: World) -> None:
+    users = range(1, 6)
+    for user_id in users:
+        await world.open_account(user_id, 100)
+    orders = [_order(world, 1 + number % 5, 30) for number in range(60)]
+    lists = [orders[start : start + 20] for start in range(0, 60, 10)]
+    gifts = {user_id: new_id() for user_id in users}
+    work = [
+        *(world.place(*some) for some in lists),
+        *(world.place(*reversed(some)) for some in lists),
+        *(world.release(*(order.order_id for order in some[::3])) for some in lists),
+        *(world.grant(7, user_id=user_id, grant_id=gifts[user_id]) for user_id in users for _ in range(3)),
+    ]
+    await asyncio.gather(*work)
+    await world.books_agree()
+    states = dict(await world.sql("SELECT state, COUNT(*) FROM payments GROUP BY state"))
+    assert sum(states.values()) == 60
+    released = {order.order_id for some in lists for order in some[::3]}
+    assert states["RELEASED"] == len(released)
+    captured = {event.order_id for event in world.heard.of(PaymentCaptured)}
+    assert states["HELD"] == len(captured - released)
+    assert {event.order_id for event in world.heard.of(PaymentRefunded)} == released
