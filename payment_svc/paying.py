@@ -144,15 +144,19 @@ async def _begin_buying(call: BuyPoints, tx: Transaction, settings: PaymentSetti
 
 async def _begin(tx: Transaction, ask: Ask, settings: PaymentSettings, *, has_intent: bool) -> Payment:
     """Write a payment down that somebody waits for. Raises `RuleBroken` for an unusable number or key."""
+    refusal = None
     if has_intent:
         held = (await intents.lock(tx, [ask.payment_id])).get(ask.payment_id)
         refusal = domain.refusal_of_intent(
             held, user_id=ask.user_id, order_id=ask.order_id, amount=ask.amount, now=tx.now
         )
-        if refusal is not None:
-            raise domain.unusable(refusal)
-    if await payments.lock_keys(tx, [ask.card_key]):
-        raise domain.unusable(domain.key_used())
+    if refusal is None and await payments.lock_keys(tx, [ask.card_key]):
+        refusal = domain.key_used()
+    if refusal is not None:
+        for twin in await payments.lock(tx, [ask.payment_id]):
+            if (twin.order_id, twin.user_id) == (ask.order_id, ask.user_id):
+                return twin  # of this very call, which was faster and used them
+        raise domain.unusable(refusal)
     balances = await accounts.lock_balances(tx, [ask.user_id] if ask.method == "points" else [])
     # This process asks the PG itself; the job does if it dies over it.
     ask_at = tx.now + timedelta(seconds=settings.pg_lease_s)
