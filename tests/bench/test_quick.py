@@ -36,6 +36,7 @@ async def test_all_ways_to_ask_are_measured(bench: Run, monkeypatch: pytest.Monk
     assert bench.ledger.notes == ["nameko: not measured (tests fetch nothing)"]
 
 
+@pytest.mark.usefixtures("own_broker", "own_database")
 async def test_the_saga_is_measured_and_checked_at_all_three_places(bench: Run, shop: Layout) -> None:
     await saga.run(bench)
     assert measured(bench, saga.BEST) == measured(bench, saga.CALM) == {OURS, saga.LIMIT, saga.PEER}

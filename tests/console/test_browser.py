@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aio_pika
+import pytest
 from playwright.async_api import Browser, expect
 
 from deploy.local import fleet
@@ -155,6 +156,7 @@ async def test_an_order_is_cancelled_after_a_question_and_the_page_follows(desk:
     await desk.photograph("audit")
 
 
+@pytest.mark.usefixtures("management")
 async def test_what_an_absent_service_holds_up_can_be_seen(desk: Desk, stage: Stage, shop: Layout) -> None:
     buyer, item = await stage.buyer(), await stage.shirt(5)
     coupons = await stage.coupons(buyer, FIXED)
@@ -190,6 +192,7 @@ async def test_what_an_absent_service_holds_up_can_be_seen(desk: Desk, stage: St
     assert (await stage.admin.until_settled(order.id)).status == "CANCEL"
 
 
+@pytest.mark.usefixtures("management")
 async def test_services_queues_and_the_map_show_what_operators_are_told(desk: Desk, stage: Stage) -> None:
     await desk.open_live("services")
     services = (await ask(stage, "/ops/services"))["items"]

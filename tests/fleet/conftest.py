@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local import fleet
 from deploy.local.layout import Layout
+from tests.conftest import PROGRAMS
 from tests.support.ports import reserve_base
 
 DECLARATION = """
@@ -27,11 +28,15 @@ Environ = dict[str, str]
 
 
 def describe(folder: Path) -> Environ:
-    """The environment of a fleet of fakes with private servers."""
+    """The environment of a fleet of fakes with private servers, of the programs that the suite uses."""
     declaration = folder / "services.toml"
     declaration.write_text(DECLARATION, encoding="utf-8")
     return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SHOP_")},
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("SHOP_") or name in PROGRAMS
+        },
         "SHOP_PORT_BASE": str(reserve_base(32100, 40000)),
         "SHOP_RUN_DIR": str(folder / "run"),
         "SHOP_SERVICES_FILE": str(declaration),

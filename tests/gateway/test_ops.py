@@ -345,8 +345,8 @@ class TestWithABroker:
     """Queues of the suite's own broker."""
 
     @pytest.fixture
-    def settings(self, servers: Layout) -> dict[str, Any]:
-        return {"management_url": str(servers.management_url), "amqp_url": servers.amqp_url}
+    def settings(self, management: Layout) -> dict[str, Any]:
+        return {"management_url": str(management.management_url), "amqp_url": management.amqp_url}
 
     @pytest.fixture
     async def queues(self, servers: Layout) -> AsyncIterator[list[str]]:

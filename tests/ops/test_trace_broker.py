@@ -35,6 +35,7 @@ async def _say(at: Layout, *bodies: bytes, **properties: Any) -> None:
             await eventually(lambda: queue.get(no_ack=True, fail=False))
 
 
+@pytest.mark.usefixtures("management")
 async def test_messages_are_seen_published_and_delivered_while_it_runs(servers: Layout) -> None:
     async with firehose(servers) as messages:
         assert await _is_tracing(servers)
@@ -53,6 +54,7 @@ async def test_messages_are_seen_published_and_delivered_while_it_runs(servers: 
     assert not await _is_tracing(servers)
 
 
+@pytest.mark.usefixtures("management")
 async def test_one_who_ends_leaves_tracing_on_for_the_other(servers: Layout) -> None:
     async with firehose(servers):
         async with _in_another_process(servers) as process:
@@ -63,6 +65,7 @@ async def test_one_who_ends_leaves_tracing_on_for_the_other(servers: Layout) -> 
     assert not await _is_tracing(servers)
 
 
+@pytest.mark.usefixtures("management")
 async def test_the_command_prints_what_fits_and_switches_off_on_ctrl_c(servers: Layout) -> None:
     async with _in_another_process(servers, "--json", "--event", "tracetest.*", "--order", "o2") as process:
         await eventually(lambda: _is_tracing(servers))

@@ -593,6 +593,7 @@ async def test_the_outbox_comes_back_when_its_exchange_was_deleted_under_it(lab:
 # Declarations -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("management")
 async def test_queues_are_declared_so_that_nothing_is_lost(lab: Lab, url: str):
     ear = Ear(lab)
     async with ear.running(url, retry_delays_s="5,30,300") as runtime:

@@ -190,6 +190,7 @@ async def test_rows_wait_while_the_broker_is_away_and_leave_promptly_when_it_is_
     )
 
 
+@pytest.mark.usefixtures("own_broker")
 async def test_rows_wait_while_the_broker_is_short_of_memory(lab: Lab, url: str):
     name = unique("pub")
     async with (

@@ -334,6 +334,7 @@ async def test_two_replicas_share_the_calls_and_one_may_leave_without_a_call_bei
     assert seen == {f"{name}#2"}
 
 
+@pytest.mark.usefixtures("own_broker")
 async def test_while_the_broker_is_short_of_memory_calls_go_over_http(lab: Lab, url: str):
     name = unique("svc")
     said = contracts(name)

@@ -81,7 +81,10 @@ async def test_every_service_killed_at(point: str, stage: Stage, tmp_path: Path)
 @pytest.mark.parametrize(
     ("server", "how"), [("broker", "kill"), ("database", "kill"), ("database", "restart")]
 )
-async def test_a_server_goes_and_comes_back(server: str, how: str, stage: Stage) -> None:
+async def test_a_server_goes_and_comes_back(
+    server: str, how: str, stage: Stage, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(f"own_{server}")
     async with crowd(stage, seed=2) as buying:
         await buying.more(30)
         if how == "restart":
@@ -93,6 +96,7 @@ async def test_a_server_goes_and_comes_back(server: str, how: str, stage: Stage)
     _some_completed(buying)
 
 
+@pytest.mark.usefixtures("own_broker")
 async def test_orders_are_accepted_while_the_broker_is_away(stage: Stage) -> None:
     """The broker stops in good order under load; orders still come in, and are done once it is back."""
     buyer, item = await stage.buyer(), await stage.shirt(10)

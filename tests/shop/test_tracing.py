@@ -2,6 +2,7 @@
 
 import httpx
 import msgspec
+import pytest
 
 from deploy.local.layout import Layout
 from ops.demo.stage import Stage, shirts
@@ -11,6 +12,7 @@ LOOK = "look"
 EXCHANGES = ("order.events", "item.events", "coupon.events", "payment.events")
 
 
+@pytest.mark.usefixtures("management")
 async def test_an_order_s_messages_are_found_with_the_management_ui_alone(shop: Layout, stage: Stage) -> None:
     buyer, item = await stage.buyer(), await stage.shirt()
     async with httpx.AsyncClient(base_url=f"{shop.management_url}/api/", trust_env=False) as api:
