@@ -11,7 +11,7 @@ from rich.table import Table
 
 from deploy.local import fleet, logs
 from deploy.local.errors import FleetError
-from deploy.local.layout import ADMIN_PASSWORD, BROKER_USER, HOST, Layout, layout
+from deploy.local.layout import ADMIN_PASSWORD, BROKER_USER, HOST, MANAGEMENT_UNKNOWN, Layout, layout
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int | None:
     match parsed.command:
         case "up":
-            _print_urls(fleet.up())
+            print_urls(fleet.up())
         case "infra":
             fleet.infra()
         case "down":
@@ -129,7 +129,7 @@ def _places(at: Layout) -> dict[str, Any]:
         "gateway": at.gateway_url,
         "console": f"{at.gateway_url}/console",
         "docs": f"{at.gateway_url}/docs",
-        "management": f"http://{HOST}:{at.management_port}" if at.private_broker else at.management_url,
+        "management": at.management_page,
         "amqp": at.amqp_url,
         "database": at.admin_url,
         "database_read_only": at.verify_url,
@@ -153,7 +153,7 @@ def _open(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(places, indent=2))
         return
-    _print_urls(at)
+    print_urls(at)
     print(f"database        {at.admin_url}")
     print(f"  read only     {at.verify_url}")
     for name, url in places["databases"].items():
@@ -164,12 +164,15 @@ def _open(*, as_json: bool) -> None:
     print(f"other ports     {', '.join(f'{port} {name}' for name, port in places['ports'].items())}")
 
 
-def _print_urls(at: Layout) -> None:
+def print_urls(at: Layout) -> None:
+    """Where a person finds what runs."""
     print(f"shop            {at.gateway_url}")
     print(f"  API           {at.gateway_url}/docs")
     print(f"  console       {at.gateway_url}/console   (admin@sagamart.local)")
     if at.private_broker:
-        print(f"management UI   http://{HOST}:{at.management_port}   ({BROKER_USER} / {BROKER_USER})")
+        print(f"management UI   {at.management_page}   ({BROKER_USER} / {BROKER_USER})")
+    else:
+        print(f"management UI   {at.management_page or MANAGEMENT_UNKNOWN}")
     print(f"AMQP            {at.amqp_url}")
     if at.private_database:
         print(f"SQL             mysql -h {HOST} -P {at.database_port} -u root -p{ADMIN_PASSWORD}")

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from deploy.databases import VERIFY_USER, url_as
 from deploy.local.errors import FleetError
@@ -15,6 +16,7 @@ from deploy.services import MAX_REPLICAS, ROOT, DeclarationError, Service, load_
 HOST = "127.0.0.1"
 BROKER_USER = "shop"
 ADMIN_PASSWORD = "sagamart"  # noqa: S105 - of a database that listens on loopback alone
+MANAGEMENT_UNKNOWN = "unknown (SHOP_MANAGEMENT_URL=http://USER:PASSWORD@HOST:15672 says where it is)"
 
 _AMQP, _MANAGEMENT, _EPMD, _DISTRIBUTION, _DATABASE = 70, 71, 72, 73, 74
 _CONTROL, _NOTICES = 77, 78
@@ -50,6 +52,14 @@ class Layout:
     def management_port(self) -> int:
         """Management UI and HTTP API of the private broker."""
         return self.base + _MANAGEMENT
+
+    @property
+    def management_page(self) -> str | None:
+        """The management UI for people: without the name and password that programs use; None if unknown."""
+        if self.management_url is None:
+            return None
+        parts = urlsplit(self.management_url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     @property
     def epmd_port(self) -> int:

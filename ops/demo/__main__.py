@@ -9,7 +9,7 @@ from rich.console import Console
 
 from deploy.local import fleet
 from deploy.local.errors import FleetError
-from deploy.local.layout import Layout
+from deploy.local.layout import MANAGEMENT_UNKNOWN, Layout
 from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_console, write_json
 from ops.databases import CannotRead
 from ops.demo.accounts import ACCOUNTS
@@ -22,7 +22,7 @@ from ops.demo.figures import FIGURES
 from ops.demo.following import FOLLOWING
 from ops.demo.hostile import HOSTILE
 from ops.demo.payments import PAYMENTS
-from ops.demo.scenario import Outcome, play
+from ops.demo.scenario import Outcome, Scenario, play
 from ops.demo.stage import Stage
 from ops.demo.table import table
 from ops.shop import Away, Refused, Shop, persist
@@ -70,22 +70,35 @@ async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[st
         admin = await persist(lambda: shop.sign_in(ADMIN_EMAIL, admin_password()), timeout_s=15.0)
         stage = Stage(shop, admin, at.outside_url("pg"))
         outcomes: list[Outcome] = []
+        played, left_out = playable(at)
         with console.status("") as status:
-            for scenario in SCENARIOS:
+            for scenario in played:
                 status.update(scenario.tried)
                 outcome = await play(scenario, stage)
                 outcomes.append(outcome)
                 if not console.is_terminal:
                     console.print(f"{'ok' if outcome.met else 'NO'}  {scenario.tried}", highlight=False)
     console.print(table(outcomes))
+    for scenario in left_out:
+        console.print(
+            f"left out: {scenario.tried} (the {scenario.stops} is not run from here)", highlight=False
+        )
     books = await balance(at, console)
     met = all(outcome.met for outcome in outcomes)
     document = {
         "met": met and books.balanced,
         "scenarios": [outcome.document() for outcome in outcomes],
+        "left_out": [scenario.tried for scenario in left_out],
         "books": books.document(),
     }
     return outcomes, document
+
+
+def playable(at: Layout) -> tuple[list[Scenario], list[Scenario]]:
+    """What can be played with the servers of this run, and what would have to stop somebody else's."""
+    own = {"broker": at.private_broker, "database": at.private_database}
+    played = [scenario for scenario in SCENARIOS if scenario.stops is None or own[scenario.stops]]
+    return played, [scenario for scenario in SCENARIOS if scenario not in played]
 
 
 def _next_steps(console: Console, at: Layout, outcomes: list[Outcome]) -> None:
@@ -99,7 +112,7 @@ def _next_steps(console: Console, at: Layout, outcomes: list[Outcome]) -> None:
     order = next((number for outcome in outcomes for number in outcome.record.orders), "ORDER")
     console.print(
         f"\nThe shop keeps running at {at.gateway_url} (API documentation: {at.gateway_url}/docs)"
-        f"\nThe broker's management UI: {at.management_url or '-'}"
+        f"\nThe broker's management UI: {at.management_page or MANAGEMENT_UNKNOWN}"
         "\n\nWhat to try next:"
         f"\n  ./just trace {order}   the saga of one order, step by step"
         "\n  ./just ps          what runs"

@@ -129,6 +129,6 @@ FAULTS = (
         without_coupon_service,
     ),
     Scenario("item service stopped, back within the deadline", ("COMPLETED",), (), item_service_in_time),
-    Scenario("broker stopped while orders come in", ("COMPLETED",) * 3, (), without_broker),
+    Scenario("broker stopped while orders come in", ("COMPLETED",) * 3, (), without_broker, stops="broker"),
     Scenario("order service killed between commit and publish", ("COMPLETED",), (), killed_before_publish),
 )

@@ -53,12 +53,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row of the demo. `ends` and `reasons` say how it must come out, in order."""
+    """One row of the demo. `ends` and `reasons` say how it must come out, in order.
+
+    `stops` names the server, broker or database, that is stopped meanwhile: where it is not run from here,
+    the scenario is left out.
+    """
 
     tried: str
     ends: tuple[str, ...]
     reasons: tuple[str, ...]
     run: Callable[[Stage, Record], Awaitable[None]]
+    stops: str | None = None
 
 
 @dataclass(frozen=True)

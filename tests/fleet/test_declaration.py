@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.databases import url_as
+from deploy.local.__main__ import print_urls
 from deploy.local.errors import FleetError
 from deploy.local.layout import layout
 from deploy.local.settings import replica_program, service_environment
@@ -63,6 +64,43 @@ def test_a_service_is_told_its_own_database_and_nobody_elses_password() -> None:
     assert order["SHOP_ORDER_DEADLINE_S"] == "3"
     assert "secret" not in str(order)
     assert "SHOP_DATABASE_URL" not in service_environment(at, at.service("gateway"), settings)
+
+
+def test_which_programs_servers_are_is_not_told_to_services() -> None:
+    settings = {"SHOP_MYSQLD": "/opt/mysqld", "SHOP_RABBITMQ_SERVER": "/opt/rabbitmq-server"}
+    at = layout(settings)
+    assert (at.database_program, at.broker_program) == ("/opt/mysqld", "/opt/rabbitmq-server")
+    assert not settings.keys() & service_environment(at, at.service("order"), settings).keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "page"),
+    [
+        ({"SHOP_PORT_BASE": "9100"}, "http://127.0.0.1:9171"),
+        (
+            {"SHOP_AMQP_URL": "amqp://mq/", "SHOP_MANAGEMENT_URL": "https://a:secret@mq.test:15671/ui"},
+            "https://mq.test:15671/ui",
+        ),
+        ({"SHOP_AMQP_URL": "amqp://mq/"}, None),
+    ],
+)
+def test_people_are_shown_the_management_ui_without_a_password(
+    settings: dict[str, str], page: str | None
+) -> None:
+    assert layout(settings).management_page == page
+
+
+def test_what_is_printed_says_how_to_make_an_unknown_management_ui_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_urls(layout({"SHOP_AMQP_URL": "amqp://mq/"}))
+    assert "management UI   unknown (SHOP_MANAGEMENT_URL=http://" in capsys.readouterr().out
+    print_urls(
+        layout({"SHOP_AMQP_URL": "amqp://mq/", "SHOP_MANAGEMENT_URL": "http://a:secret@mq.test:15672"})
+    )
+    shown = capsys.readouterr().out
+    assert "management UI   http://mq.test:15672\n" in shown
+    assert "secret" not in shown
 
 
 def test_a_replica_is_told_its_number_and_ports() -> None:

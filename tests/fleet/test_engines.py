@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import binaries, fleet
+from deploy.local import fleet
 from deploy.local.engines import Engine, broker_engine, database_engine
 from deploy.local.errors import FleetError
 from deploy.local.layout import layout
@@ -194,9 +194,3 @@ def test_a_broker_that_dies_at_start_is_told_and_leaves_its_dump_in_the_run_fold
     assert note["program"] == str(broker_engine().program)
     with pytest.raises(FleetError, match=r"first \./just down"):
         fleet.infra(environ, report=_quiet)
-
-
-def test_which_programs_servers_are_is_not_told_to_services(private_fakes: Environ) -> None:
-    at = layout({**private_fakes, "SHOP_MYSQLD": "/a", "SHOP_RABBITMQ_SERVER": "/b"})
-    assert (at.database_program, at.broker_program) == ("/a", "/b")
-    assert binaries.which("sh") is not None

@@ -6,7 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from ops.demo.__main__ import SCENARIOS
+from deploy.local.layout import layout
+from ops.demo.__main__ import SCENARIOS, playable
 from ops.demo.everyday import EVERYDAY, refused
 from ops.demo.scenario import Outcome, Record, Scenario, play
 from ops.demo.stage import Stage, shirts
@@ -132,3 +133,16 @@ def test_every_scenario_has_a_name_of_its_own() -> None:
     names = [scenario.tried for scenario in SCENARIOS]
 
     assert len(names) == len(set(names))
+
+
+def test_what_would_stop_a_server_that_runs_elsewhere_is_left_out() -> None:
+    played, left_out = playable(layout({}))
+    assert (played, left_out) == (list(SCENARIOS), [])
+    elsewhere = {
+        "SHOP_AMQP_URL": "amqp://a:b@broker.test/",
+        "SHOP_DATABASE_ADMIN_URL": "mysql://a:b@sql.test/",
+    }
+    played, left_out = playable(layout(elsewhere))
+    assert [scenario.stops for scenario in left_out] == ["broker"]
+    assert len(played) == len(SCENARIOS) - 1
+    assert all(scenario.stops is None for scenario in played)

@@ -18,7 +18,10 @@ TEXTS = (
 )
 TIMES = "SELECT TIMESTAMP'2026-11-26 05:00:00', TIMESTAMP'2026-11-26 05:00:00.000001', DATE'2026-02-28'"
 NOTHING = "SELECT NULL, '', NULL, 0, NULL"
-MANY = "SELECT column_name, ordinal_position FROM information_schema.columns ORDER BY 1, 2"
+MANY = (
+    "SELECT column_name, ordinal_position FROM information_schema.columns"
+    " ORDER BY CAST(column_name AS BINARY), 2"
+)
 
 
 @pytest.fixture
