@@ -85,7 +85,9 @@ def _mariadb_installer(server: Path) -> list[str]:
         folder / name for folder in (server.parent, home / "bin", home / "scripts") for name in names
     ):
         if os.access(script, os.X_OK) and script != usual:
-            return [str(script), "--no-defaults", f"--basedir={home}"]
+            # Without it the script looks for its own parts where the machine's usual server has them.
+            where = [f"--basedir={home}"] if (home / "share").is_dir() else []
+            return [str(script), "--no-defaults", *where]
     if usual is None:
         raise FleetError("mariadb-install-db is not installed (it belongs to the package mariadb-server)")
     return [str(usual), "--no-defaults"]

@@ -51,7 +51,7 @@ COUPONS_OF_ORDERS = Check(
       JOIN order_svc.participants p ON p.order_id = o.id AND p.name = 'coupon' AND p.stand = 'YES'
       JOIN JSON_TABLE(o.`lines`, '$[*].user_coupon_ids[*]' COLUMNS (coupon BIGINT PATH '$')) l
       LEFT JOIN coupon_svc.user_coupons u ON u.id = l.coupon
-     WHERE NOT (u.used_by <=> CAST(o.id AS CHAR(36)))
+     WHERE NOT (u.used_by <=> o.id)
     """,
 )
 
