@@ -187,16 +187,16 @@ async def hint(
         return
     at = tx.now if payment.looked_at is None else max(tx.now, payment.looked_at + HINT_PAUSE)
     if paced:
-        next_at = await tx.row("SELECT next_at FROM notice_pace WHERE id = 1 FOR UPDATE")
-        at = max(at, next_at[0] if next_at else at)
+        # A row that is not there cannot be held: the first notices ever would all have the same turn.
+        await tx.write(
+            "INSERT INTO notice_pace (id, next_at) VALUES (1, %s) ON DUPLICATE KEY UPDATE id = id", (tx.now,)
+        )
+        [(turn,)] = await tx.rows("SELECT next_at FROM notice_pace WHERE id = 1 FOR UPDATE")
+        at = max(at, turn)
     if payment.ask_due_at is not None and payment.ask_due_at <= max(at, tx.now + HINT_PAUSE):
         return
     if paced:
-        await tx.write(
-            "INSERT INTO notice_pace (id, next_at) VALUES (1, %s)"
-            " ON DUPLICATE KEY UPDATE next_at = VALUES(next_at)",
-            (at + HINT_PACE,),
-        )
+        await tx.write("UPDATE notice_pace SET next_at = %s WHERE id = 1", (at + HINT_PACE,))
     await tx.write("UPDATE payments SET ask_due_at = %s WHERE payment_id = %s", (at, payment_id))
 
 
