@@ -81,6 +81,12 @@ class FakePg(httpx.AsyncBaseTransport):
             case make:
                 return make(request)
 
+    def later(self, seconds: float) -> None:
+        """Let time pass in the list of transactions."""
+        for entry in self.entries:
+            at = datetime.fromisoformat(entry["transactionAt"]) - timedelta(seconds=seconds)
+            entry["transactionAt"] = at.isoformat()
+
     async def is_asked(self, kind: str) -> None:
         """Wait until this was asked for the first time."""
 

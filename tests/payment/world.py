@@ -164,14 +164,16 @@ class World:
         return await self.db.execute(sql, args)
 
     async def later(self, seconds: float, *payment_ids: UUID) -> None:
-        """Let time pass: all times of these payments (or all), and of notices, lie so much further back."""
+        """Let time pass: all times here and at the gateway (or those of some payments) lie further back."""
         span = timedelta(seconds=seconds).total_seconds()
         times = ("asked_at", "looked_at", "ask_due_at", "created_at", "changed_at")
         moved = ", ".join(f"{name} = {name} - INTERVAL %s SECOND" for name in times)
         only = " WHERE payment_id IN %s" if payment_ids else ""
         args = [span] * len(times) + ([list(payment_ids)] if payment_ids else [])
         await self.execute(f"UPDATE payments SET {moved}{only}", *args)
-        await self.execute("UPDATE notice_pace SET next_at = next_at - INTERVAL %s SECOND", span)
+        if not payment_ids:
+            await self.execute("UPDATE notice_pace SET next_at = next_at - INTERVAL %s SECOND", span)
+            self.pg.later(span)
 
     async def payment(self, payment_id: UUID) -> Payment:
         found = await self.db.read(lambda reader: find(reader, payment_id))
