@@ -27,6 +27,8 @@ from payment_svc.pgs import Entry, Finding, Notice, Report
 from shared.errors import Conflict
 
 LONGEST_PAUSE_S = 30.0
+CLOCKS_APART = timedelta(seconds=60)
+"""By so much the PG's clock and ours may differ."""
 ENOUGH_ASKS = 5
 """After so many contradictory answers in a row it was no passing disagreement of the PG's machines."""
 NO_ANSWER = {"code": "NO_ANSWER", "message": "The card's issuer did not answer."}
@@ -98,22 +100,28 @@ def settled(payment: Payment, report: Report, now: datetime, rules: Rules) -> Pa
 
 
 class Listed(NamedTuple):
-    """What the PG's list of some time says of a number, in won; what happened before that is not in it."""
+    """What the PG's list of some time says of a number, in won; what happened before that is not in it.
+
+    `returned_at` is when, by the PG's clock, something was given back last.
+    """
 
     charged: int = 0
     returned: int = 0
+    returned_at: datetime | None = None
 
     def with_entry(self, entry: Entry) -> "Listed":
         """This and one entry more."""
         if entry.amount > 0:
             return self._replace(charged=self.charged + entry.amount)
-        return self._replace(returned=self.returned - entry.amount)
+        at = max(entry.at, self.returned_at or entry.at)
+        return self._replace(returned=self.returned - entry.amount, returned_at=at)
 
 
 def is_listed(payment: Payment, listed: Listed) -> bool:
     """Whether the PG's list says nothing that we do not know of the payment already.
 
-    Compared by amounts and not by times, since the PG's clock is not ours.
+    Compared by amounts, since the PG's clock is not ours. But what was given back before the list begins is
+    among ours alone: so what it says was given back counts as known only some time after we have looked.
     """
     match payment.state:
         case State.ASKING | State.RELEASING:
@@ -122,8 +130,12 @@ def is_listed(payment: Payment, listed: Listed) -> bool:
             return listed.charged <= listed.returned
         case State.RELEASED if not payment.refunded:
             return listed.charged <= listed.returned
+        case _ if listed.returned_at is None or payment.refunded == payment.amount:
+            return True
         case _:
-            return listed.returned <= payment.refunded
+            looked_at = payment.looked_at
+            is_late = looked_at is not None and looked_at > listed.returned_at + CLOCKS_APART
+            return is_late and listed.returned <= payment.refunded
 
 
 def is_known(payment: Payment, notice: Notice) -> bool:
