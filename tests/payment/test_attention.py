@@ -169,7 +169,7 @@ async def test_a_held_charge_that_the_gateway_forgets_needs_attention(world: Wor
     number = (await world.of(kept)).payment_id
     await world.release(released)
     await world.later(20)
-    await world.notice(number)
+    await world.notice(number, status="EXPIRED")
     for one in (number, (await world.of(released)).payment_id):
         for _ in range(8):
             await world.reconcile()

@@ -211,7 +211,7 @@ async def test_an_answer_that_is_older_than_the_release_does_not_lose_its_due_ti
     await world.reconcile()
     held = await world.of(order_id)
     await world.later(20)
-    await world.notice(held.payment_id)
+    await world.notice(held.payment_id, status="CANCELED")
     [asked] = await world.within(lambda tx: payments.take_due(tx, lease_s=30, limit=5, first=5))
     await world.release(order_id)
     released = await world.payment(held.payment_id)

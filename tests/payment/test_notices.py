@@ -36,7 +36,7 @@ async def test_a_notice_has_the_gateway_asked_at_once_and_says_nothing_itself(wo
     world.pg.arrive()
     await world.later(10)
     await world.execute("UPDATE payments SET ask_due_at = %s", utc_now() + timedelta(seconds=30))
-    await world.notice(paid.id, "CANCELED")  # not true: the gateway says that it is charged
+    await world.notice(paid.id, status="CANCELED")  # not true: the gateway says that it is charged
     await world.reconcile()
     assert (await world.payment(paid.id)).state == "HELD"
     assert len(world.heard.of(PaymentCaptured)) == 1
@@ -67,10 +67,10 @@ async def test_a_forged_notice_costs_no_row_and_no_log_line(world: World, fields
 
 async def test_many_notices_of_one_payment_are_one_question_in_ten_seconds(world: World) -> None:
     [number] = await _paid_long_ago(world)
-    await asyncio.gather(*(world.notice(number) for _ in range(20)))
+    await asyncio.gather(*(world.notice(number, status="CANCELED") for _ in range(20)))
     await world.reconcile()
     assert world.pg.asked == {"order": 1}
-    await asyncio.gather(*(world.notice(number) for _ in range(20)))
+    await asyncio.gather(*(world.notice(number, status="CANCELED") for _ in range(20)))
     await world.reconcile()
     assert world.pg.asked == {"order": 1}
     assert 9 <= (await _due_in_s(world, number) or 0) <= 10
@@ -81,7 +81,7 @@ async def test_many_notices_of_one_payment_are_one_question_in_ten_seconds(world
 
 async def test_notices_of_many_payments_are_five_questions_a_second(world: World) -> None:
     numbers = await _paid_long_ago(world, 20)
-    await asyncio.gather(*(world.notice(number) for number in numbers for _ in range(5)))
+    await asyncio.gather(*(world.notice(number, status="ABORTED") for number in numbers for _ in range(5)))
     dues = [due for (due,) in await world.sql("SELECT ask_due_at FROM payments ORDER BY ask_due_at")]
     assert len(dues) == len(numbers)
     pauses = [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(dues)]
@@ -92,7 +92,7 @@ async def test_notices_of_many_payments_are_five_questions_a_second(world: World
 async def test_notices_of_payments_just_looked_at_keep_the_pace_too(world: World) -> None:
     paid = [await world.pay() for _ in range(10)]
     for one in paid:
-        await world.notice(one.id)
+        await world.notice(one.id, status="CANCELED")
     dues = [await _due_in_s(world, one.id) or 0 for one in paid]
     assert dues[0] > 9
     assert dues[-1] - dues[0] >= 1.7
@@ -110,13 +110,21 @@ async def test_a_notice_puts_nothing_off_and_takes_one_turn(world: World) -> Non
     )
     await world.notice(asking)
     assert 24 <= (await _due_in_s(world, asking) or 0) <= 25
-    await world.notice(resting)
+    await world.notice(resting, status="CANCELED")
     due = await _due_in_s(world, resting)
     [turn] = await world.sql("SELECT next_at FROM notice_pace")
     for _ in range(3):
-        await world.notice(resting)
+        await world.notice(resting, status="CANCELED")
     assert abs((await _due_in_s(world, resting) or 0) - (due or 0)) < 0.5
     assert await world.sql("SELECT next_at FROM notice_pace") == [turn]
+
+
+async def test_what_is_known_already_has_nobody_asked(world: World) -> None:
+    [number] = await _paid_long_ago(world)
+    await world.notice(number)
+    assert await _due_in_s(world, number) is None
+    await world.catch_up()
+    assert await _due_in_s(world, number) is None
 
 
 async def test_what_a_notice_tells_of_points_and_declined_cards_is_nothing(world: World) -> None:
@@ -144,12 +152,20 @@ async def test_the_list_tells_what_no_notice_did(world: World) -> None:
 
 
 async def test_the_list_is_not_asked_about_again_and_again(world: World) -> None:
+    """A part that went back long ago says nothing of one that did just now: it is looked at, not for ever."""
     number, _ = await _paid_long_ago(world, 2)
+    for amount in (500, 300):
+        world.pg.cancel(number, amount)
+        await world.catch_up()
+        await world.reconcile()
+        await world.later(700)
+    assert (await world.payment(number)).refunded == 800
     world.pg.cancel(number, 1)
-    await world.catch_up()
-    await world.later(20)
-    await world.notice(number)
-    await world.reconcile()
+    for _ in range(3):
+        await world.catch_up()
+        await world.reconcile()
+        await world.later(61)
+    assert (await world.payment(number)).refunded == 801
     world.pg.asked.clear()
     await world.catch_up()
     await world.reconcile()
@@ -160,7 +176,8 @@ async def test_what_happens_within_the_second_of_our_own_writing_is_found(world:
     """The gateway tells whole seconds, by its own clock."""
     paid = await world.pay()
     world.pg.cancel(paid.id, 100)
-    world.pg.entries[-1]["transactionAt"] = (utc_now() - timedelta(seconds=3)).isoformat()[:19] + "Z"
+    world.pg.later(3)
+    world.pg.entries[-1]["transactionAt"] = world.pg.entries[-1]["transactionAt"][:19] + "+09:00"
     await world.catch_up()
     await world.later(10)
     await world.reconcile()

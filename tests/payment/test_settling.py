@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from payment_svc import domain, settling
 from payment_svc.contracts import PaymentCaptured, PaymentDeclined, PaymentKept, PaymentRefunded
 from payment_svc.domain import WAITING, Payment, State
-from payment_svc.pgs import Finding, Report
+from payment_svc.pgs import Entry, Finding, Notice, Report
 from shared.errors import Conflict
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -308,3 +308,59 @@ def test_a_refund_in_part_tells_the_part_and_the_sum() -> None:
     [told] = settling.news(_payment(State.HELD, refunded=100), _payment(State.HELD, refunded=250), NOW)
     assert isinstance(told, settling.PaymentPartlyRefunded)
     assert (told.amount, told.refunded, told.user_id, told.refunded_at) == (150, 250, 7, NOW)
+
+
+def _all_but(*states: State) -> list[State]:
+    return [state for state in State if state not in states]
+
+
+KNOWN: list[tuple[State, Finding, int, bool]] = [
+    (State.HELD, Finding.CHARGED, 0, False),
+    (State.HELD, Finding.CHARGED, 100, True),
+    (State.HELD, Finding.CHARGED, 200, False),
+    (State.RELEASED, Finding.CANCELLED, 1_000, True),
+    (State.RELEASED, Finding.REFUSED, 0, True),
+    (State.RELEASED, Finding.CHARGED, 0, False),
+    (State.REJECTED, Finding.REFUSED, 0, True),
+    (State.REJECTED, Finding.CHARGED, 0, False),
+    *((state, Finding.CANCELLED, 1_000, False) for state in _all_but(State.RELEASED)),
+    *((state, Finding.UNKNOWN, 0, False) for state in State),
+]
+
+
+@pytest.mark.parametrize(("state", "finding", "returned", "is_known"), KNOWN)
+def test_which_notices_tell_nothing_new(
+    state: State, finding: Finding, returned: int, is_known: bool
+) -> None:
+    payment = _payment(state, refunded=100 if state is State.HELD else 0)
+    assert settling.is_known(payment, Notice("n", finding, returned)) is is_known
+
+
+LISTED: list[tuple[dict[str, Any], list[int], bool]] = [
+    ({"state": State.ASKING}, [1_000], True),
+    ({"state": State.RELEASING}, [1_000, -1_000], True),
+    ({"state": State.HELD}, [1_000], True),
+    ({"state": State.HELD}, [1_000, -100], False),
+    ({"state": State.HELD, "refunded": 100}, [1_000, -100], False),
+    ({"state": State.HELD, "refunded": 100, "looked_at": NOW + timedelta(minutes=2)}, [-100], True),
+    ({"state": State.HELD, "refunded": 100, "looked_at": NOW + timedelta(minutes=2)}, [-101], False),
+    ({"state": State.HELD, "refunded": 100, "looked_at": NOW + timedelta(seconds=30)}, [-100], False),
+    ({"state": State.REJECTED}, [1_000], False),
+    ({"state": State.REJECTED}, [1_000, -1_000], True),
+    ({"state": State.RELEASED}, [1_000], False),
+    ({"state": State.RELEASED}, [1_000, -1_000], True),
+    ({"state": State.RELEASED, "refunded": 1_000}, [1_000, -1_000], True),
+    ({"state": State.RELEASED, "refunded": 1_000}, [-400, -600], True),
+    ({"state": State.NEEDS_ATTENTION}, [1_000], True),
+    ({"state": State.NEEDS_ATTENTION}, [-1_000], False),
+]
+
+
+@pytest.mark.parametrize(("fields", "amounts", "is_known"), LISTED, ids=str)
+def test_what_the_list_tells_that_is_not_known(
+    fields: dict[str, Any], amounts: list[int], is_known: bool
+) -> None:
+    listed = settling.Listed()
+    for amount in amounts:
+        listed = listed.with_entry(Entry("n", amount, "KRW", NOW))
+    assert settling.is_listed(_payment(**fields), listed) is is_known

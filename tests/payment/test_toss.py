@@ -13,7 +13,7 @@ import pytest
 import structlog.testing
 
 from payment_svc import pgs
-from payment_svc.pgs import Card, Entry, Finding, NoAnswer, PaymentGateway, Report, toss
+from payment_svc.pgs import Card, Entry, Finding, NoAnswer, Notice, PaymentGateway, Report, toss
 from payment_svc.settings import PaymentSettings
 from shared.clock import utc_now
 from tests.payment.fake_pg import HANG, LOST, FakePg, error
@@ -354,12 +354,24 @@ async def test_a_list_that_cannot_be_read_is_no_list(
 NUMBER = "0190a6a1-0000-7000-8000-000000000001"
 
 
+def _changed(status: str, **changes: Any) -> dict[str, Any]:
+    payment = _body(status, orderId=NUMBER, **changes)
+    return {"eventType": "PAYMENT_STATUS_CHANGED", "createdAt": "x", "data": payment}
+
+
 @pytest.mark.parametrize(
-    ("body", "number"),
+    ("body", "notice"),
     [
-        ({"eventType": "PAYMENT_STATUS_CHANGED", "createdAt": "x", "data": _body(orderId=NUMBER)}, NUMBER),
-        ({"createdAt": "x", "secret": "s", "orderId": NUMBER, "status": "DONE"}, NUMBER),
-        ({"eventType": "DEPOSIT_CALLBACK", "orderId": NUMBER, "data": None}, NUMBER),
+        (_changed("DONE"), Notice(NUMBER, Finding.CHARGED)),
+        (_changed("PARTIAL_CANCELED", balanceAmount=9_000), Notice(NUMBER, Finding.CHARGED, 1_000)),
+        (_changed("CANCELED"), Notice(NUMBER, Finding.CANCELLED, 10_000)),
+        (_changed("EXPIRED"), Notice(NUMBER, Finding.REFUSED)),
+        (_changed("SETTLED"), Notice(NUMBER)),
+        (
+            {"createdAt": "x", "secret": "s", "orderId": NUMBER, "status": "DONE"},
+            Notice(NUMBER, Finding.CHARGED),
+        ),
+        ({"eventType": "DEPOSIT_CALLBACK", "orderId": NUMBER, "data": None}, Notice(NUMBER)),
         ({"eventType": "PAYMENT_STATUS_CHANGED", "data": {}}, None),
         ({"eventType": "PAYMENT_STATUS_CHANGED", "data": "x"}, None),
         ({"orderId": 7}, None),
@@ -369,8 +381,10 @@ NUMBER = "0190a6a1-0000-7000-8000-000000000001"
         ("text", None),
     ],
 )
-async def test_a_notice_names_a_payment_or_none(pg: toss.Toss, body: object, number: str | None) -> None:
-    assert pg.read_notice({}, json.dumps(body)) == number
+async def test_a_notice_says_how_a_payment_stands_or_nothing(
+    pg: toss.Toss, body: object, notice: Notice | None
+) -> None:
+    assert pg.read_notice({}, json.dumps(body)) == notice
 
 
 @pytest.mark.parametrize("body", ["", "{", "\x00", "[" * 100_000, '{"a":' * 100_000, "é" * 1000, "\ud800"])

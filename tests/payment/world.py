@@ -142,9 +142,10 @@ class World:
         releases = [events.ReleasePayment(order_id=order_id) for order_id in order_ids]
         await self.within(lambda tx: events.release(releases, tx))
 
-    async def notice(self, payment_id: object, status: str = "DONE") -> None:
-        """The gateway (or somebody else) says that something about a payment has changed."""
-        data = {"orderId": str(payment_id), "status": status}
+    async def notice(self, payment_id: object, **changes: Any) -> None:
+        """The gateway says how a payment stands; with `changes`, somebody else says something else."""
+        unheard = {"orderId": str(payment_id), "status": "DONE"}
+        data = {**self.pg.payments.get(str(payment_id), unheard), **changes}
         body = msgspec.json.encode({"eventType": "PAYMENT_STATUS_CHANGED", "data": data}).decode()
         await self.take(TakeNotice(headers={}, body=body))
 
