@@ -101,6 +101,8 @@ async def get_payment(call: GetPayment, db: Reader) -> PaymentView:
     payment = await payments.find(db, call.payment_id)
     if payment is None or payment.user_id is None or call.user_id not in (None, payment.user_id):
         raise NotFound(f"There is no payment {call.payment_id}.")
+    if call.or_refusal and payment.state is State.REJECTED:
+        raise domain.refusal(payment)
     return domain.view(payment)
 
 

@@ -248,10 +248,20 @@ class Pay(Call[PaymentView], name="payment.pay", idempotent=True):
 
 
 class GetPayment(Call[PaymentView], name="payment.get", idempotent=True):
-    """A payment; with `user_id` only if it is that user's. Raises `NotFound`."""
+    """A payment; with `user_id` only if it is that user's. Raises `NotFound`.
+
+    With `or_refusal`, raises `RuleBroken` for one that was declined, as `payment.pay` did.
+    """
 
     payment_id: UUID
     user_id: UserNumber | None = None
+    or_refusal: bool = False
+
+
+class GetPurchase(Call[PointsBought], name="payment.get_purchase", idempotent=True):
+    """Points that were bought, as it stands now. Raises `NotFound`, or `RuleBroken` where it was declined."""
+
+    payment_id: UUID
 
 
 class RefundPayment(Call[PaymentView], name="payment.refund", idempotent=True):

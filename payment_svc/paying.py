@@ -1,20 +1,35 @@
 """Calls that ask others between their units of work: intents, paying later, buying points, refunds in part.
 
 What they begin is written down before the PG is asked, with the time when `cards.reconcile` will ask if this
-process dies; what the PG leaves open is answered as ASKING.
+process dies; what the PG leaves open is answered as ASKING. Whoever comes with the same idempotency key then
+has the same payment in hand. A payment that was declined is an answer, too: its key is used up.
 """
 
 from datetime import timedelta
+from uuid import UUID
+
+from msgspec.structs import replace
 
 from order_svc.contracts import GetPaymentDue
 from payment_svc import accounts, audit, cards, domain, intents, payments, pgs, settling
-from payment_svc.contracts import BuyPoints, Intent, MakeIntent, Pay, PaymentView, PointsBought, RefundPayment
+from payment_svc.contracts import (
+    BuyPoints,
+    GetPayment,
+    GetPurchase,
+    Intent,
+    MakeIntent,
+    Pay,
+    PaymentView,
+    PointsBought,
+    RefundPayment,
+)
 from payment_svc.domain import Ask, Payment, State
 from payment_svc.settings import PaymentSettings
 from shared.database import Database
-from shared.errors import Conflict, FieldError, RuleBroken
+from shared.errors import Conflict, FieldError, NotFound, RuleBroken
+from shared.idempotency import Idempotency
 from shared.rpc import Rpc
-from shared.transaction import Transaction
+from shared.transaction import Reader, Transaction
 
 
 async def make_intent(call: MakeIntent, db: Database, rpc: Rpc, settings: PaymentSettings) -> Intent:
@@ -50,8 +65,11 @@ async def make_intent(call: MakeIntent, db: Database, rpc: Rpc, settings: Paymen
     return Intent(payment_id=made.payment_id, amount=made.amount or 0, expires_at=made.expires_at)
 
 
-async def pay(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> PaymentView:
+async def pay(
+    call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings, idempotency: Idempotency
+) -> PaymentView:
     """Take the points or charge the card, once."""
+    call = replace(call, payment_id=_number(idempotency, call.payment_id))
     domain.check_method(call.method, call.payment_key, has_intent=call.has_intent)
     payment = await db.read(lambda reader: payments.find(reader, call.payment_id))
     if payment is None:
@@ -62,39 +80,72 @@ async def pay(call: Pay, db: Database, rpc: Rpc, settings: PaymentSettings) -> P
             if payment is None:  # otherwise a twin of this very call was faster
                 raise
         else:
-            payment = await db.transaction(lambda tx: _begin_paying(call, due.amount, tx, settings))
+            payment = await db.transaction(
+                lambda tx: _begin_paying(call, due.amount, tx, settings, idempotency)
+            )
             payment = await _ask(db, rpc, payment, settings)
     elif (payment.order_id, payment.user_id) != (call.order_id, call.user_id):
         raise domain.unusable(domain.number_used())
+    view = domain.view(payment)
     if payment.state is State.REJECTED:
+        await db.transaction(lambda tx: idempotency.keep(tx, view))
         raise domain.refusal(payment)
-    return domain.view(payment)
+    return view
 
 
-async def buy_points(call: BuyPoints, db: Database, rpc: Rpc, settings: PaymentSettings) -> PointsBought:
+def payment_as_it_is(payment: PaymentView) -> GetPayment:
+    """What is asked when a payment comes again under its idempotency key."""
+    return GetPayment(payment_id=payment.id, or_refusal=True)
+
+
+async def buy_points(
+    call: BuyPoints, db: Database, rpc: Rpc, settings: PaymentSettings, idempotency: Idempotency
+) -> PointsBought:
     """Charge a card, and add what was charged to the points."""
+    call = replace(call, payment_id=_number(idempotency, call.payment_id))
     payment = await db.read(lambda reader: payments.find(reader, call.payment_id))
     if payment is None:
-        payment = await db.transaction(lambda tx: _begin_buying(call, tx, settings))
+        payment = await db.transaction(lambda tx: _begin_buying(call, tx, settings, idempotency))
         payment = await _ask(db, rpc, payment, settings)
     elif (payment.order_id, payment.user_id, payment.amount) != (None, call.user_id, call.amount):
         raise domain.unusable(domain.number_used())
+    bought = await db.read(lambda reader: _bought(reader, payment))
+    if payment.state is State.REJECTED:
+        await db.transaction(lambda tx: idempotency.keep(tx, bought))
+        raise domain.refusal(payment)
+    return bought
+
+
+async def get_purchase(call: GetPurchase, db: Reader) -> PointsBought:
+    """Points that were bought, as it stands now."""
+    payment = await payments.find(db, call.payment_id)
+    if payment is None or payment.order_id is not None:
+        raise NotFound(f"There is no purchase of points {call.payment_id}.")
     if payment.state is State.REJECTED:
         raise domain.refusal(payment)
-    balance = await db.read(lambda reader: accounts.balance(reader, call.user_id))
-    return PointsBought(
-        payment_id=payment.payment_id, amount=call.amount, status=domain.status(payment), balance=balance
-    )
+    return await _bought(db, payment)
 
 
-async def refund(call: RefundPayment, db: Database, rpc: Rpc, settings: PaymentSettings) -> PaymentView:
+def purchase_as_it_is(bought: PointsBought) -> GetPurchase:
+    """What is asked when a purchase comes again under its idempotency key."""
+    return GetPurchase(payment_id=bought.payment_id)
+
+
+async def refund(
+    call: RefundPayment, db: Database, rpc: Rpc, settings: PaymentSettings, idempotency: Idempotency
+) -> PaymentView:
     """Give a part of a payment back; all of it by cancelling its order, which gives it back in turn."""
     await payments.known(db, call.payment_id)
-    payment, is_whole = await db.transaction(lambda tx: _begin_refund(call, tx, settings))
+
+    async def begin(tx: Transaction) -> tuple[Payment, bool]:
+        refund_id = UUID(await idempotency.begin(tx, call.refund_id))
+        return await _begin_refund(replace(call, refund_id=refund_id), tx, settings)
+
+    payment, is_whole = await db.transaction(begin)
     if is_whole:
         await cards.call_off(rpc, payment)
         payment = await payments.known(db, call.payment_id)
-    elif payment.refund_id == call.refund_id:
+    else:
         payment = await _ask(db, rpc, payment, settings)
     if payment.refund_id == call.refund_id and (refused := payment.details.get("refund_refused")):
         why = f"{refused['code']} {refused['message']}".rstrip()
@@ -105,8 +156,11 @@ async def refund(call: RefundPayment, db: Database, rpc: Rpc, settings: PaymentS
     return domain.view(payment)
 
 
-async def _begin_paying(call: Pay, amount: int, tx: Transaction, settings: PaymentSettings) -> Payment:
+async def _begin_paying(
+    call: Pay, amount: int, tx: Transaction, settings: PaymentSettings, idempotency: Idempotency
+) -> Payment:
     """Write the payment down, decided or to be asked about; of two at once for one order, one is refused."""
+    await idempotency.begin(tx, call.payment_id)
     latest = (await payments.lock_latest(tx, [call.order_id])).get(call.order_id)
     if latest is not None and latest.payment_id == call.payment_id:
         return latest  # a twin of this very call was faster
@@ -123,7 +177,10 @@ async def _begin_paying(call: Pay, amount: int, tx: Transaction, settings: Payme
     return await _begin(tx, ask, settings, has_intent=call.has_intent)
 
 
-async def _begin_buying(call: BuyPoints, tx: Transaction, settings: PaymentSettings) -> Payment:
+async def _begin_buying(
+    call: BuyPoints, tx: Transaction, settings: PaymentSettings, idempotency: Idempotency
+) -> Payment:
+    await idempotency.begin(tx, call.payment_id)
     balance = await accounts.balance(tx, call.user_id, lock=True)
     domain.check_charge(
         call.amount, balance, largest=settings.points_charge_max, most=settings.points_balance_max
@@ -207,6 +264,20 @@ async def _begin_refund(
     movements = settling.points_back(payment, part, balances)
     await accounts.apply(tx, "refund", movements)
     return await cards.change(tx, payment, settling.refund_points(payment, part, call.refund_id)), False
+
+
+def _number(idempotency: Idempotency, payment_id: UUID) -> UUID:
+    """The payment to make: another try under this idempotency key may have begun one, and then died."""
+    return UUID(idempotency.begun) if idempotency.begun else payment_id
+
+
+async def _bought(db: Reader, payment: Payment) -> PointsBought:
+    return PointsBought(
+        payment_id=payment.payment_id,
+        amount=payment.amount or 0,
+        status=domain.status(payment),
+        balance=await accounts.balance(db, payment.user_id or 0),
+    )
 
 
 async def _ask(db: Database, rpc: Rpc, payment: Payment, settings: PaymentSettings) -> Payment:

@@ -27,6 +27,7 @@ from payment_svc.payments import find
 from payment_svc.settings import PaymentSettings
 from shared.database import Database
 from shared.errors import Conflict
+from shared.idempotency import Idempotency
 from shared.ids import new_id
 from shared.rpc import Rpc
 from shared.transaction import Transaction
@@ -103,17 +104,19 @@ class World:
             "method": "card",
             **changes,
         }
-        return await paying.pay(Pay(**fields), self.db, self.rpc, self.settings)
+        return await paying.pay(Pay(**fields), self.db, self.rpc, self.settings, Idempotency.without_key())
 
     async def buy(self, amount: int = 1_000, **changes: Any) -> PointsBought:
         fields: dict[str, Any] = {"payment_id": new_id(), "user_id": BUYER, "amount": amount, **changes}
-        return await paying.buy_points(BuyPoints(**fields), self.db, self.rpc, self.settings)
+        return await paying.buy_points(
+            BuyPoints(**fields), self.db, self.rpc, self.settings, Idempotency.without_key()
+        )
 
     async def refund(
         self, payment_id: UUID, amount: int | None = None, *, refund_id: UUID | None = None
     ) -> PaymentView:
         call = RefundPayment(refund_id=refund_id or new_id(), payment_id=payment_id, by=ADMIN, amount=amount)
-        return await paying.refund(call, self.db, self.rpc, self.settings)
+        return await paying.refund(call, self.db, self.rpc, self.settings, Idempotency.without_key())
 
     async def resolve(self, payment_id: UUID, outcome: Any, reason: str = "a test") -> PaymentView:
         call = ResolvePayment(payment_id=payment_id, outcome=outcome, reason=reason, by=ADMIN)
