@@ -62,13 +62,13 @@ class FakePg(httpx.AsyncBaseTransport):
                 await asyncio.sleep(3600)
                 raise AssertionError("nobody waits for so long")
             case "lost":
-                self._done(request)
+                self.done(request)
                 raise httpx.ReadError("the line broke", request=request)
             case "late":
                 self.under_way.append(request)
                 raise httpx.ReadTimeout("no answer", request=request)
             case None:
-                return self._done(request)
+                return self.done(request)
             case Exception() as error:
                 raise error
             case httpx.Response() as response:
@@ -98,7 +98,7 @@ class FakePg(httpx.AsyncBaseTransport):
     def arrive(self) -> None:
         """What was given up by its client is done now."""
         for request in self.under_way:
-            self._done(request)
+            self.done(request)
         self.under_way.clear()
 
     def charge(self, number: object, key: str, amount: int) -> dict[str, Any]:
@@ -119,11 +119,11 @@ class FakePg(httpx.AsyncBaseTransport):
     def cancel(self, number: object, amount: int | None = None) -> dict[str, Any]:
         """Cancel by hand, whole or in part."""
         payment = self.payments[str(number)]
-        amount = payment["balanceAmount"] if amount is None else amount
-        payment["balanceAmount"] -= amount
+        part: int = payment["balanceAmount"] if amount is None else amount
+        payment["balanceAmount"] -= part
         payment["status"] = "PARTIAL_CANCELED" if payment["balanceAmount"] else "CANCELED"
-        payment["cancels"] = [*(payment["cancels"] or []), {"cancelAmount": amount}]
-        self._enter(payment, payment["status"], -amount)
+        payment["cancels"] = [*(payment["cancels"] or []), {"cancelAmount": part}]
+        self._enter(payment, payment["status"], -part)
         return payment
 
     def held(self) -> dict[str, int]:
@@ -172,8 +172,8 @@ class FakePg(httpx.AsyncBaseTransport):
             return self.payments.get(parts[4], {}).get("paymentKey", "")
         return unquote(parts[3]) if kind != "transactions" else ""
 
-    def _done(self, request: httpx.Request) -> httpx.Response:
-        """The same idempotency key has the same answer, whatever it was."""
+    def done(self, request: httpx.Request) -> httpx.Response:
+        """Obey; the same idempotency key has the same answer, whatever it was."""
         once = request.headers.get("idempotency-key")
         if once is not None and once in self._answered:
             stored = self._answered[once]

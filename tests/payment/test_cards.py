@@ -66,9 +66,9 @@ async def test_the_same_number_is_the_same_payment_and_for_another_wish_refused(
     outcomes = await asyncio.gather(*(world.pay(order_id, payment_id=payment_id) for _ in range(4)))
     assert {one.id for one in outcomes} == {payment_id}
     assert len(world.pg.entries) == 1
-    for other in ({"order_id": new_id()}, {"order_id": order_id, "user_id": BUYER + 1}):
+    for another_order, user_id in ((new_id(), BUYER), (order_id, BUYER + 1)):
         with pytest.raises(RuleBroken, match="INTENT_USED"):
-            await world.pay(payment_id=payment_id, **other)
+            await world.pay(another_order, payment_id=payment_id, user_id=user_id)
 
 
 async def test_a_call_that_its_twin_overtakes_is_answered_with_the_twins_payment(world: World) -> None:
@@ -150,8 +150,9 @@ async def test_a_charge_that_arrives_when_all_was_given_up_goes_back(world: Worl
 
 async def test_a_resting_payment_that_turns_out_charged_goes_back_on_a_notice(world: World) -> None:
     world.pg.always[("confirm", None)] = error(403, "REJECT_CARD_PAYMENT")
+    number = new_id()
     with pytest.raises(RuleBroken):
-        await world.pay(payment_id=(number := new_id()), payment_key="pay_1")
+        await world.pay(payment_id=number, payment_key="pay_1")
     world.pg.charge(number, "pay_1", PRICE)  # the gateway has changed its mind
     await world.later(20)
     await world.notice(number)

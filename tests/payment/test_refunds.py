@@ -125,7 +125,7 @@ async def test_an_error_that_the_gateway_remembers_is_not_asked_for_for_ever(wor
 
     def remembered(request: httpx.Request) -> httpx.Response:
         anew = not request.headers["idempotency-key"].endswith("-0")
-        return world.pg._done(request) if anew else error(400, "PROVIDER_ERROR")
+        return world.pg.done(request) if anew else error(400, "PROVIDER_ERROR")
 
     world.pg.always[("cancel", None)] = remembered
     await world.refund(paid.id, 300)
