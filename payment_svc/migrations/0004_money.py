@@ -117,6 +117,14 @@ class Migration(migrations.Migration):
             name="state",
             field=fields.CharField(max_length=16),
         ),
+        # Before it is unique: describing a column gives it the table's collation, in which "k" and "K" are one.
+        ops.AlterField(
+            model_name="PaymentRow",
+            name="card_key",
+            field=fields.CharField(
+                null=True, description="Names the card to the PG; pays once", max_length=200
+            ),
+        ),
         bytewise("payments", card_key=KEY),
         _to_a_person("'RELEASING'", "cancel"),
         _to_a_person("'ASKING', 'HELD'", "charge"),
