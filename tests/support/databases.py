@@ -36,14 +36,22 @@ class Heard:
 
 
 @asynccontextmanager
-async def fresh_database(package: str, service: Service, *, seed: bool = False) -> AsyncIterator[Database]:
-    """An open, migrated database on the server that the environment means (SHOP_PORT_BASE)."""
+async def fresh_database(
+    package: str, service: Service, *, seed: bool = False, until: str | None = None
+) -> AsyncIterator[Database]:
+    """An open, migrated database on the server that the environment means (SHOP_PORT_BASE).
+
+    It is as after the service's migration `until`, or after all of them.
+    """
     admin = layout().admin_url
     name = f"test_{package}_{uuid4().hex[:8]}"
     await asyncio.to_thread(_run, admin, f"CREATE DATABASE {name}")
     try:
         url = f"{admin.rstrip('/')}/{name}"
-        await migrate(package, url, seed=seed)
+        if until is None:
+            await migrate(package, url, seed=seed)
+        else:
+            await _run_module(["tests.support.migrate_until", package, service.name, until], url, seed=False)
         database = Database(url, pool=12)
         await database.open(service.models if service.asks_models else ())
         try:
@@ -56,18 +64,7 @@ async def fresh_database(package: str, service: Service, *, seed: bool = False) 
 
 async def migrate(package: str, url: str, *, seed: bool) -> None:
     """Apply the migrations of a package to a database, in a process of its own as `up` does it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "shared.migrate",
-        package,
-        env={**os.environ, "SHOP_DATABASE_URL": url, "SHOP_SEED": "1" if seed else "0"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    if process.returncode:
-        raise AssertionError(output.decode())
+    await _run_module(["shared.migrate", package], url, seed=seed)
 
 
 async def empty(database: Database) -> None:
@@ -99,6 +96,20 @@ async def whole(database: Database) -> str:
         return "\n".join(found)
 
     return await database.read(read)
+
+
+async def _run_module(module: list[str], url: str, *, seed: bool) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        *module,
+        env={**os.environ, "SHOP_DATABASE_URL": url, "SHOP_SEED": "1" if seed else "0"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise AssertionError(output.decode())
 
 
 def _run(admin_url: str, sql: str) -> None:
