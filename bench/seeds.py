@@ -8,8 +8,8 @@ from uuid import UUID
 import pymysql
 
 from order_svc.contracts import OrderCompleted
-from shared.packing import pack
-from shared.transaction import Emitted
+from shared.database.transaction import Emitted
+from shared.events.packing import pack
 
 ORDERS = "order_svc"
 PART = 50_000

@@ -24,10 +24,10 @@ from coupon_svc.domain import (
 from coupon_svc.wallet import read_coupons, usable_by
 from item_svc.contracts import GetItem
 from shared.clock import aware
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import FieldError, NotFound, Problem, RuleBroken
 from shared.rpc import Rpc
-from shared.transaction import Reader, Transaction
 
 
 async def create_policy(call: contracts.CreatePolicy, tx: Transaction) -> contracts.PolicyCreated:

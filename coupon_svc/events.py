@@ -7,9 +7,9 @@ from coupon_svc import contracts
 from coupon_svc.domain import Line, Rejection, judge
 from coupon_svc.prices import Price, learn
 from coupon_svc.wallet import give_back, locked_coupons, terms_of, use_coupons, with_terms
-from shared.claims import Claim, Claims
+from shared.database.transaction import Transaction
+from shared.events.claims import Claim, Claims
 from shared.messages import Event, View
-from shared.transaction import Transaction
 
 CLAIMS = Claims("coupon_claims", key="order_id")
 

@@ -7,10 +7,10 @@ from uuid import UUID
 from coupon_svc import contracts, models
 from coupon_svc.domain import Stock, check_begun, check_issue, check_known, no_policy
 from shared.clock import aware
-from shared.database import Database
-from shared.idempotency import Idempotency
+from shared.database.idempotency import Idempotency
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.rpc import Rpc
-from shared.transaction import Reader, Transaction
 from user_svc.contracts import FindUsers
 
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from coupon_svc.contracts import PricesReread
 from coupon_svc.settings import CouponSettings
 from item_svc.contracts import GetItems, Item, ListItems
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import Unavailable, describe
 from shared.logs import log
 from shared.rpc import Rpc
-from shared.transaction import Reader, Transaction
 
 PAGE = 200
 MOST_AT_ONCE = 2000

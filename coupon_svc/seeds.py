@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from shared.transaction import Transaction
+from shared.database.transaction import Transaction
 
 VALID_FROM = datetime(2020, 1, 1, tzinfo=UTC)
 VALID_UNTIL = datetime(2100, 1, 1, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from coupon_svc import calls, contracts, events, handing_out, prices
 from coupon_svc.settings import CouponSettings
-from shared.service import Service, answer, every, hear
+from shared.service.service import Service, answer, every, hear
 
 service = Service(
     "coupon",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from coupon_svc.domain import Coupon
-from shared.transaction import Query, Reader, Transaction, among
+from shared.database.transaction import Query, Reader, Transaction, among
 
 CASES_PER_UPDATE = 500
 """The database walks through a CASE for every row, so one of thousands of coupons would cost its square."""

@@ -4,27 +4,25 @@ from typing import Any
 
 from litestar import Router
 
-from gateway import (
-    asyncapi_page,
-    audit,
+from gateway.docs import asyncapi_page
+from gateway.docs import openapi as docs
+from gateway.door.guards import at_the_door
+from gateway.door.requests import ShopRequest
+from gateway.operators import audit, dead_letters, ops
+from gateway.operators import payments as resolving
+from gateway.shop import (
     cart,
     coupons,
-    dead_letters,
-    docs,
     items,
     notifications,
-    ops,
     orders,
     payments,
     points,
     quotes,
-    resolving,
     stats,
     timeline,
     users,
 )
-from gateway.door import at_the_door
-from gateway.requests import ShopRequest
 
 LARGEST_BODY = 1024 * 1024
 

@@ -1,10 +1,11 @@
 """What the gateway is made of."""
 
-from gateway import docs, events
 from gateway.console.routes import console
+from gateway.docs import openapi as docs
 from gateway.routes import shop
 from gateway.settings import GatewaySettings
-from shared.service import Service, tap
+from gateway.shop import events
+from shared.service.service import Service, tap
 
 service = Service(
     "gateway",

@@ -1,6 +1,6 @@
 """`python -m item_svc`: one process of the item service."""
 
 from item_svc.service import service
-from shared.app import run
+from shared.service.app import run
 
 run(service)

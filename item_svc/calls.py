@@ -8,9 +8,9 @@ from item_svc.domain import MAX_CART_LINES, Movement, adjusted, tidy
 from item_svc.requests import done_for, mark_done
 from item_svc.shelf import record
 from shared.clock import aware
+from shared.database.pipeline import DuplicateKey
+from shared.database.transaction import Reader, Transaction
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken, Stale
-from shared.pipeline import DuplicateKey
-from shared.transaction import Reader, Transaction
 
 
 async def create_item(call: contracts.CreateItem, tx: Transaction) -> contracts.ItemId:

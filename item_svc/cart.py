@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from item_svc.domain import Buying, InCart, leaving
-from shared.transaction import Query, Reader, Transaction, among
+from shared.database.transaction import Query, Reader, Transaction, among
 
 _json = msgspec.json.Encoder()
 _read_pieces = msgspec.json.Decoder(dict[int, int])

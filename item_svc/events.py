@@ -8,9 +8,9 @@ from item_svc import contracts
 from item_svc.cart import bring_back, carts_of, take_along
 from item_svc.domain import Buying, Line, Movement, Rejection, move, put_back, reserve
 from item_svc.shelf import held_by, lock_stock, locked_shelf, names_of, save_movements
-from shared.claims import Claim, Claims
+from shared.database.transaction import Transaction
+from shared.events.claims import Claim, Claims
 from shared.messages import Event, View
-from shared.transaction import Transaction
 
 CLAIMS = Claims("item_claims", key="order_id")
 

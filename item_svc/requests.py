@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from shared.transaction import Transaction
+from shared.database.transaction import Transaction
 
 
 async def done_for(tx: Transaction, request_id: UUID) -> int | None:

@@ -3,7 +3,7 @@
 from item_svc.contracts import ItemCreated
 from item_svc.domain import Movement
 from item_svc.shelf import record
-from shared.transaction import Transaction
+from shared.database.transaction import Transaction
 
 ITEMS = (
     (1, "Shirt", "90-S", 49_800, 1_000),

@@ -1,7 +1,7 @@
 """What the item service is made of."""
 
 from item_svc import calls, contracts, events
-from shared.service import Service, answer, hear
+from shared.service.service import Service, answer, hear
 
 service = Service(
     "item",

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from item_svc.contracts import StockCause
 from item_svc.domain import Movement, OnShelf
-from shared.transaction import Query, Transaction, among
+from shared.database.transaction import Query, Transaction, among
 
 CASES_PER_UPDATE = 500
 """The database walks through a CASE for every row, so one of thousands of items would cost its square."""

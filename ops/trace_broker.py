@@ -29,7 +29,7 @@ from deploy.local.errors import FleetError
 from deploy.local.fleet import current_layout
 from deploy.local.layout import Layout
 from ops.commands import at_least, wide_console
-from shared.topology import RPC_EXCHANGE
+from shared.broker.topology import RPC_EXCHANGE
 
 FIREHOSE = "amq.rabbitmq.trace"
 _REPLIES = "rpc.reply."

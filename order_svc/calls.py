@@ -17,8 +17,8 @@ from order_svc.contracts import (
     PlaceOrder,
 )
 from order_svc.settings import OrderSettings
+from shared.database.transaction import Reader, Transaction
 from shared.errors import Conflict, NotFound, Problem
-from shared.transaction import Reader, Transaction
 
 
 async def place_orders(

@@ -7,9 +7,9 @@ from order_svc import saga, store
 from order_svc.saga import Signal
 from order_svc.settings import OrderSettings
 from order_svc.store import StoredOrder
+from shared.database.transaction import Transaction
 from shared.logs import log
 from shared.messages import View
-from shared.transaction import Transaction
 
 
 class StockReserved(View, of="item.stock_reserved"):

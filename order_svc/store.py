@@ -25,8 +25,8 @@ from order_svc.contracts import (
 from order_svc.saga import Change, Participant, Saga, Stand, Status, Told
 from order_svc.settings import OrderSettings
 from order_svc.views import HISTORY, read_details, read_history, read_names
+from shared.database.transaction import Transaction
 from shared.messages import Event
-from shared.transaction import Transaction
 
 RELEASES = {"item": ReleaseItem, "coupon": ReleaseCoupon, "payment": ReleasePayment}
 

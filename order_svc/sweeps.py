@@ -7,8 +7,8 @@ from order_svc import due, saga, store
 from order_svc.contracts import OrderPlaced
 from order_svc.settings import OrderSettings
 from order_svc.store import StoredOrder
-from shared.outbox import Outbox
-from shared.transaction import Transaction
+from shared.database.transaction import Transaction
+from shared.events.outbox import Outbox
 
 SWEEP = 200
 

@@ -16,7 +16,7 @@ from order_svc.contracts import (
     OrderView,
     ParticipantView,
 )
-from shared.transaction import Reader
+from shared.database.transaction import Reader
 
 _CLOCKS_DIFFER = timedelta(days=1)
 

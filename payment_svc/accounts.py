@@ -5,8 +5,8 @@ from uuid import UUID
 
 from payment_svc.contracts import LedgerEntry, LedgerKind
 from payment_svc.domain import Movement
+from shared.database.transaction import Reader, Transaction
 from shared.errors import NotFound
-from shared.transaction import Reader, Transaction
 
 
 async def lock_balances(tx: Transaction, user_ids: Iterable[int]) -> dict[int, int]:

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from payment_svc.contracts import AuditEntry, AuditPage, ListAudit, Resolution
-from shared.transaction import Reader, Transaction
+from shared.database.transaction import Reader, Transaction
 
 Action = Literal["payment.resolved", "payment.refunded", "points.granted"]
 

@@ -25,10 +25,10 @@ from payment_svc.contracts import (
 from payment_svc.domain import Intent, Payment, State
 from payment_svc.settings import PaymentSettings
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import Conflict, NotFound
 from shared.rpc import Rpc
-from shared.transaction import Reader, Transaction
 
 _STATES = {
     "PARTLY_REFUNDED": State.HELD,

@@ -19,11 +19,11 @@ from payment_svc.settings import PaymentSettings
 from payment_svc.settling import Listed
 from shared.clock import utc_now
 from shared.context import traceparent, working_on
-from shared.database import Database
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.errors import Conflict, NotFound, Problem, describe
 from shared.logs import log
 from shared.rpc import Rpc
-from shared.transaction import Transaction
 
 AT_ONCE = 200
 """So many payments are asked about at once. A card that hangs costs its place for a few seconds."""

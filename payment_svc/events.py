@@ -7,9 +7,9 @@ from uuid import UUID
 from payment_svc import accounts, domain, intents, payments
 from payment_svc.domain import Ask, Intent, Payment
 from payment_svc.settings import PaymentSettings
+from shared.database.transaction import Transaction
 from shared.ids import new_id
 from shared.messages import View
-from shared.transaction import Transaction
 
 PATIENCE = timedelta(seconds=30)
 """A release that comes again has the PG asked within this time, whatever had been put off."""

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from payment_svc.domain import Intent
 from payment_svc.settings import PaymentSettings
-from shared.database import Database
-from shared.transaction import Transaction
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 
 KEPT = timedelta(days=7)
 PURGE = 1000

@@ -25,11 +25,11 @@ from payment_svc.contracts import (
 )
 from payment_svc.domain import Ask, Payment, State
 from payment_svc.settings import PaymentSettings
-from shared.database import Database
+from shared.database.idempotency import Idempotency
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
-from shared.idempotency import Idempotency
 from shared.rpc import Rpc
-from shared.transaction import Reader, Transaction
 
 
 async def make_intent(call: MakeIntent, db: Database, rpc: Rpc, settings: PaymentSettings) -> Intent:

@@ -13,9 +13,9 @@ import msgspec
 from prometheus_client import Gauge
 
 from payment_svc.domain import Payment, State
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import NotFound
-from shared.transaction import Reader, Transaction
 
 HINT_PAUSE = timedelta(seconds=10)
 """A payment's notices have the PG asked once in so long, however many come."""

@@ -2,7 +2,7 @@
 
 from payment_svc import calls, cards, contracts, events, paying
 from payment_svc.settings import PaymentSettings
-from shared.service import Service, answer, every, hear
+from shared.service.service import Service, answer, every, hear
 
 service = Service(
     "payment",

@@ -9,8 +9,8 @@ import msgspec
 from query_svc import contracts, rebuild, store, views
 from query_svc.domain import Kept, Order, buckets, end_of, hour_of, start_of
 from query_svc.timeline import way
+from shared.database.transaction import Reader, Transaction
 from shared.errors import FieldError, NotFound, RuleBroken
-from shared.transaction import Reader, Transaction
 
 MOST_BUCKETS = 1000
 STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}

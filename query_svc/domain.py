@@ -22,8 +22,8 @@ from query_svc.told import (
     OrderSettled,
     PaymentPartlyRefunded,
 )
-from shared.cloudevents import Undecoded
-from shared.forgetting import without_text
+from shared.database.forgetting import without_text
+from shared.events.cloudevents import Undecoded
 
 EventStatus = Literal["PENDING", "COMPLETED", "FAILED", "COMPENSATED"]
 OrderStatus = Literal["PENDING", "COMPLETED", "FAIL", "CANCEL"]

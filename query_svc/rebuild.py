@@ -5,8 +5,8 @@ How far it is stands in the store's head, so any replica goes on where another o
 
 from query_svc import store, views
 from query_svc.store import Head
-from shared.database import Database
-from shared.transaction import Transaction
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 
 STEP_ROWS = 10_000
 STEP_EVENTS = 500

@@ -16,10 +16,10 @@ from msgspec.structs import astuple
 from query_svc import told
 from query_svc.domain import Changes, Kept, Order, Part, Sale, count, learn
 from query_svc.told import ItemEvent, Line, OrderEvent, OrderPlaced, StockReserved
+from shared.database.transaction import Reader, Transaction
 from shared.errors import describe
 from shared.logs import log
 from shared.messages import View
-from shared.transaction import Reader, Transaction
 
 TABLES = ("order_views", "item_names", "item_sales", "sales_hours")
 

@@ -1,8 +1,8 @@
 """Migrations: `python -m shared.migrate order_svc` applies them, `... migrate make order_svc` writes them.
 
 MySQL cannot undo DDL, so one process at a time migrates a database, under a named lock. Before and after it,
-all tables are made to compare texts in our way (`shared.collation`): no migration has to think of it. With
-`SHOP_SEED=1` the service's `seeds.seed` runs afterwards, in one transaction.
+all tables are made to compare texts in our way (`database/collation.py`): no migration has to think of it.
+With `SHOP_SEED=1` the service's `seeds.seed` runs afterwards, in one transaction.
 """
 
 import argparse
@@ -21,13 +21,14 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.schema_editor import MySQLSchemaEditor
 
-from shared import collation, logs
-from shared.database import Database, connection_options
+from shared import logs
+from shared.database import collation
+from shared.database.orm import orm_config
+from shared.database.units import Database, connection_options
+from shared.events.outbox import Outbox
 from shared.logs import log
-from shared.orm import orm_config
-from shared.outbox import Outbox
-from shared.service import Service
-from shared.settings import load
+from shared.service.service import Service
+from shared.service.settings import load
 
 LOCK_SECONDS = 120
 
@@ -123,7 +124,7 @@ async def _seed(package: str, service: Service, url: str) -> None:
     except ModuleNotFoundError:
         return
     database = Database(url, pool=2)
-    await database.open([*service.models, "shared.tables"])
+    await database.open([*service.models, "shared.database.tables"])
     database.publish_through(Outbox(service.name, database))
     try:
         await database.transaction(seeds.seed)
@@ -140,7 +141,7 @@ def _service(package: str) -> Service:
 
 def _apps(package: str, service: Service) -> dict[str, Any]:
     return {
-        "platform": (["shared.tables"], "shared.migrations"),
+        "platform": (["shared.database.tables"], "shared.migrations"),
         service.name: (list(service.models), f"{package}.migrations"),
     }
 

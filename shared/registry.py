@@ -12,10 +12,10 @@ from typing import Any, Protocol, get_type_hints
 import msgspec
 from aio_pika.abc import AbstractConnection
 
-from shared.database import Database
-from shared.idempotency import Idempotency
+from shared.database.idempotency import Idempotency
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.messages import Call, View, reply_type
-from shared.transaction import Reader, Transaction
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -129,8 +129,8 @@ def hear_everything(
 ) -> Hearing:
     """Handle every event of a publisher, also those that it will only invent later.
 
-    The handler takes lists of `shared.cloudevents.Undecoded`, so `batch` must be above 1. `reads` says which
-    of the events it looks into, and at what.
+    The handler takes lists of `shared.events.cloudevents.Undecoded`, so `batch` must be above 1. `reads` says
+    which of the events it looks into, and at what.
     """
     _check(handler)
     return Hearing(publisher, None, handler, batch, once=False, reads=tuple(reads))

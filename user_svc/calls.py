@@ -3,9 +3,9 @@
 import uuid
 from datetime import timedelta
 
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import Unauthorized
-from shared.transaction import Reader, Transaction
 from user_svc import accounts, domain, keys, sessions, tokens
 from user_svc.accounts import Credentials
 from user_svc.contracts import GetKeys, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from shared.database import Database
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.logs import log
-from shared.transaction import Transaction
 from user_svc import domain
 from user_svc.channels import Channel, Letter, NotSent, outbound
 from user_svc.settings import UserSettings

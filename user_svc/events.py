@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
+from shared.database.transaction import Transaction
 from shared.messages import View
-from shared.transaction import Transaction
 from user_svc import domain, notifications
 from user_svc.settings import UserSettings
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.database.transaction import Reader, Transaction
 from shared.ids import new_id
-from shared.transaction import Reader, Transaction
 from user_svc.contracts import KeyRotation, PublicKey
 
 

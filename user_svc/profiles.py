@@ -2,9 +2,9 @@
 
 import msgspec
 
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
-from shared.transaction import Reader, Transaction
 from user_svc import domain, sessions
 from user_svc.contracts import (
     ChangeMe,

@@ -3,8 +3,8 @@
 import asyncio
 import functools
 
-from shared.settings import load
-from shared.transaction import Transaction
+from shared.database.transaction import Transaction
+from shared.service.settings import load
 from user_svc.keys import signing_key
 from user_svc.passwords import hash_now
 from user_svc.settings import UserSettings

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from shared.database.transaction import Reader, Transaction
 from shared.errors import TooMany
-from shared.transaction import Reader, Transaction
 from user_svc import domain, sessions
 from user_svc.settings import UserSettings
 

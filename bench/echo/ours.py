@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 from shared import logs
 from shared.messages import Call
-from shared.runtime import Runtime
-from shared.service import Service, answer
-from shared.settings import Settings
+from shared.service.runtime import Runtime
+from shared.service.service import Service, answer
+from shared.service.settings import Settings
 
 
 class Echo(Call[str], name="benchecho.say", idempotent=True):

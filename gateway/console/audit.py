@@ -3,10 +3,10 @@
 from litestar import Response, get
 from litestar.response import Stream
 
-from gateway.audit import audit
 from gateway.console import pages
 from gateway.console.filters import Query
 from gateway.console.requests import ConsoleRequest
+from gateway.operators.audit import audit
 
 SHOWN = 50
 

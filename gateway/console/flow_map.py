@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from gateway.flow import Flow, FlowEdge, FlowNode
+from gateway.operators.flow import Flow, FlowEdge, FlowNode
 
 T = TypeVar("T")
 

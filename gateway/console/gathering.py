@@ -6,7 +6,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from gateway.console.requests import ConsoleRequest
-from gateway.remembered import Memory
+from gateway.door.cache import Memory
 from query_svc.contracts import GetLag, Lag
 from shared.errors import Problem
 

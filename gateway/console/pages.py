@@ -22,7 +22,7 @@ from gateway.console import session as sessions
 from gateway.console import words
 from gateway.console.filters import VERSION
 from gateway.console.requests import ConsoleRequest
-from gateway.sse import News, event_stream
+from gateway.door.sse import News, event_stream
 from shared.errors import ProblemDetails, Unavailable
 from shared.ids import new_id
 

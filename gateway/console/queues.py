@@ -14,13 +14,13 @@ from gateway.console.filters import Query
 from gateway.console.forms import Form
 from gateway.console.gathering import Missing, or_missing
 from gateway.console.requests import ConsoleRequest
-from gateway.directory import directory
-from gateway.management import Queue, management
-from gateway.ops import outboxes
+from gateway.operators.directory import directory
+from gateway.operators.management import Queue, management
+from gateway.operators.ops import outboxes
 from query_svc.dead_letters.contracts import CountDeadLetters
-from shared.describe import publish_outbox_call
+from shared.broker.topology import dead_name
 from shared.errors import NotFound
-from shared.topology import dead_name
+from shared.service.describe import publish_outbox_call
 
 STUCK_S = 30.0
 """A message that waits longer than this in an outbox waits for a person to look at."""

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 from litestar.exceptions import HTTPException
 
 from gateway.console.session import Session
-from gateway.requests import ShopRequest
+from gateway.door.requests import ShopRequest
 from shared.errors import Malformed
 
 FORM = "application/x-www-form-urlencoded"

@@ -23,9 +23,9 @@ from gateway.console import (
     sign_in,
 )
 from gateway.console.requests import ConsoleRequest
-from gateway.door import door_of
+from gateway.door.guards import door_of
 from shared.errors import NotFound, ProblemDetails
-from shared.web import exception_handlers
+from shared.service.web import exception_handlers
 
 LARGEST_FORM = 64 * 1024
 _ASSETS = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}

@@ -13,10 +13,10 @@ from gateway.console.flow_map import draw
 from gateway.console.gathering import Missing, lag, or_missing
 from gateway.console.queues import QueueRow, rows
 from gateway.console.requests import ConsoleRequest
-from gateway.directory import directory
-from gateway.management import management
-from gateway.ops import ServiceCard, ServiceOutbox, live_flow, outboxes, service_card
-from shared.describe import Process
+from gateway.operators.directory import directory
+from gateway.operators.management import management
+from gateway.operators.ops import ServiceCard, ServiceOutbox, live_flow, outboxes, service_card
+from shared.service.describe import Process
 
 LOOK_AGAIN_S = 2.0
 MIB = 2**20

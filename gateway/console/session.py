@@ -19,7 +19,7 @@ from litestar import Request
 from litestar.datastructures import Cookie
 from msgspec import Struct
 
-from gateway.door import door_of
+from gateway.door.guards import door_of
 from shared.errors import Forbidden, Unauthorized
 from shared.rpc import Rpc
 from user_svc.contracts import Refresh, Tokens

@@ -7,7 +7,7 @@ from litestar.params import QueryParameter
 
 from gateway.console import pages, session
 from gateway.console.requests import ConsoleRequest
-from gateway.door import door_of
+from gateway.door.guards import door_of
 from shared.errors import Forbidden, Problem, TooMany, Unauthorized
 from user_svc.contracts import Login, Logout
 

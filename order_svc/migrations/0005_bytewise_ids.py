@@ -2,7 +2,7 @@
 
 from tortoise import migrations
 
-from shared.columns import bytewise
+from shared.database.columns import bytewise
 
 ID = "CHAR(36) NOT NULL"
 

@@ -20,8 +20,8 @@ from query_svc.dead_letters.contracts import (
     RecordAction,
     RedriveDeadLetters,
 )
+from shared.database.transaction import Reader, Transaction
 from shared.errors import FieldError, NotFound, RuleBroken
-from shared.transaction import Reader, Transaction
 
 
 async def list_groups(call: ListDeadLetterGroups, reader: Reader) -> DeadLetterGroupPage:

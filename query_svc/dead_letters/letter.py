@@ -12,10 +12,10 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
 from query_svc.domain import CARD_KEY
-from shared import cloudevents
-from shared.cloudevents import CloudEvent
-from shared.forgetting import without_text
-from shared.subscription import REDRIVES_HEADER, UNREADABLE
+from shared.database.forgetting import without_text
+from shared.events import cloudevents
+from shared.events.cloudevents import CloudEvent
+from shared.events.subscription import REDRIVES_HEADER, UNREADABLE
 
 _OF_ITS_DELIVERY = ("x-acquired-count", "x-delivery-count")
 """Headers that the broker changes each time it hands out the same message; 4.3 counts in both."""

@@ -9,7 +9,7 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from shared import topology
+from shared.broker import topology
 from shared.errors import Unavailable
 from shared.logs import log
 

@@ -2,7 +2,7 @@
 
 from tortoise import migrations
 
-from shared.columns import forget_text
+from shared.database.columns import forget_text
 
 
 class Migration(migrations.Migration):

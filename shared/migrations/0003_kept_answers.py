@@ -5,7 +5,7 @@ from tortoise.migrations import operations as ops
 from tortoise import fields
 from tortoise.indexes import Index
 
-from shared.columns import bytewise
+from shared.database.columns import bytewise
 
 HASH = "VARCHAR(64) NOT NULL"
 
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 "app": "platform",
                 "indexes": [Index(fields=["created_at"])],
                 "pk_attr": "id",
-                "table_description": "The first answer of a call that had an idempotency key; see `shared/idempotency.py`.",
+                "table_description": "The first answer of a call that had an idempotency key; see `shared/database/idempotency.py`.",
             },
             bases=["Model"],
         ),

@@ -2,7 +2,7 @@
 
 Calls whose handler takes lists are collected while the last list is being answered, and then share one
 transaction; if a list fails, each call of it is answered alone. A call with an idempotency key is done once:
-see `shared/idempotency.py`.
+see `shared/database/idempotency.py`.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ import msgspec
 from prometheus_client import Counter
 
 from shared import metrics
+from shared.batching import Gathering
 from shared.clock import utc_now
 from shared.context import working_on
-from shared.database import CommitUnknown, Database, DatabaseUnavailable
+from shared.database.idempotency import Again, AnsweredBefore, Idempotency, Key, do_once
+from shared.database.transaction import Cause, Transaction
+from shared.database.units import CommitUnknown, Database, DatabaseUnavailable
 from shared.errors import Malformed, NotFound, OutcomeUnknown, Problem, Unavailable
-from shared.gathering import Gathering
-from shared.idempotency import Again, AnsweredBefore, Idempotency, Key, do_once
 from shared.logs import log
 from shared.registry import Answer, Wiring
 from shared.rpc import wire
-from shared.transaction import Cause, Transaction
 
 
 class Answering:

@@ -18,12 +18,12 @@ from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
 
-from shared import metrics, topology
-from shared.amqp import Address, Channel, Message, Properties, counted
+from shared import metrics
+from shared.broker import Address, Channel, Message, Properties, counted, topology
 from shared.clock import utc_now
 from shared.context import child_of, correlation_id, traceparent
+from shared.database.idempotency import Once
 from shared.errors import OutcomeUnknown, StillRunning, Unavailable, describe, problem_from
-from shared.idempotency import Once
 from shared.ids import new_text_id
 from shared.logs import log
 from shared.messages import Call, reply_type, service_of

@@ -6,8 +6,7 @@ from collections import Counter, defaultdict
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from shared import topology
-from shared.amqp import Address, Channel, Congested, Message, Properties, counted
+from shared.broker import Address, Channel, Congested, Message, Properties, counted, topology
 from shared.clock import utc_now
 from shared.errors import describe
 from shared.ids import new_text_id

@@ -6,8 +6,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from shared.database.idempotency import Key
 from shared.errors import ProblemDetails
-from shared.idempotency import Key
 
 CONTENT_TYPE = "application/json"
 GROUP_CALLS = 64

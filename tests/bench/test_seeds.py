@@ -16,8 +16,8 @@ from order_svc.service import service
 from order_svc.settings import OrderSettings
 from order_svc.store import insert_orders
 from order_svc.views import of_orders
-from shared.database import Database
-from shared.outbox import Outbox
+from shared.database.units import Database
+from shared.events.outbox import Outbox
 from tests.support.databases import Heard, fresh_database
 
 LIKE = UUID("01a1fdb5-f5a8-7622-a618-af742128e0f8")

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from gateway.flow import Flow, FlowEdge, FlowNode
-from gateway.management import Queue
+from gateway.operators.flow import Flow, FlowEdge, FlowNode
+from gateway.operators.management import Queue
 from order_svc.contracts import HistoryEntry, LineView, OrderView, ParticipantView
 from query_svc.contracts import OrderRow, Step, StoredEvent, Timeline
 

@@ -13,7 +13,7 @@ from deploy.local.layout import Layout
 from ops.demo.card_payments import CANCEL_REFUSED
 from ops.demo.stage import FIXED, SHIRT_PRICE, Stage, shirts
 from ops.shop import Order, Refused
-from shared.cloudevents import CloudEvent, batch, encode
+from shared.events.cloudevents import CloudEvent, batch, encode
 from shared.ids import new_id
 from tests.console.desk import PATIENCE_MS, WIDE, Desk
 from tests.support.waiting import eventually

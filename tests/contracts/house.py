@@ -8,7 +8,7 @@ from typing import Any
 
 from deploy.services import load_services
 from shared.messages import Call, Event, View
-from shared.service import Service
+from shared.service.service import Service
 
 MODULES = {declared.name: declared.module for declared in load_services({}) if not declared.outside}
 """The package of every declared service, by its name."""

@@ -9,7 +9,7 @@ import pytest
 from deploy.databases import connect
 from deploy.local.layout import Layout
 from deploy.services import load_services
-from shared.collation import COLLATION
+from shared.database.collation import COLLATION
 from tests.support.databases import migrate
 
 BYTEWISE = {"ascii_bin", "utf8mb4_bin"}

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared import topology
+from shared.broker import topology
 from shared.messages import Call, Event, View, reply_type, service_of
-from shared.settings import Settings
+from shared.service.settings import Settings
 from tests.contracts.fitting import misfits
 from tests.contracts.house import MODULES, SERVICES, messages
 

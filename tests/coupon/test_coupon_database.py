@@ -29,9 +29,9 @@ from coupon_svc.domain import Line
 from coupon_svc.events import OrderPlaced, ReleaseCoupons
 from coupon_svc.seeds import seed
 from coupon_svc.wallet import terms_of
-from shared.database import Database
+from shared.database.idempotency import Idempotency
+from shared.database.units import Database
 from shared.errors import Conflict, NotFound, RuleBroken, Unavailable
-from shared.idempotency import Idempotency
 from shared.ids import new_id
 from tests.coupon.fake_catalogue import FakeCatalogue
 from tests.coupon.fake_users import FakeUsers

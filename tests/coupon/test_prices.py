@@ -21,9 +21,9 @@ from coupon_svc.events import ItemChanged, ItemCreated, ItemDeleted, forget_item
 from coupon_svc.prices import Price
 from coupon_svc.settings import CouponSettings
 from item_svc.contracts import GetItems
-from shared.database import Database
+from shared.database.idempotency import Idempotency
+from shared.database.units import Database
 from shared.errors import NotFound, RuleBroken
-from shared.idempotency import Idempotency
 from shared.ids import new_id
 from tests.coupon.fake_catalogue import FakeCatalogue, shown
 from tests.coupon.fake_users import FakeUsers

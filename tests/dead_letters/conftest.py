@@ -6,7 +6,7 @@ import pytest
 
 from deploy.local.layout import Layout
 from query_svc.service import service
-from shared.database import Database
+from shared.database.units import Database
 from tests.shared.conftest import _connection, _template, channel, lab, url
 from tests.support.databases import empty, fresh_database
 

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from query_svc.dead_letters import store
 from query_svc.dead_letters.letter import Letter, letter_of
-from shared.database import Database
+from shared.database.units import Database
 from shared.rpc import wire
 from tests.shared.lab import event
 

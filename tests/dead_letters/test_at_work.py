@@ -10,11 +10,11 @@ from query_svc.dead_letters import calls, jobs, store
 from query_svc.dead_letters.contracts import DeadLetter, LetterState, ListDeadLetters, RedriveDeadLetters
 from query_svc.dead_letters.letter import letter_of
 from query_svc.dead_letters.office import Arrived, DeadLetterOffice
-from shared.broker import Link
-from shared.database import Database, DatabaseUnavailable
+from shared.broker.link import Link
+from shared.broker.topology import declare_event_queue
+from shared.database.units import Database, DatabaseUnavailable
 from shared.ids import new_id
 from shared.rpc import Rpc
-from shared.topology import declare_event_queue
 from tests.shared.lab import Lab, event, unique
 from tests.support.waiting import eventually
 

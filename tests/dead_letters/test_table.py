@@ -20,7 +20,7 @@ from query_svc.dead_letters.contracts import (
     RedriveDeadLetters,
 )
 from query_svc.dead_letters.letter import group_key
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import NotFound, RuleBroken
 from shared.ids import new_id
 from tests.dead_letters.letters import QUEUE, kept, letter

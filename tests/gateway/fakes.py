@@ -16,12 +16,12 @@ from litestar import Litestar
 
 from gateway.service import service
 from gateway.settings import GatewaySettings
-from shared.app import create_app
-from shared.describe import Description, Process, registrations
+from shared.database.idempotency import Once
 from shared.errors import Unavailable
-from shared.idempotency import Once
 from shared.messages import Call, reply_type, service_of
-from shared.service import Service
+from shared.service.app import create_app
+from shared.service.describe import Description, Process, registrations
+from shared.service.service import Service
 from user_svc.contracts import GetKeys, KeySet, PublicKey
 
 R = TypeVar("R")

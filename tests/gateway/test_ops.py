@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from deploy.local.layout import Layout
-from gateway.directory import Known
-from gateway.flow import flow
-from gateway.management import Queue
+from gateway.operators.directory import Known
+from gateway.operators.flow import flow
+from gateway.operators.management import Queue
 from order_svc.contracts import ListOverdue, Missing, OverdueOrder, OverduePage
 from query_svc.dead_letters.contracts import (
     Acted,
@@ -30,8 +30,8 @@ from query_svc.dead_letters.contracts import (
     RedriveDeadLetters,
 )
 from shared.clock import utc_now
-from shared.describe import describe_call, outbox_call, publish_outbox_call, registrations
-from shared.outbox import OutboxStatus
+from shared.events.outbox import OutboxStatus
+from shared.service.describe import describe_call, outbox_call, publish_outbox_call, registrations
 from tests.contracts.house import SERVICES
 from tests.gateway.fakes import FakeRpc, described
 from tests.support.waiting import eventually

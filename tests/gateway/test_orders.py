@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from gateway import events
-from gateway.waiting import Watches, settlements, wait_seconds
+from gateway.shop import events
+from gateway.shop.waiting import Watches, settlements, wait_seconds
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from deploy.services import ROOT
-from gateway import events, orders
-from gateway.waiting import changes
+from gateway.shop import events, orders
+from gateway.shop.waiting import changes
 from order_svc.contracts import GetOrder, HistoryEntry, ListOrders, OrderPage, OrderView, PlaceOrder
 from payment_svc.contracts import (
     BringKey,

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from gateway.audit import AuditEntry, merge
+from gateway.operators.audit import AuditEntry, merge
 from payment_svc import contracts as payment
 from query_svc.dead_letters import contracts as query
 from shared.errors import Conflict, NotFound

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
-from gateway.sse import News, event_stream, follow
-from gateway.waiting import Watches
+from gateway.door.sse import News, event_stream, follow
+from gateway.shop.waiting import Watches
 from shared.errors import Unavailable
 
 

@@ -17,14 +17,14 @@ from order_svc.service import service as order
 from payment_svc.service import service as payment
 from query_svc.service import service as query
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database.idempotency import Once
+from shared.database.orm import Orm
+from shared.database.units import Database
 from shared.errors import problem_from
-from shared.idempotency import Once
 from shared.ids import new_text_id
 from shared.messages import Call, reply_type, service_of
-from shared.orm import Orm
 from shared.rpc import wire
-from shared.runtime import Runtime
+from shared.service.runtime import Runtime
 from tests.gateway.fakes import FakeRpc
 from tests.support.databases import migrate
 from user_svc.service import service as user

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.local.layout import Layout
 from item_svc.service import service
-from shared.database import Database
+from shared.database.units import Database
 from tests.support.databases import Heard, empty, fresh_database
 
 

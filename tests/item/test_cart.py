@@ -22,7 +22,7 @@ from item_svc.contracts import (
 from item_svc.domain import MAX_CART_LINES, Line
 from item_svc.events import OrderFailed, OrderPlaced, ReleaseStock
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import NotFound, RuleBroken
 from shared.ids import new_id
 from tests.support.databases import Heard

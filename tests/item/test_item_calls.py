@@ -22,7 +22,7 @@ from item_svc.contracts import (
     StockHistory,
 )
 from item_svc.seeds import seed
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import Conflict, NotFound, RuleBroken, Stale
 from shared.ids import new_id
 from tests.support.databases import Heard

@@ -22,7 +22,7 @@ from item_svc.contracts import (
 from item_svc.domain import Line
 from item_svc.events import OrderPlaced, ReleaseStock
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database.units import Database
 from shared.ids import new_id
 from tests.support.databases import Heard
 

@@ -14,12 +14,12 @@ from order_svc.contracts import (
     PlaceOrder,
 )
 from order_svc.settings import OrderSettings
-from shared.database import Database
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.errors import Problem
+from shared.events.outbox import Outbox
 from shared.ids import new_id
 from shared.messages import View
-from shared.outbox import Outbox
-from shared.transaction import Transaction
 
 T = TypeVar("T")
 

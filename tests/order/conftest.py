@@ -8,8 +8,8 @@ import pytest
 from deploy.local.layout import Layout
 from order_svc.service import service
 from shared.clock import utc_now
-from shared.database import Database
-from shared.outbox import Outbox
+from shared.database.units import Database
+from shared.events.outbox import Outbox
 from tests.support.databases import Heard, empty, fresh_database
 
 

@@ -10,8 +10,8 @@ from order_svc.contracts import (
     ReleaseCoupon,
     ReleaseItem,
 )
-from shared.database import Database
-from shared.outbox import Outbox
+from shared.database.units import Database
+from shared.events.outbox import Outbox
 from tests.order.acts import (
     BUYER,
     SETTINGS,

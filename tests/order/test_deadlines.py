@@ -12,8 +12,8 @@ from order_svc.contracts import (
     ReleaseItem,
 )
 from shared.clock import utc_now
-from shared.database import Database
-from shared.outbox import Outbox
+from shared.database.units import Database
+from shared.events.outbox import Outbox
 from tests.order.acts import (
     SETTINGS,
     a_completed_order,

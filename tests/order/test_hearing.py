@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gateway.events import OrderCompleted as OrderCompletedView
-from gateway.orders import completed
+from gateway.shop.events import OrderCompleted as OrderCompletedView
+from gateway.shop.orders import completed
 from order_svc import events
 from order_svc.contracts import (
     OrderCancelled,
@@ -21,7 +21,7 @@ from order_svc.contracts import (
     ReleaseItem,
     ReleasePayment,
 )
-from shared.database import Database
+from shared.database.units import Database
 from shared.ids import new_id
 from shared.messages import View
 from tests.order.acts import (

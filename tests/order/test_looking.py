@@ -16,7 +16,7 @@ from order_svc.contracts import (
     ReleaseItem,
 )
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
 from tests.order.acts import (

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from order_svc.contracts import PlaceOrder
-from shared.database import Database
+from shared.database.units import Database
+from shared.events.outbox import Outbox
 from shared.ids import new_id
-from shared.outbox import Outbox
 from tests.order.acts import an_order, place
 from tests.support.databases import whole
 from tests.support.upgrade import repeat_migrations

@@ -15,10 +15,10 @@ from order_svc.contracts import CancelOrder, OrderView
 from order_svc.models import Order, Participant
 from order_svc.settings import OrderSettings
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import Conflict
+from shared.events.outbox import Outbox
 from shared.ids import new_id
-from shared.outbox import Outbox
 from tests.order.acts import a_couponed_order, an_order, hear, later, look, place, reserved
 from tests.support.databases import Heard
 

@@ -12,11 +12,11 @@ from order_svc import calls, events, sweeps
 from order_svc.contracts import LineRequest, ListOrders, PlaceOrder
 from order_svc.service import service
 from order_svc.settings import OrderSettings
-from shared.database import Database
+from shared.database.pipeline import Outcome, Pipeline
+from shared.database.transaction import Transaction
+from shared.database.units import Database
+from shared.events.outbox import Outbox
 from shared.ids import new_id
-from shared.outbox import Outbox
-from shared.pipeline import Outcome, Pipeline
-from shared.transaction import Transaction
 from tests.support.databases import fresh_database
 from tests.support.plans import plans_of
 

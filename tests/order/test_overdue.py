@@ -6,9 +6,9 @@ from uuid import UUID
 from order_svc import calls, events, overdue, saga, store
 from order_svc.contracts import LineRequest, ListOverdue, OverduePage, PlaceOrder
 from order_svc.settings import OrderSettings
-from shared.database import Database
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.ids import new_id
-from shared.transaction import Transaction
 
 SETTINGS = OrderSettings(order_deadline_s=30, order_release_again_s=10, order_unpaid_s=100)
 

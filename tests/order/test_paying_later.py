@@ -15,10 +15,10 @@ from order_svc.contracts import (
     ReleasePayment,
 )
 from order_svc.settings import OrderSettings
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import Conflict, NotFound, RuleBroken
+from shared.events.outbox import Outbox
 from shared.ids import new_id
-from shared.outbox import Outbox
 from tests.order.acts import (
     BUYER,
     a_completed_order,

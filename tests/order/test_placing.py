@@ -16,14 +16,14 @@ from order_svc.contracts import (
 from order_svc.service import service
 from order_svc.settings import OrderSettings
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database.idempotency import Once, fingerprint
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.errors import Problem, RuleBroken, problem_from
-from shared.idempotency import Once, fingerprint
 from shared.ids import new_id
 from shared.registry import Wiring
 from shared.rpc import wire
 from shared.rpc.answering import Answering
-from shared.transaction import Transaction
 from tests.order.acts import (
     BUYER,
     SETTINGS,

@@ -8,7 +8,7 @@ from deploy.local.layout import Layout
 from payment_svc import pgs
 from payment_svc.pgs import toss
 from payment_svc.service import service
-from shared.database import Database
+from shared.database.units import Database
 from tests.payment.fake_pg import FakePg
 from tests.payment.world import World
 from tests.support.databases import Heard, empty, fresh_database

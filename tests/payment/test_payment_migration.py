@@ -7,7 +7,7 @@ import pytest
 
 from deploy.local.layout import Layout
 from payment_svc.service import service
-from shared.database import Database
+from shared.database.units import Database
 from tests.support.databases import fresh_database, migrate
 
 BEFORE = "0003_bytewise_ids"

@@ -25,12 +25,12 @@ from payment_svc.contracts import (
 from payment_svc.domain import Payment
 from payment_svc.payments import find
 from payment_svc.settings import PaymentSettings
-from shared.database import Database
+from shared.database.idempotency import Idempotency
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.errors import Conflict
-from shared.idempotency import Idempotency
 from shared.ids import new_id
 from shared.rpc import Rpc
-from shared.transaction import Transaction
 from tests.payment.fake_pg import FakePg
 from tests.support.databases import Heard
 from tests.support.waiting import eventually

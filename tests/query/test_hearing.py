@@ -11,11 +11,12 @@ from aio_pika.abc import AbstractExchange, DeliveryMode
 
 from deploy.local.layout import Layout
 from query_svc import calls, contracts, events, store
-from shared import cloudevents, topology
-from shared.broker import Link
-from shared.cloudevents import Undecoded
-from shared.consumer import Consumer
-from shared.database import Database
+from shared.broker import topology
+from shared.broker.link import Link
+from shared.database.units import Database
+from shared.events import cloudevents
+from shared.events.cloudevents import Undecoded
+from shared.events.consumer import Consumer
 from shared.registry import Wiring, hear_everything
 from tests.query.told_events import Story, at, hear, line, read_views, strange
 from tests.support.waiting import eventually

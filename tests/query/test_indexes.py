@@ -10,9 +10,9 @@ import pytest
 from deploy.local.layout import Layout
 from query_svc import calls, contracts
 from query_svc.service import service
-from shared.database import Database
+from shared.database.transaction import Reader
+from shared.database.units import Database
 from shared.messages import Call
-from shared.transaction import Reader
 from tests.query.told_events import NOON, Story, at, hear, line
 from tests.support.databases import fresh_database
 from tests.support.plans import Plan, plans_of

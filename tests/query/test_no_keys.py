@@ -11,8 +11,8 @@ from order_svc.contracts import OrderPlaced
 from query_svc import calls, contracts
 from query_svc.dead_letters import store as letters
 from query_svc.dead_letters.letter import letter_of, message_of
-from shared.cloudevents import Undecoded
-from shared.database import Database
+from shared.database.units import Database
+from shared.events.cloudevents import Undecoded
 from tests.dead_letters.letters import QUEUE, message
 from tests.query.test_store_and_views import ask
 from tests.query.told_events import Story, hear, line, strange

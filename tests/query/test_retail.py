@@ -15,8 +15,8 @@ import pytest
 from ops.replay.retail import COLUMNS, Article, Invoice, RetailFile, read
 from query_svc import calls, contracts
 from query_svc.domain import PERIODS, start_of
-from shared.cloudevents import Undecoded
-from shared.database import Database
+from shared.database.units import Database
+from shared.events.cloudevents import Undecoded
 from tests.query.told_events import Story, hear, line
 
 GIVEN = [Path(name) for name in os.environ.get("RETAIL_CSV", "").split(os.pathsep) if name]

@@ -9,11 +9,11 @@ import pytest
 from item_svc import contracts as item
 from query_svc import calls, contracts, rebuild, store
 from query_svc.views import TABLES
-from shared.cloudevents import Undecoded
-from shared.database import Database
+from shared.database.transaction import Reader
+from shared.database.units import Database
+from shared.events.cloudevents import Undecoded
 from shared.ids import new_id
 from shared.messages import Call
-from shared.transaction import Reader
 from tests.query.told_events import NOON, Story, at, hear, line, read_views, strange, told
 
 

@@ -13,12 +13,12 @@ from order_svc import contracts as order
 from payment_svc import contracts as payment
 from query_svc import events, views
 from query_svc.domain import Kept, keep
-from shared import cloudevents
-from shared.cloudevents import CloudEvent, Undecoded
-from shared.database import Database
+from shared.database.transaction import Reader
+from shared.database.units import Database
+from shared.events import cloudevents
+from shared.events.cloudevents import CloudEvent, Undecoded
 from shared.ids import new_id
 from shared.messages import Event, service_of, subject_of
-from shared.transaction import Reader
 
 NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
 """A Wednesday."""

@@ -7,7 +7,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from deploy.local.layout import Layout
-from shared.database import Database
+from shared.database.units import Database
 from tests.shared.lab import Lab, Template
 
 
@@ -52,6 +52,6 @@ async def url(lab: Lab) -> str:
 async def db(url: str) -> AsyncIterator[Database]:
     """That database, opened by the platform with a small pool."""
     database = Database(url, pool=4, lock_wait_s=1)
-    await database.open(["tests.shared.tiny.models", "shared.tables"])
+    await database.open(["tests.shared.tiny.models", "shared.database.tables"])
     yield database
     await database.close()

@@ -19,12 +19,12 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from deploy.databases import connect
 from deploy.local import broker
 from deploy.local.layout import Layout
-from shared import cloudevents
 from shared.clock import utc_now
-from shared.cloudevents import CloudEvent
+from shared.events import cloudevents
+from shared.events.cloudevents import CloudEvent
 from shared.ids import new_id
-from shared.runtime import Runtime
-from shared.service import Service
+from shared.service.runtime import Runtime
+from shared.service.service import Service
 from tests.support.databases import migrate
 from tests.support.waiting import eventually
 

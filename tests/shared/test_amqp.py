@@ -16,7 +16,7 @@ from pamqp import frame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from shared.amqp import (
+from shared.broker import (
     Address,
     Channel,
     Congested,
@@ -27,8 +27,8 @@ from shared.amqp import (
     counted,
     table,
 )
-from shared.amqp.frames import acknowledgement, packed
-from shared.amqp.outlet import BACKLOG_BYTES
+from shared.broker.frames import acknowledgement, packed
+from shared.broker.outlet import BACKLOG_BYTES
 from tests.shared.lab import Lab, unique
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from shared.claims import Claim, Claims
-from shared.database import Database
+from shared.database.transaction import Transaction
+from shared.database.units import Database
+from shared.events.claims import Claim, Claims
 from shared.ids import new_id
-from shared.transaction import Transaction
 from tests.shared.lab import Lab
 
 TRIPS = Claims("trip_claims", key="trip_id")

@@ -9,9 +9,9 @@ import pytest
 from deploy.databases import connect
 from deploy.local.layout import Layout
 from ops.databases import reading
-from shared.collation import COLLATION, adopt
-from shared.database import Database, connection_options
-from shared.orm import Orm
+from shared.database.collation import COLLATION, adopt
+from shared.database.orm import Orm
+from shared.database.units import Database, connection_options
 from tests.shared.lab import Lab, unique
 from tests.shared.tiny.models import Mark
 

@@ -11,14 +11,15 @@ import aio_pika
 import msgspec
 import pytest
 
-from shared import cloudevents, topology
-from shared.database import Database
+from shared.broker import topology
+from shared.database.transaction import Transaction
+from shared.database.units import Database
+from shared.events import cloudevents
+from shared.events.subscription import PREFETCH
 from shared.registry import hear
 from shared.rpc import Rpc
-from shared.runtime import Runtime
-from shared.service import Service
-from shared.subscription import PREFETCH
-from shared.transaction import Transaction
+from shared.service.runtime import Runtime
+from shared.service.service import Service
 from tests.shared.lab import Lab, event, events_of, is_up, unique
 from tests.shared.tiny.contracts import contracts
 from tests.shared.tiny.service import tiny

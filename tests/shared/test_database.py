@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from shared.database import CommitUnknown, Database, DatabaseUnavailable
-from shared.pipeline import DuplicateKey
-from shared.transaction import Reader, Transaction
+from shared.database.pipeline import DuplicateKey
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import CommitUnknown, Database, DatabaseUnavailable
 from tests.shared.lab import Lab
 from tests.shared.tiny.models import Mark
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 
-MODELS = ["tests.shared.tiny.models", "shared.tables"]
+MODELS = ["tests.shared.tiny.models", "shared.database.tables"]
 MARK = "INSERT INTO marks (`key`, text) VALUES (%s, '')"
 UNIQUE = "INSERT INTO marks (`key`, text, unique_key) VALUES (%s, '', %s)"
 
@@ -205,7 +205,7 @@ async def test_a_saturated_pool_survives_cancellations(db: Database):
 async def test_a_unit_that_takes_too_long_is_undone_and_its_connection_replaced(
     db: Database, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("shared.database.UNIT_SECONDS", 0.2)
+    monkeypatch.setattr("shared.database.units.UNIT_SECONDS", 0.2)
 
     async def unit(tx: Transaction) -> None:
         await tx.execute(MARK, ["slow"])

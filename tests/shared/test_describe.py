@@ -2,11 +2,11 @@
 
 import pytest
 
-from shared.describe import describe_call, outbox_call, publish_outbox_call, registrations
 from shared.errors import Unavailable
-from shared.outbox import Outbox
+from shared.events.outbox import Outbox
 from shared.rpc import Rpc
-from shared.service import Service
+from shared.service.describe import describe_call, outbox_call, publish_outbox_call, registrations
+from shared.service.service import Service
 from tests.shared.lab import Lab, unique
 from tests.shared.tiny.service import tiny
 from tests.support.waiting import eventually

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import columns
-from shared.columns import forget_text
-from shared.database import Database
-from shared.forgetting import without_text
+from shared.database import columns
+from shared.database.columns import forget_text
+from shared.database.forgetting import without_text
+from shared.database.units import Database
 
 KEYS = [
     "pay_1",

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TypeVar
 
-from shared.gathering import Gathering
+from shared.batching import Gathering
 
 T = TypeVar("T")
 

@@ -10,17 +10,17 @@ import httpx
 import msgspec
 import pytest
 
-from shared import purging
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database import purging
+from shared.database.idempotency import Idempotency, Once, fingerprint
+from shared.database.purging import purge
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import Conflict, Problem, RuleBroken, StillRunning
-from shared.idempotency import Idempotency, Once, fingerprint
 from shared.messages import Call
-from shared.purging import purge
 from shared.registry import answer, every, hear
 from shared.rpc import Rpc
-from shared.service import Service
-from shared.transaction import Reader, Transaction
+from shared.service.service import Service
 from tests.shared.lab import Lab, unique
 from tests.shared.tiny.contracts import Answered, contracts
 from tests.shared.tiny.service import tiny

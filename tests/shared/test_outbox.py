@@ -9,15 +9,15 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from shared import outbox as outbox_module
 from shared.clock import utc_now
-from shared.database import Database
+from shared.database.transaction import Emitted, Transaction
+from shared.database.units import Database
 from shared.errors import OutcomeUnknown, Unavailable
-from shared.outbox import Outbox
-from shared.packing import OutgoingMessage, pack
+from shared.events import outbox as outbox_module
+from shared.events.outbox import Outbox
+from shared.events.packing import OutgoingMessage, pack
 from shared.rpc import Rpc
-from shared.runtime import Runtime
-from shared.transaction import Emitted, Transaction
+from shared.service.runtime import Runtime
 from tests.shared.lab import Lab, events_of, is_up, unique
 from tests.shared.tiny.contracts import contracts
 from tests.shared.tiny.service import tiny

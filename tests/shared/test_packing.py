@@ -3,8 +3,8 @@
 import msgspec
 
 from shared.context import working_on
-from shared.packing import join, pack
-from shared.transaction import Cause, Emitted
+from shared.database.transaction import Cause, Emitted
+from shared.events.packing import join, pack
 from tests.shared.tiny.contracts import contracts
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.messages import Call, Event
 from shared.registry import Wiring, answer, every, hear
 from shared.rpc import Rpc
-from shared.runtime import Runtime
-from shared.service import Service
-from shared.settings import Settings
-from shared.transaction import Reader, Transaction
+from shared.service.runtime import Runtime
+from shared.service.service import Service
+from shared.service.settings import Settings
 from tests.shared.tiny.contracts import contracts
 
 SAID = contracts("some")

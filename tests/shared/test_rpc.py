@@ -13,17 +13,17 @@ import pytest
 import uvicorn
 
 from shared import metrics
-from shared.app import create_app
 from shared.clock import utc_now
 from shared.context import correlation_id, working_on
+from shared.database.transaction import Transaction
 from shared.errors import Conflict, Malformed, NotFound, OutcomeUnknown, Problem, RuleBroken, Unavailable
 from shared.ids import new_id
 from shared.messages import Call
 from shared.registry import answer
 from shared.rpc import Rpc, wire
 from shared.rpc.http import HttpCalls, NobodyThere, parse_peers
-from shared.service import Service
-from shared.transaction import Transaction
+from shared.service.app import create_app
+from shared.service.service import Service
 from tests.shared.lab import Lab, events_of, free_port, is_up, unique
 from tests.shared.tiny.contracts import Answered, contracts
 from tests.shared.tiny.service import tiny

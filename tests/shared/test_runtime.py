@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from shared import cloudevents, purging
 from shared.clock import utc_now
-from shared.database import Database
-from shared.inbox import Inbox
+from shared.database import purging
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
+from shared.events import cloudevents
+from shared.events.inbox import Inbox
 from shared.registry import every, tap
-from shared.runtime import Runtime
-from shared.service import Service
-from shared.transaction import Reader, Transaction
+from shared.service.runtime import Runtime
+from shared.service.service import Service
 from tests.shared.lab import Lab, event, is_up, unique
 from tests.shared.tiny.contracts import contracts
 from tests.shared.tiny.service import tiny

@@ -22,7 +22,7 @@ from ops.shop import persist
 from query_svc.dead_letters.contracts import DeadLetterGroup
 from shared import crash
 from shared.clock import utc_now
-from shared.cloudevents import CONTENT_TYPE, CloudEvent, batch, encode
+from shared.events.cloudevents import CONTENT_TYPE, CloudEvent, batch, encode
 from tests.shop.books import assert_balanced, dead_letters
 from tests.shop.crowd import Crowd, crowd
 from tests.support.waiting import eventually

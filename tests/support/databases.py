@@ -10,10 +10,10 @@ from uuid import uuid4
 
 from deploy.databases import connect
 from deploy.local.layout import layout
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.messages import Event
-from shared.service import Service
-from shared.transaction import Reader, Transaction
+from shared.service.service import Service
 
 TABLES_KEPT = {"tortoise_migrations"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from shared.transaction import Reader
+from shared.database.transaction import Reader
 
 # MySQL 9 draws a tree unless it is asked for rows; MariaDB knows no other way and takes this for a comment.
 _EXPLAIN = "EXPLAIN /*!80000 FORMAT=TRADITIONAL */ "

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from deploy.local.layout import layout
-from shared.database import Database
+from shared.database.units import Database
 from tests.support.databases import migrate
 
 

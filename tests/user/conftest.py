@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deploy.local.layout import Layout
-from shared.database import Database
+from shared.database.units import Database
 from tests.support.databases import Heard, empty, fresh_database
 from user_svc.service import service
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 import structlog
 
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import Conflict, OutcomeUnknown, Unauthorized, Unavailable
+from shared.events.outbox import Outbox
 from shared.ids import new_id
-from shared.outbox import Outbox
 from shared.rpc import Rpc
 from tests.support.databases import whole
 from tests.user.test_notifications import Inbox, inbox

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import NotFound
 from shared.ids import new_id
 from tests.support.databases import Heard

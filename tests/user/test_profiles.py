@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import NotFound, RuleBroken, TooMany, Unauthorized
 from shared.ids import new_id
 from user_svc import calls, profiles, seeds

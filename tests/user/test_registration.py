@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 
 from payment_svc.contracts import OpenAccount
-from shared.database import Database
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.errors import Conflict, OutcomeUnknown, Problem, RuleBroken, Unavailable
 from shared.ids import new_id
 from shared.rpc import Rpc
-from shared.transaction import Transaction
 from tests.support.databases import Heard
 from user_svc import accounts, registration
 from user_svc.contracts import Register, UserId, UserRegistered, UserRegistrationFailed

@@ -8,11 +8,11 @@ from typing import Any, TypeVar, cast
 import pytest
 
 from payment_svc.contracts import OpenAccount
-from shared.database import Database
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database
 from shared.errors import Conflict, Problem, Unavailable
 from shared.ids import new_id
 from shared.rpc import Rpc
-from shared.transaction import Reader, Transaction
 from tests.support.databases import Heard
 from user_svc import registration
 from user_svc.contracts import Register, UserRegistered, UserRegistrationFailed

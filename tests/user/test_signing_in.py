@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared.database import Database
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.errors import NotFound, TooMany, Unauthorized
 from shared.ids import new_id
-from shared.transaction import Transaction
 from user_svc import calls, keys, profiles, seeds
 from user_svc.contracts import GetKeys, GetMe, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.settings import UserSettings

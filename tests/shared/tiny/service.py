@@ -8,12 +8,12 @@ import os
 import signal
 from typing import Any
 
-from shared.database import Database
+from shared.database.idempotency import Idempotency
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.errors import Conflict, FieldError, RuleBroken
-from shared.idempotency import Idempotency
-from shared.service import Service, answer, hear
-from shared.settings import Settings
-from shared.transaction import Transaction
+from shared.service.service import Service, answer, hear
+from shared.service.settings import Settings
 from tests.shared.tiny.contracts import Answered, contracts
 
 

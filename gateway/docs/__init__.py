@@ -1,0 +1,1 @@
+"""The shop described for programs and people: OpenAPI and AsyncAPI."""

@@ -1,0 +1,160 @@
+"""The AsyncAPI document over HTTP, and as a page that needs nothing but itself: no script, no other host."""
+
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+
+from gateway.docs.asyncapi import document
+from gateway.door.requests import ShopRequest
+from gateway.operators.directory import directory
+from shared.messages import service_of
+from shared.service.describe import version
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: light-dark(#14598c, #8cc4f0); }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
+h3 { margin: 1.5rem 0 .25rem; font: 600 1rem ui-monospace, monospace; overflow-wrap: anywhere; }
+p { margin: .25rem 0; } a { color: var(--accent); } nav a { margin-right: 1rem; white-space: nowrap; }
+code, pre { font: .875rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
+pre { background: var(--soft); padding: .75rem; overflow-x: auto; }
+ul { margin: .25rem 0; padding-left: 1.25rem; } summary { cursor: pointer; color: var(--accent); }
+.away { border-left: .25rem solid #b45309; padding-left: .75rem; }
+"""
+
+
+@get("/asyncapi.json", include_in_schema=False)
+async def asyncapi_json(request: ShopRequest) -> Response[bytes]:
+    """All messages of the shop as AsyncAPI 3.0."""
+    return Response(msgspec.json.encode(await _document(request)), media_type="application/json")
+
+
+@get("/asyncapi", include_in_schema=False)
+async def asyncapi_page(request: ShopRequest) -> Response[str]:
+    """The same for people."""
+    page = render(await _document(request))
+    return Response(page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+
+
+async def _document(request: ShopRequest) -> dict[str, Any]:
+    return document(await directory(request).all(), version=version())
+
+
+def render(spec: Mapping[str, Any]) -> str:
+    """An AsyncAPI document of ours as a page: events by publisher, then calls by service."""
+    schemas: Mapping[str, Any] = spec["components"]["schemas"]
+    operations: Mapping[str, Any] = spec["operations"]
+    events = [name for name, one in spec["channels"].items() if _is_event(one)]
+    publishers = sorted({service_of(name) for name in events})
+    answering = sorted({one["x-service"] for one in operations.values() if "reply" in one})
+    links = [f'<a href="#{name}">{name}</a>' for name in publishers]
+    links += [f'<a href="#calls-{name}">calls to {name}</a>' for name in answering]
+    body = [
+        f"<h1>Messages of {escape(spec['info']['title'])} {escape(spec['info']['version'])}</h1>",
+        f"<p>{escape(spec['info']['description'])}</p>",
+        '<p>As a document: <a href="/asyncapi.json">asyncapi.json</a> (AsyncAPI 3.0).'
+        ' The HTTP API is at <a href="/docs">/docs</a>.</p>',
+        *_away(spec["info"].get("x-services-away", [])),
+        f"<nav aria-label='Services'>{' '.join(links)}</nav>",
+    ]
+    for publisher in publishers:
+        body.append(f'<h2 id="{publisher}">What {publisher} tells</h2>')
+        for name in events:
+            if service_of(name) == publisher:
+                body += _event(name, spec["channels"][name], operations, schemas)
+    for service in answering:
+        body.append(f'<h2 id="calls-{service}">Calls to {service}</h2>')
+        for name, one in operations.items():
+            if one["x-service"] == service and "reply" in one:
+                body += _call(name, one, spec["channels"], schemas)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Sagamart messages</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _away(gaps: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for gap in gaps:
+        seen = f"shown as it was at {gap['last-seen']}" if gap["described"] else "and has not been seen yet"
+        yield f'<p class="away">The {escape(gap["service"])} service does not answer; {escape(seen)}.</p>'
+
+
+def _event(
+    name: str, channel: Mapping[str, Any], operations: Mapping[str, Any], schemas: Mapping[str, Any]
+) -> Iterable[str]:
+    message = channel["messages"][name]
+    data = message["payload"]["items"]["allOf"][1]["properties"]["data"]
+    yield f'<h3 id="{escape(name)}">{escape(name)}</h3>'
+    yield f"<p>{_prose(channel['description'])}</p>"
+    exchange = channel["bindings"]["amqp"]["exchange"]["name"]
+    subject = message["x-subject"]
+    yield f"<p>Exchange <code>{escape(exchange)}</code>, about <code>{escape(subject)}</code>.</p>"
+    ref = f"#/channels/{name}"
+    listeners = [
+        one for one in operations.values() if one["action"] == "receive" and one["channel"]["$ref"] == ref
+    ]
+    if listeners:
+        yield "<ul>" + "".join(map(_listener, listeners)) + "</ul>"
+    else:
+        yield "<p>Nobody listens.</p>"
+    yield _schema("data", data, schemas)
+
+
+def _listener(one: Mapping[str, Any]) -> str:
+    queue = one.get("x-queue")
+    where = f"queue <code>{escape(queue)}</code>" if queue else "every process for itself, unqueued"
+    many = f", up to {one['x-batch']} at once" if one["x-batch"] > 1 else ""
+    return (
+        f"<li><b>{escape(one['x-service'])}</b>: {where}, <code>{escape(one['x-handler'])}</code>{many}."
+        f" {_prose(one['summary'])}</li>"
+    )
+
+
+def _call(
+    name: str, one: Mapping[str, Any], channels: Mapping[str, Any], schemas: Mapping[str, Any]
+) -> Iterable[str]:
+    call = name.partition(".answers.")[2]
+    service = one["x-service"]
+    yield f"<h3>{escape(call)}</h3>"
+    again = "may be asked twice" if one["x-idempotent"] else "is not asked again when the outcome is unknown"
+    yield f"<p>{_prose(one['summary'])} It {again}.</p>"
+    request = channels[f"rpc.{service}"]["messages"][call]["payload"]
+    reply = channels[f"rpc.{service}.answers"]["messages"][call]["payload"]
+    yield _schema("request", request, schemas) + _schema("answer", reply, schemas)
+
+
+def _prose(text: str) -> str:
+    """Text as it stands in a docstring, names in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def _schema(title: str, schema: Any, schemas: Mapping[str, Any]) -> str:
+    shown = msgspec.json.format(msgspec.json.encode(_resolved(schema, schemas)), indent=2).decode()
+    return f"<details><summary>{escape(title)}</summary><pre>{escape(shown)}</pre></details>"
+
+
+def _resolved(schema: Any, schemas: Mapping[str, Any], inside: tuple[str, ...] = ()) -> Any:
+    """A schema with those that it refers to written in their place, so that it can be read as a whole."""
+    if isinstance(schema, list):
+        return [_resolved(part, schemas, inside) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    reference = str(schema.get("$ref", "")).rpartition("/")[2]
+    if reference in schemas and reference not in inside:
+        return _resolved(schemas[reference], schemas, (*inside, reference))
+    return {key: _resolved(value, schemas, inside) for key, value in schema.items()}
+
+
+def _is_event(channel: Mapping[str, Any]) -> bool:
+    return channel.get("bindings", {}).get("amqp", {}).get("exchange", {}).get("type") == "topic"
+
+
+routes = [asyncapi_json, asyncapi_page]

@@ -1,0 +1,98 @@
+"""What a request passes before its handler: who asks, in which role and how often, and a tidy query."""
+
+import re
+import time
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from litestar import Litestar, Request
+
+from gateway.door.auth import TokenReader
+from gateway.door.rate_limit import parse_rate
+from gateway.door.requests import ShopRequest
+from gateway.settings import GatewaySettings
+from shared.errors import FieldError, Forbidden, Malformed, NotFound
+from shared.rpc import Rpc
+
+WHO = "who"
+SIGNED_IN: dict[str, Any] = {WHO: "user"}
+"""`opt=` of a route for signed-in users."""
+ADMIN: dict[str, Any] = {WHO: "admin"}
+"""`opt=` of a route for admins."""
+
+_LAX_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
+_FREE_TEXT = {"q"}
+
+
+class Door:
+    """Lets requests in. One per process: it remembers verified tokens and who asked how often."""
+
+    def __init__(self, rpc: Rpc, settings: GatewaySettings) -> None:
+        self.tokens = TokenReader(rpc)
+        self._limit = parse_rate(settings.rate_limit)
+
+    async def enter(self, request: ShopRequest) -> None:
+        """Refuse the request, or let it in with its `user` known where its route asks for one."""
+        who = request.route_handler.opt.get(WHO)
+        authorization = request.headers.get("authorization") if who else None
+        try:
+            if who:
+                request.scope["user"] = await self.tokens.user(authorization)
+        finally:  # a caller who tries tokens is limited as well, by address
+            self.count(request)
+        if who == "admin" and not request.user.is_admin:
+            raise Forbidden("This is for admins.")
+        _refuse_untidy(request)
+
+    def count(self, request: Request[Any, Any, Any]) -> None:
+        """Count this request against its caller's limit. Raises `TooMany` when that is used up."""
+        if self._limit is not None:
+            self._limit.take(_caller(request), time.monotonic())
+
+
+async def at_the_door(request: Request[Any, Any, Any]) -> None:
+    """`before_request` of all routes. One hook, because the framework copies the route for every guard."""
+    await door_of(request.app).enter(cast(ShopRequest, request))
+
+
+def door_of(app: Litestar) -> Door:
+    """The door of this process, made when it is first needed."""
+    door: Door | None = app.state.get("door")
+    if door is None:
+        door = app.state["door"] = Door(app.state["rpc"], app.state["settings"])
+    return door
+
+
+def _caller(request: Request[Any, Any, Any]) -> str:
+    if user := request.scope.get("user"):
+        return f"user {user.id}"
+    return request.client.host if request.client else "nobody"
+
+
+def _refuse_untidy(request: ShopRequest) -> None:
+    """Refuse what the framework would read in a lax way: parameters given twice, 1.0 or 1e1 for a number."""
+    for value in request.path_params.values():
+        if _is_lax(value):
+            raise NotFound("There is nothing at this path.")
+    query: bytes = request.scope["query_string"]
+    if not query:
+        return
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise Malformed("The query is not percent-encoded UTF-8.") from None
+    seen: set[str] = set()
+    for name, value in pairs:
+        if name in seen:
+            raise Malformed(
+                "A query parameter is given twice.", errors=[FieldError(field=name, message="given twice")]
+            )
+        seen.add(name)
+        if name not in _FREE_TEXT and _is_lax(value):
+            error = FieldError(field=name, message="Expected a whole number, in digits")
+            raise Malformed("A query parameter cannot be read.", errors=[error])
+
+
+def _is_lax(value: str) -> bool:
+    return bool(_LAX_NUMBER.fullmatch(value)) and not _WHOLE_NUMBER.fullmatch(value)

@@ -1,0 +1,1 @@
+"""The routes of operators: what goes on in the shop, and what they put right."""

@@ -1,0 +1,78 @@
+"""Events as the gateway hears them, and what they do: wake the requests that wait for them."""
+
+from uuid import UUID
+
+from gateway.shop.waiting import changes, notifications, settlements
+from order_svc.contracts import HistoryEntry, ParticipantView
+from shared.messages import View
+
+
+class OrderCompleted(View, of="order.completed", frozen=True):
+    """It was fulfilled. Tells all that has changed since it was placed."""
+
+    order_id: UUID
+    paid: bool
+    version: int
+    participants: list[ParticipantView]
+    history: list[HistoryEntry]
+    item_names: dict[int, str]
+
+
+class OrderConfirmed(View, of="order.confirmed", frozen=True):
+    """It is paid."""
+
+    order_id: UUID
+
+
+class OrderFailed(View, of="order.failed", frozen=True):
+    """It will not be fulfilled; `settled` if there was nothing to give back."""
+
+    order_id: UUID
+    settled: bool
+
+
+class OrderCancelled(View, of="order.cancelled", frozen=True):
+    """It failed, and all that was taken has been given back."""
+
+    order_id: UUID
+
+
+class OrderSettled(View, of="order.settled", frozen=True):
+    """It failed, and there was nothing to give back after all."""
+
+    order_id: UUID
+
+
+def order_completed(event: OrderCompleted) -> None:
+    """The order came to a good end, and whoever waits learns all of it."""
+    settlements.tell(event.order_id, event)
+    changes.tell(event.order_id)
+
+
+def order_settled(event: OrderCancelled | OrderSettled) -> None:
+    """The order came to nothing, and to rest."""
+    settlements.tell(event.order_id)
+    changes.tell(event.order_id)
+
+
+def order_failed(event: OrderFailed) -> None:
+    """The order failed; with things to give back it is not at its end yet."""
+    if event.settled:
+        settlements.tell(event.order_id)
+    changes.tell(event.order_id)
+
+
+def order_confirmed(event: OrderConfirmed) -> None:
+    """The order was paid."""
+    changes.tell(event.order_id)
+
+
+class UserNotified(View, of="user.notified", frozen=True):
+    """A user has a new notification."""
+
+    user_id: int
+
+
+def user_notified(event: UserNotified) -> None:
+    """The user's streams have something to send."""
+    notifications.tell(event.user_id)

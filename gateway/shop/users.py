@@ -1,0 +1,164 @@
+"""Accounts over HTTP: sign up, sign in and stay so, sign out, one's profile, and the keys of tokens."""
+
+from litestar import Response, get, patch, post
+from litestar.params import JSONBody
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from gateway.door.api import BODY, After, LongPageSize, problems
+from gateway.door.guards import ADMIN, SIGNED_IN
+from gateway.door.requests import ShopRequest
+from shared.errors import RuleBroken
+from shared.ids import new_id
+from user_svc.contracts import (
+    ChangeMe,
+    GetKeys,
+    GetMe,
+    ListUsers,
+    Login,
+    Logout,
+    Profile,
+    PublicKey,
+    Refresh,
+    Register,
+    Tokens,
+    UserId,
+    UserPage,
+)
+
+
+class SignUp(Struct, frozen=True):
+    """A new account; the password has 8 to 128 characters."""
+
+    email: str
+    name: str
+    address: str
+    password: str
+
+
+class ProfileChange(Struct, frozen=True):
+    """What to change of your profile; what is left out stays. A new password needs the current one."""
+
+    name: str | UnsetType = UNSET
+    address: str | UnsetType = UNSET
+    password: str | UnsetType = UNSET
+    current_password: str | UnsetType = UNSET
+
+
+class SignIn(Struct, frozen=True):
+    """An address and its password."""
+
+    email: str
+    password: str
+
+
+class RefreshToken(Struct, frozen=True):
+    """The refresh token of the latest sign-in or refresh."""
+
+    refresh_token: str
+
+
+class PublicKeys(Struct, frozen=True):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys: list[PublicKey]
+
+
+@post("/users", operation_id="sign_up", summary="Sign up", responses=problems(*BODY, 409))
+async def sign_up(request: ShopRequest, data: JSONBody[SignUp]) -> UserId:
+    """Open an account, with a point account beside it."""
+    return await request.rpc.call(
+        Register(
+            request_id=new_id(),
+            email=data.email,
+            name=data.name,
+            address=data.address,
+            password=data.password,
+        )
+    )
+
+
+@post(
+    "/users/login",
+    operation_id="sign_in",
+    summary="Sign in",
+    status_code=200,
+    responses=problems(*BODY, 401),
+)
+async def sign_in(request: ShopRequest, data: JSONBody[SignIn]) -> Tokens:
+    """An access token and a refresh token for an address and its password."""
+    call = Login(email=data.email, password=data.password, client=_client(request))
+    return await request.rpc.call(call)
+
+
+@post(
+    "/users/refresh",
+    operation_id="refresh",
+    summary="Stay signed in",
+    status_code=200,
+    responses=problems(*BODY, 401),
+)
+async def refresh(request: ShopRequest, data: JSONBody[RefreshToken]) -> Tokens:
+    """The next pair of tokens. A refresh token works once; using it again ends the sign-in."""
+    return await request.rpc.call(Refresh(request_id=new_id(), refresh_token=data.refresh_token))
+
+
+@post(
+    "/users/logout", operation_id="sign_out", summary="Sign out", status_code=204, responses=problems(*BODY)
+)
+async def sign_out(request: ShopRequest, data: JSONBody[RefreshToken]) -> None:
+    """End the sign-in that a refresh token belongs to; its access token lives on until it expires."""
+    await request.rpc.call(Logout(refresh_token=data.refresh_token))
+
+
+@get("/users/me", operation_id="me", summary="Your account", opt=SIGNED_IN, responses=problems(400, 401, 404))
+async def me(request: ShopRequest) -> Profile:
+    """Who you are."""
+    return await request.rpc.call(GetMe(user_id=request.user.id))
+
+
+@patch(
+    "/users/me",
+    operation_id="change_me",
+    summary="Change your account",
+    opt=SIGNED_IN,
+    responses=problems(*BODY, 401, 404, 409),
+)
+async def change_me(request: ShopRequest, data: JSONBody[ProfileChange]) -> Profile:
+    """Change your name, address or password. A new password ends all your sign-ins: sign in with it again."""
+    given = {name: value for name, value in structs.asdict(data).items() if value is not UNSET}
+    if not given.keys() - {"current_password"}:
+        raise RuleBroken("Say what to change: `name`, `address` or `password`.")
+    call = ChangeMe(user_id=request.user.id, client=_client(request), **given)
+    return await request.rpc.call(call)
+
+
+@get(
+    "/users",
+    operation_id="list_users",
+    summary="List users",
+    opt=ADMIN,
+    responses=problems(400, 401, 403),
+)
+async def list_users(request: ShopRequest, limit: LongPageSize = 50, after: After = None) -> UserPage:
+    """Everybody who has an account, by rising id."""
+    return await request.rpc.call(ListUsers(limit=limit, after=after))
+
+
+@get(
+    "/.well-known/jwks.json",
+    operation_id="public_keys",
+    summary="Public keys",
+    responses=problems(400),
+)
+async def public_keys(request: ShopRequest) -> Response[PublicKeys]:
+    """The keys that access tokens can be checked with."""
+    answer = await request.rpc.call(GetKeys())
+    return Response(PublicKeys(answer.keys), headers={"Cache-Control": "public, max-age=300"})
+
+
+def _client(request: ShopRequest) -> str:
+    """The network address that failed passwords are counted by."""
+    return request.client.host if request.client else ""
+
+
+routes = [sign_up, sign_in, refresh, sign_out, me, change_me, list_users, public_keys]

@@ -1,0 +1,76 @@
+"""Statements on their way to the server: what nobody waits for travels with the next that somebody does.
+
+A round trip costs more than a short statement. So a transaction begins with its first question, writes in one
+journey what it has put off, and commits in the same journey as its last writes.
+"""
+
+from typing import Any
+
+import pymysql.err
+
+from shared.database.results import Outcome, outcomes
+
+DUPLICATE = 1062
+MOST_CHARACTERS = 1_000_000
+"""What is put off does not grow beyond this: servers refuse packets that are too large."""
+
+
+class DuplicateKey(Exception):
+    """A row with this key is there already (1062). The statement is undone, the transaction lives on."""
+
+
+class Pipeline:
+    """The statements of one unit of work on one connection, in the order in which they were given."""
+
+    def __init__(self, connection: Any, *, transaction: bool) -> None:
+        self._connection = connection
+        self._waiting: list[str] = []
+        self._characters = 0
+        self._transaction = transaction
+        self._begun = False
+
+    async def put_off(self, sql: str) -> None:
+        """Send this with the next statement that is waited for; should it fail, that one raises the error."""
+        self._waiting.append(sql)
+        self._characters += len(sql)
+        if self._characters > MOST_CHARACTERS:
+            await self.settle()
+
+    async def ask(self, *questions: str) -> list[Outcome]:
+        """Send statements, and what was put off before them, in one journey.
+
+        Returns what came of each question. Raises `DuplicateKey`, and what the driver raises; what stands
+        after a statement that fails is not done.
+        """
+        begin = ["BEGIN"] if self._transaction and not self._begun else []
+        journey = [*begin, *self._waiting, *questions]
+        self._waiting.clear()
+        self._characters = 0
+        self._begun = self._transaction
+        try:
+            found = await outcomes(self._connection, ";".join(journey))
+        except pymysql.err.IntegrityError as error:
+            if error.args[0] == DUPLICATE:
+                raise DuplicateKey(str(error.args[1])) from error
+            raise
+        return found[len(journey) - len(questions) :]
+
+    async def settle(self) -> None:
+        """Have done what was put off, and a transaction begun."""
+        if self._waiting or (self._transaction and not self._begun):
+            await self.ask()
+
+    async def commit(self) -> None:
+        """End the transaction, unless nothing was ever asked of it."""
+        if self._begun or self._waiting:
+            await self.ask("COMMIT")
+
+    async def rollback(self) -> None:
+        """Undo what was done; what was put off is forgotten."""
+        self._waiting.clear()
+        if self._begun and not self._connection.closed:
+            await self._connection.rollback()
+
+    def close(self) -> None:
+        """Give the connection up: nobody knows what it has in store."""
+        self._connection.close()

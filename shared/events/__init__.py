@@ -1,0 +1,1 @@
+"""Facts on their way: out of a unit of work, over the broker, into another service's."""

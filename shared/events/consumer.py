@@ -1,0 +1,258 @@
+"""The consumer: collects lists of events, runs them in one transaction, then acknowledges.
+
+Events that one function takes in lists come from several queues and share its lists: what concerns one order
+is then often done in one go. If a list fails it is run again one by one, and what fails alone goes alone to
+retry and dead letters. While the database is away, what is held stays unacknowledged and no attempt is burnt.
+"""
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aio_pika.abc import AbstractConnection
+
+from shared import crash, metrics
+from shared.batching import Gathering
+from shared.clock import utc_now
+from shared.context import working_on
+from shared.database.transaction import Transaction
+from shared.database.units import Database, DatabaseUnavailable
+from shared.errors import describe
+from shared.events.inbox import Inbox
+from shared.events.subscription import Delivery, Received, Subscription
+from shared.logs import log
+from shared.registry import Hearing
+
+PROBE_SECONDS = 1.0
+PATIENT_SECONDS = 0.05
+SUSPECT_SECONDS = 0.2
+"""How long suspects gather on a fresh link before one is drawn, or it would always be the queue's first."""
+
+InHand = tuple[Delivery, Received]
+"""An event, and the message that it came in."""
+
+
+class Consumer:
+    """Runs one handler on the queues of its events. One list at a time, so that lists grow under load."""
+
+    def __init__(
+        self,
+        service: str,
+        process: str,
+        hearings: Sequence[Hearing],
+        handle: Callable[..., Awaitable[Any]],
+        database: Database,
+        *,
+        in_unit: bool,
+        retry_delays: tuple[float, ...],
+        linger_s: float,
+        database_patience_s: float,
+        instance: int,
+    ) -> None:
+        self.subscriptions = [
+            Subscription(service, process, hearing, retry_delays=retry_delays, instance=instance)
+            for hearing in hearings
+        ]
+        self.name = (
+            self.subscriptions[0].queue_name
+            if len(hearings) == 1
+            else f"{service}.{hearings[0].handler.__name__}"
+        )
+        self.paused = False
+        self.give_back: Callable[[], None] = lambda: None
+        """Breaks the connection, so that what is held unacknowledged comes again."""
+        self._batch = min(hearing.batch for hearing in hearings)
+        self._handle = handle
+        self._database = database
+        self._in_unit = in_unit
+        self._inbox = Inbox(self.subscriptions[0].queue_name) if hearings[0].once else None
+        self._patience_s = database_patience_s
+        # Nobody waits for one who hears everything; but at rest it would be the busiest of all.
+        patient = all(hearing.view is None for hearing in hearings)
+        self._waiting: Gathering[Delivery] = Gathering(
+            self._batch, PATIENT_SECONDS if patient else linger_s, patient=patient
+        )
+        self._suspects: list[Delivery] = []
+        self._suspect_next = False
+        self._suspects_gathered = False
+        self._arrived = asyncio.Event()
+        self._stopping = False
+        self._worker: asyncio.Task[None] | None = None
+
+    # On the link -----------------------------------------------------------------------------------------
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Start to work, and to consume the queues."""
+        self._waiting.clear()
+        self._suspects.clear()
+        self._suspects_gathered = False
+        self._stopping = False
+        self._worker = asyncio.create_task(self._work(), name=f"consumer {self.name}")
+        for subscription in self.subscriptions:
+            await subscription.set_up(connection, self._take)
+
+    async def tear_down(self) -> None:
+        """The channels are gone, and with them what was not acknowledged: it will come again."""
+        for subscription in self.subscriptions:
+            subscription.tear_down()
+        self._waiting.clear()
+        self._suspects.clear()
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait({self._worker})
+            self._worker = None
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing more, finish the list in hand; the rest goes back to its queue with the channel."""
+        self._stopping = True
+        await asyncio.gather(*(subscription.cancel(seconds) for subscription in self.subscriptions))
+        self._arrived.set()
+        if self._worker is not None and not self.paused:
+            await asyncio.wait({self._worker}, timeout=seconds)
+        await asyncio.gather(*(subscription.flush(seconds) for subscription in self.subscriptions))
+
+    # Collecting ------------------------------------------------------------------------------------------
+
+    def _take(self, delivery: Delivery) -> None:
+        if delivery.is_suspect:
+            self._suspects.append(delivery)
+        else:
+            self._waiting.put(delivery, len(delivery.events))
+        self._arrived.set()
+
+    async def _work(self) -> None:
+        while not self._stopping:
+            deliveries = await self._collect()
+            if not deliveries:
+                continue
+            try:
+                await self._settle(deliveries)
+            except Exception as error:  # neither handled nor put off: unacknowledged, so it must come again
+                log.info("consumer.given_back", consumer=self.name, **describe(error))
+                self.give_back()
+                return
+
+    async def _collect(self) -> list[Delivery]:
+        """What has arrived, up to a full list. Lingers only when the last list showed load.
+
+        A suspect goes alone, in turns with the lists, and drawn at random: whatever was held beside a killer
+        looks as suspect as it, and must not die of always coming after it.
+        """
+        if not self._waiting and not self._suspects:
+            self._arrived.clear()
+            await self._arrived.wait()
+        if self._suspects and (self._suspect_next or not self._waiting):
+            self._suspect_next = False
+            if not self._suspects_gathered:
+                self._suspects_gathered = True
+                await asyncio.sleep(SUSPECT_SECONDS)
+            return [self._suspects.pop(random.randrange(len(self._suspects)))]  # noqa: S311  no secret
+        self._suspect_next = True
+        return await self._waiting.take()
+
+    # Handling --------------------------------------------------------------------------------------------
+
+    async def _settle(self, deliveries: list[Delivery]) -> None:
+        """Bring every event of these messages to an end: handled, waiting for a retry, or dead."""
+        whole: list[Delivery] = []
+        for delivery in deliveries:
+            # Something in it killed the process twice: taken apart, each event can only harm itself.
+            if delivery.is_suspect and len(delivery.events) > 1:
+                await delivery.source.take_apart(delivery)
+            else:
+                whole.append(delivery)
+        for delivery in whole:
+            for raw, why in delivery.unreadable:
+                await delivery.source.bury(delivery, raw, "Unreadable", why)
+        received = [(delivery, one) for delivery in whole for one in delivery.events]
+        started = time.perf_counter()
+        for start in range(0, len(received), self._batch):
+            await self._handle_list(received[start : start + self._batch])
+        metrics.EVENT_LIST_SECONDS.labels(self.name).observe(time.perf_counter() - started)
+        crash.here("consumer.before_ack")
+        for delivery in whole:
+            delivery.message.ack()
+
+    async def _handle_list(self, received: list[InHand]) -> None:
+        metrics.EVENT_LIST_SIZE.labels(self.name).observe(len(received))
+        if len(received) > 1:
+            try:
+                await self._patiently(received)
+                _count(received)
+                return
+            except _GivenBack:
+                raise
+            except Exception as error:  # one of them is at fault: alone, each harms only itself
+                log.info("consumer.list_apart", consumer=self.name, events=len(received), **describe(error))
+        for delivery, one in received:
+            try:
+                await self._patiently([(delivery, one)])
+                _count([(delivery, one)])
+            except _GivenBack:
+                raise
+            except Exception as error:  # whatever a handler raises goes to retry, then to the dead letters
+                await delivery.source.try_later(delivery, one, error)
+
+    async def _patiently(self, received: list[InHand]) -> None:
+        """Run the handler; while the database is away, hold on and probe."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                await self._run(received)
+                return
+            except DatabaseUnavailable as error:
+                if not self.paused:
+                    log.warning("consumer.paused", consumer=self.name, **describe(error))
+                self.paused = True
+                try:
+                    while True:
+                        if self._stopping or time.monotonic() > deadline:
+                            raise _GivenBack(
+                                "the database is away; the messages go back to the queue"
+                            ) from error
+                        await asyncio.sleep(PROBE_SECONDS)
+                        try:
+                            await self._database.ping()
+                            break
+                        except DatabaseUnavailable:
+                            continue
+                finally:
+                    self.paused = False
+                log.info("consumer.resumed", consumer=self.name)
+
+    async def _run(self, received: list[InHand]) -> None:
+        async def unit(tx: Transaction | None) -> None:
+            wanted = received
+            if self._inbox is not None and tx is not None:
+                fresh = await self._inbox.take_in(tx, [one.event.id for _, one in received])
+                # By id, because a list may hold the same event twice: published again, and both in hand.
+                wanted = list(
+                    {one.event.id: (d, one) for d, one in received if one.event.id in fresh}.values()
+                )
+            messages = [delivery.source.message(one) for delivery, one in wanted]
+            if messages:
+                await self._handle(messages if self._batch > 1 else messages[0], unit=tx)
+
+        alone = received[0][1].event if len(received) == 1 else None
+        with working_on(alone.correlationid if alone else None, alone.traceparent if alone else None):
+            if self._in_unit:
+                await self._database.transaction(unit, causes=[one.cause for _, one in received])
+            else:
+                await unit(None)
+
+
+def _count(received: list[InHand]) -> None:
+    by_event: dict[str, list[Received]] = defaultdict(list)
+    for delivery, one in received:
+        by_event[delivery.source.event].append(one)
+    for event, these in by_event.items():
+        metrics.EVENTS_HANDLED.labels(event, "handled").inc(len(these))
+        waited = utc_now() - min(one.event.time for one in these)
+        metrics.EVENT_LAG_SECONDS.labels(event).observe(max(waited.total_seconds(), 0))
+
+
+class _GivenBack(Exception):
+    """The list cannot be handled now and goes back to the queue, with no attempt used up."""

@@ -1,0 +1,301 @@
+"""The transactional outbox: events are committed with the change they tell of, then published.
+
+Right after the commit they go out with publisher confirms, and their rows are deleted. What is still there
+after a grace time (the broker was away, the process died) is claimed and republished by the scheduler, which
+runs in every replica: `SKIP LOCKED` and a lease keep several from doing the same work.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from aio_pika.abc import AbstractConnection
+
+from shared import crash, metrics
+from shared.broker import Address, Channel, Properties, counted, topology
+from shared.clock import utc_now
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database, DatabaseUnavailable
+from shared.errors import Unavailable, describe
+from shared.events import cloudevents
+from shared.events.packing import OutgoingMessage, join, pack
+from shared.logs import log
+from shared.messages import Event
+
+CONFIRM_SECONDS = 10.0
+WINDOW = 256
+"""How many messages may wait for their confirm at once."""
+CLAIM = 1000
+DELETE_LINGER_SECONDS = 0.1
+"""Confirmed rows are deleted in groups: they are in nobody's way before their grace time has passed."""
+
+
+class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that were committed and are not known to be with the broker yet.
+
+    `leased` of them are being published by a scheduler at this moment; `most_attempts` tells how often the
+    least lucky one was tried.
+    """
+
+    service: str
+    pending: int
+    leased: int
+    oldest_seconds: float
+    most_attempts: int
+    connected: bool
+
+
+class Outbox:
+    """Stores what transactions emit, and sees to it that it reaches the broker."""
+
+    def __init__(
+        self, service: str, database: Database, *, grace_s: float = 5, poll_s: float = 1, lease_s: float = 30
+    ) -> None:
+        self.service = service
+        self._database = database
+        self._grace = timedelta(seconds=grace_s)
+        self._poll_s = poll_s
+        self._lease_s = lease_s
+        self._exchange = topology.events_exchange(service)
+        self._channel: Channel | None = None
+        self.connected_since: datetime | None = None
+        """Since when this process can publish; None while the broker is away, or takes no messages."""
+        self._window = asyncio.Semaphore(WINDOW)
+        self._publishing: set[asyncio.Task[list[str]]] = set()
+        self._confirmed: list[str] = []
+        self._deletable = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # On the link -----------------------------------------------------------------------------------------
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Take a fresh connection for publishing; what waits in the table goes out at once."""
+        async with connection.channel() as declaring:
+            await topology.declare_events_exchange(declaring, self.service)
+        self._channel = await Channel.open(connection, confirms=True)
+        self.connected_since = utc_now()
+        self._wake.set()
+
+    async def tear_down(self) -> None:
+        """The connection is gone; from now on messages wait in the table."""
+        if self._channel is not None:
+            self._channel.give_up()
+        self._channel = None
+        self.connected_since = None
+
+    # In the transaction ----------------------------------------------------------------------------------
+
+    async def store(self, tx: Transaction) -> list[OutgoingMessage]:
+        """Write what the transaction emitted as outbox rows, events of one type together."""
+        messages = pack(self.service, tx.emitted, tx.causes)
+        available_at = tx.now + self._grace
+        await tx.write_many(
+            "INSERT INTO outbox"
+            " (id, type, count, subjects, correlation_id, body, created_at, available_at, attempts)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0)",
+            [
+                (m.id, m.type, m.count, m.subjects, m.correlation_id, m.body.decode(), tx.now, available_at)
+                for m in messages
+            ],
+        )
+        return messages
+
+    def after_commit(self, stored: list[OutgoingMessage]) -> None:
+        """Publish what has just been committed, unless the broker takes nothing: then the scheduler will."""
+        crash.here("outbox.after_commit")
+        if not self._is_open:
+            return
+        task = asyncio.create_task(self._publish_and_forget(stored))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+
+    # In the background -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the scheduler and the deletion of what has been published."""
+        self._tasks = [
+            asyncio.create_task(self._schedule(), name="outbox scheduler"),
+            asyncio.create_task(self._delete(), name="outbox deletion"),
+        ]
+
+    async def flush(self, seconds: float) -> None:
+        """Wait until what is being published is confirmed and deleted, at most `seconds`."""
+        if self._publishing:
+            await asyncio.wait(self._publishing, timeout=seconds)
+        await self._delete_confirmed()
+
+    async def stop(self) -> None:
+        """Stop both background tasks; rows that are left wait for the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def backlog(self) -> tuple[int, float]:
+        """How many messages wait, and for how many seconds the oldest has waited."""
+        row = await self._database.read(lambda r: r.row("SELECT COUNT(*), MIN(created_at) FROM outbox"))
+        if row is None or row[1] is None:
+            return 0, 0.0
+        return int(row[0]), (utc_now() - row[1]).total_seconds()
+
+    async def status(self) -> OutboxStatus:
+        """What waits, how much of it is being published right now, and whether the broker is there."""
+        row = await self._database.read(
+            lambda r: r.row(
+                "SELECT COUNT(*), COALESCE(SUM(attempts > 0 AND available_at > UTC_TIMESTAMP(6)), 0),"
+                " COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)), 0),"
+                " COALESCE(MAX(attempts), 0) FROM outbox"
+            )
+        )
+        pending, leased, oldest, attempts = map(int, row or (0, 0, 0, 0))
+        return OutboxStatus(
+            service=self.service,
+            pending=pending,
+            leased=leased,
+            oldest_seconds=max(oldest, 0) / 1_000_000,
+            most_attempts=attempts,
+            connected=self._is_open,
+        )
+
+    def publish_now(self) -> None:
+        """Publish at once what waits for its grace time to pass. Raises `Unavailable` without a broker.
+
+        What another scheduler has leased is left to it: it is on its way.
+        """
+        if not self._is_open:
+            raise Unavailable(f"The {self.service} service is not connected to a broker that takes messages.")
+        self._wake.set()
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the broker is there, and has not said that it takes no messages for now."""
+        return self._channel is not None and not self._channel.is_blocked
+
+    def _note_whether_open(self) -> None:
+        """A broker that takes no messages says so of each connection, and not when it does or ends."""
+        if not self._is_open:
+            self.connected_since = None
+        elif self.connected_since is None:
+            self.connected_since = utc_now()
+
+    async def waiting_subjects(self, reader: Reader, event: type[Event]) -> set[str]:
+        """What the events of one type that still wait here are about."""
+        rows = await reader.rows("SELECT subjects FROM outbox WHERE type = %s", [event.wire_name])
+        return {subject for row in rows for subject in row[0].split()}
+
+    async def _publish_and_forget(self, messages: Sequence[OutgoingMessage]) -> list[str]:
+        """Publish in one pipeline; confirmed rows are deleted; the others, whose ids are returned, stay."""
+        failed: list[str] = []
+        results = await asyncio.gather(*(self._publish(m) for m in messages), return_exceptions=True)
+        crash.here("outbox.after_publish")
+        for message, result in zip(messages, results, strict=True):
+            if isinstance(result, BaseException):
+                log.info(
+                    "outbox.publish_failed", type=message.type, message_id=message.id, **describe(result)
+                )
+                failed.extend(message.rows)
+            else:
+                metrics.EVENTS_PUBLISHED.labels(message.type).inc(message.count)
+                self._confirmed.extend(message.rows)
+        if self._confirmed:
+            self._deletable.set()
+        return failed
+
+    async def _publish(self, message: OutgoingMessage) -> None:
+        async with self._window:
+            if self._channel is None:
+                raise ConnectionError("the broker is away")
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                # Not mandatory: whether anybody listens is not the publisher's business.
+                await self._channel.publish_confirmed(
+                    Address(self._exchange, message.type, mandatory=False),
+                    Properties(
+                        message_id=message.id,
+                        type=message.type,
+                        app_id=f"{self.service}-svc",
+                        timestamp=utc_now(),
+                        content_type=cloudevents.CONTENT_TYPE,
+                        headers=counted(message.count),
+                        is_persistent=True,
+                        correlation_id=message.correlation_id,
+                    ),
+                    message.body,
+                )
+
+    async def _delete(self) -> None:
+        while True:
+            await self._deletable.wait()
+            await asyncio.sleep(DELETE_LINGER_SECONDS)
+            try:
+                await self._delete_confirmed()
+            except Exception as error:  # whatever stays is published again by the scheduler, and harmless
+                log.info("outbox.delete_failed", **describe(error))
+                await asyncio.sleep(1)
+
+    async def _delete_confirmed(self) -> None:
+        self._deletable.clear()
+        ids, self._confirmed = self._confirmed, []
+        if not ids:
+            return
+
+        try:
+            await self._database.execute("DELETE FROM outbox WHERE id IN %s", [sorted(ids)])
+        except Exception:  # whatever it was: the ids are kept for the next try; raised again
+            self._confirmed += ids
+            self._deletable.set()
+            raise
+
+    async def _schedule(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._poll_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            reconnected = self._wake.is_set()
+            self._wake.clear()
+            self._note_whether_open()
+            try:
+                while self._is_open and await self._republish(reconnected):
+                    pass
+            except DatabaseUnavailable as error:
+                log.info("outbox.waits_for_database", **describe(error))
+            except Exception as error:  # the scheduler must outlive whatever one round of it meets
+                log.warning("outbox.scheduler_failed", **describe(error))
+
+    async def _republish(self, reconnected: bool) -> bool:
+        """Claim what is due, publish it; True if there may be more.
+
+        Just after the broker came back the grace time no longer matters: nobody else is publishing these.
+        """
+        messages = await self._database.transaction(lambda tx: self._claim(tx, early=reconnected))
+        if not messages:
+            return False
+        log.info("outbox.republishes", messages=len(messages))
+        failed = await self._publish_and_forget(join(messages))
+        await self._delete_confirmed()
+        if failed:
+            # Given back, so that they go out as soon as the broker is back and not when the lease is over.
+            await self._database.execute(
+                "UPDATE outbox SET available_at = UTC_TIMESTAMP(6) WHERE id IN %s", [sorted(failed)]
+            )
+        return len(messages) == CLAIM and not failed
+
+    async def _claim(self, tx: Transaction, *, early: bool) -> list[OutgoingMessage]:
+        # The database's clock decides, so that replicas on hosts that disagree about the time do not collide.
+        grace = self._grace.total_seconds() if early else 0.0
+        rows = await tx.rows(
+            "SELECT id, type, count, subjects, correlation_id, body FROM outbox"
+            " WHERE available_at <= UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND AND (attempts = 0 OR"
+            " available_at <= UTC_TIMESTAMP(6))"
+            " ORDER BY available_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+            (int(grace * 1_000_000), CLAIM),
+        )
+        if rows:
+            await tx.write(
+                "UPDATE outbox SET attempts = attempts + 1,"
+                " available_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND WHERE id IN %s",
+                (int(self._lease_s * 1_000_000), [row[0] for row in rows]),
+            )
+        return [OutgoingMessage(*row[:5], body=row[5].encode(), rows=(row[0],)) for row in rows]

@@ -1,0 +1,61 @@
+"""Taps: events that a process hears for itself while it runs, on a queue that goes with its connection.
+
+Nothing is acknowledged and nothing comes twice: a tap wakes those who wait, and never changes anything.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from aio_pika.abc import AbstractConnection
+
+from shared.broker import Channel, Message, topology
+from shared.errors import describe
+from shared.events.cloudevents import CloudEvent
+from shared.logs import log
+from shared.messages import service_of
+from shared.registry import Tap
+
+LENGTH = 10_000
+"""How many messages may wait for a process that is slow; older ones are dropped."""
+
+
+class Taps:
+    """All taps of one process, on one channel."""
+
+    def __init__(self, process: str, taps: tuple[Tap, ...]) -> None:
+        self._process = process
+        self._taps = taps
+
+    async def set_up(self, connection: AbstractConnection) -> None:
+        """Declare and consume a queue for each tap."""
+        channel = await Channel.open(connection)
+        async with connection.channel() as declaring:
+            for tap in self._taps:
+                event = tap.view.wire_name
+                exchange = await topology.declare_events_exchange(declaring, service_of(event))
+                queue = await declaring.declare_queue(
+                    f"{self._process}.{event}",
+                    exclusive=True,
+                    auto_delete=True,
+                    arguments={"x-max-length": LENGTH, "x-overflow": "drop-head"},
+                )
+                await queue.bind(exchange, routing_key=event)
+                await channel.consume(queue.name, f"{self._process} tap {event}", _listener(tap), no_ack=True)
+
+    async def tear_down(self) -> None:
+        """The queues went with the connection."""
+
+
+def _listener(tap: Tap) -> Callable[[Message], None]:
+    decoder = msgspec.json.Decoder(list[CloudEvent[tap.view]])
+
+    def listen(message: Message) -> None:
+        try:
+            events = decoder.decode(message.body)
+        except (msgspec.DecodeError, ValueError) as error:
+            log.warning("tap.unreadable", heard=tap.view.wire_name, **describe(error))
+            return
+        for event in events:
+            tap.handler(event.data)
+
+    return listen

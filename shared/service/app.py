@@ -1,0 +1,205 @@
+"""A service as a program: a Litestar app with health, metrics and calls over HTTP, around its runtime."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import prometheus_client
+import uvicorn
+from litestar import Litestar, Request, Response, get, post
+from litestar.datastructures import State
+from litestar.params import FromPath
+
+from shared import logs
+from shared.clock import utc_now
+from shared.database.idempotency import Key
+from shared.errors import Malformed, Unavailable
+from shared.ids import new_text_id
+from shared.rpc import wire
+from shared.service.runtime import Runtime
+from shared.service.service import Service
+from shared.service.settings import Settings, load
+from shared.service.web import exception_handlers, problem_response
+
+BACKLOG = 2048
+BACKGROUND_NICENESS = 10
+BODY_BYTES = 4 * 1024 * 1024
+
+
+def create_app(service: Service, settings: Settings, runtime: Runtime | None = None) -> Litestar:
+    """The HTTP side of a service process; its lifespan starts and stops the runtime."""
+    runtime = runtime or Runtime(service, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await runtime.start()
+        _spare_the_collector()
+        try:
+            yield
+        finally:
+            await runtime.stop()
+
+    options: dict[str, Any] = {"request_max_body_size": BODY_BYTES, **service.app_options}
+    return Litestar(
+        route_handlers=[livez, readyz, metrics, answer_call, *service.routes],
+        lifespan=[lifespan],
+        middleware=list(service.middleware),
+        exception_handlers=exception_handlers,
+        openapi_config=service.openapi,
+        state=State({"runtime": runtime, "rpc": runtime.rpc, "settings": settings}),
+        logging_config=None,
+        **options,
+    )
+
+
+def run(service: Service) -> None:
+    """Run a process of `service` until it is told to stop: `python -m <service>_svc`."""
+    if service.background:
+        _give_way()
+    settings = load(service.settings)
+    logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
+    runtime = Runtime(service, settings)
+    app = create_app(service, settings, runtime)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=settings.access_log,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.shutdown_s),
+        backlog=BACKLOG,
+    )
+    sockets = [_listen(settings.bind_host, settings.service_port, shared=False)]
+    if settings.public_port is not None:
+        sockets.append(_listen(settings.bind_host, settings.public_port, shared=True))
+    server = _Server(config, runtime)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
+    ):
+        runner.run(server.serve(sockets=sockets))
+
+
+def _give_way() -> None:
+    """Let the others have the processors first."""
+    os.nice(BACKGROUND_NICENESS)
+    # Where Linux schedules each session as one, a process's own niceness says nothing to other sessions. A
+    # session that it only shares, such as a terminal's, must not be slowed down with it.
+    if os.getsid(0) != os.getpid():
+        return
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS))
+
+
+class _Server(uvicorn.Server):
+    """Tells the runtime at the beginning of a shutdown: answers without an end would hold it up."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._runtime.closing.set()
+        await super().shutdown(sockets)
+
+
+def _spare_the_collector() -> None:
+    """What has been loaded by now stays for good, so the collector need not walk it again and again.
+
+    Messages are freed by their reference counts; cycles are rare enough to be looked for less often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+
+
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A listening socket; `shared` lets the replicas of a service listen on one port together."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise SystemExit(f"port {port} on {host} cannot be used: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+@get("/livez", include_in_schema=False)
+async def livez() -> dict[str, str]:
+    """The process runs and its event loop turns."""
+    return {"status": "ok"}
+
+
+@get("/readyz", include_in_schema=False)
+async def readyz(state: State) -> Response[dict[str, Any]]:
+    """Whether the process can do its work, by named checks."""
+    checks = await state.runtime.checks()
+    ready = all(result == "ok" for result in checks.values())
+    return Response({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
+
+
+@get("/metrics", include_in_schema=False, media_type="text/plain", sync_to_thread=False)
+def metrics() -> Response[bytes]:
+    """What Prometheus scrapes."""
+    return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+
+@post("/calls/{name:str}", include_in_schema=False, status_code=200)
+async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+    """A call over HTTP, for people with curl and for services when the broker is away."""
+    runtime: Runtime = state.runtime
+    body = await request.body()
+    outcome = await runtime.answering.answer(
+        wire.Request(
+            id=new_text_id(),
+            call=name,
+            deadline=_deadline(request.headers.get(wire.DEADLINE_HEADER), runtime.settings.rpc_timeout_s),
+            correlationid=request.headers.get(wire.CORRELATION_HEADER),
+            traceparent=request.headers.get(wire.TRACE_HEADER),
+            key=_key(request.headers.get(wire.KEY_HEADER)),
+            data=msgspec.Raw(body or b"{}"),
+        )
+    )
+    if outcome is None:
+        raise Unavailable("The deadline of this call has passed; nothing was done.")
+    if outcome.problem is not None:
+        return problem_response(outcome.problem)
+    return Response(bytes(outcome.data), media_type="application/json")
+
+
+def _key(header: str | None) -> Key | None:
+    try:
+        return wire.decode_key(header) if header is not None else None
+    except wire.UNREADABLE as error:
+        raise Malformed(f"{wire.KEY_HEADER} cannot be read: {error}") from error
+
+
+def _deadline(header: str | None, default_s: float) -> datetime:
+    if header is None:
+        return utc_now() + timedelta(seconds=default_s)
+    try:
+        deadline = datetime.fromisoformat(header)
+    except ValueError as error:
+        raise Malformed(
+            f"{wire.DEADLINE_HEADER} is {header!r}; write a time as 2026-01-31T12:00:00Z"
+        ) from error
+    if deadline.tzinfo is None:
+        raise Malformed(f"{wire.DEADLINE_HEADER} needs a zone, such as 2026-01-31T12:00:00Z")
+    return deadline

@@ -1,0 +1,264 @@
+"""A service at work: its links, pool, consumers and jobs, started and stopped in the right order."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from shared import crash, metrics
+from shared.broker.link import Link
+from shared.clock import utc_now
+from shared.database.purging import purge
+from shared.database.units import Database, DatabaseUnavailable
+from shared.errors import describe
+from shared.events.consumer import Consumer
+from shared.events.outbox import Outbox
+from shared.events.taps import Taps
+from shared.logs import log
+from shared.registry import Job, Wiring, every, together
+from shared.rpc import Rpc
+from shared.rpc.answering import Answering
+from shared.rpc.server import RpcServer
+from shared.service.describe import (
+    Description,
+    Process,
+    memory_bytes,
+    platform_answers,
+    registrations,
+    version,
+)
+from shared.service.service import Service
+from shared.service.settings import Settings
+
+START_SECONDS = 120.0
+PURGE_SECONDS = 3600.0
+GAUGE_SECONDS = 5.0
+
+
+class Runtime:
+    """One process of a service.
+
+    Three connections, by role: what blocks publishing (a broker's memory alarm) must not stop the
+    acknowledgements, and calls must not queue behind events.
+    """
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.service = service
+        self.settings = settings
+        self.name = f"{service.app_id}#{settings.instance}"
+        self.closing = asyncio.Event()
+        """Set when the process begins to shut down, before the answers in hand are waited for."""
+        self.draining = False
+        self.started_at = utc_now()
+        self.database = _database(service, settings)
+        self.rpc = Rpc(
+            self.name,
+            timeout_s=settings.rpc_timeout_s,
+            peers=settings.peers,
+            breaker_threshold=settings.breaker_threshold,
+            breaker_open_s=settings.breaker_open_s,
+        )
+        provided: dict[type, Any] = {type(settings): settings, Settings: settings, Rpc: self.rpc}
+        self.outbox: Outbox | None = None
+        if self.database is not None:
+            provided[Database] = self.database
+            self.outbox = Outbox(
+                service.name,
+                self.database,
+                grace_s=settings.outbox_grace_s,
+                poll_s=settings.outbox_poll_s,
+                lease_s=settings.outbox_lease_s,
+            )
+            provided[Outbox] = self.outbox
+        self._attachments = [kind(self.name) for kind in service.attachments]
+        provided |= {type(one): one for one in self._attachments}
+        self._wiring = Wiring(provided)
+        self.answering = Answering(
+            (*service.answers, *platform_answers(service, self.description, self.outbox)),
+            self._wiring,
+            self.database,
+            linger_s=settings.linger_ms / 1000,
+            lease_s=settings.idempotency_lease_s,
+        )
+        self.server = RpcServer(service.name, self.name, self.answering) if service.answers else None
+        self.consumers = self._consumers()
+        self.links = self._links()
+        self._jobs: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open the database, connect, consume. Waits for what is not there yet, for two minutes at most."""
+        crash.arm(self.settings.crash_at, self.settings.crash_marker)
+        if self.database is not None:
+            await self._open_database(self.database)
+        if self.outbox is not None and self.database is not None:
+            self.database.publish_through(self.outbox)
+            self.outbox.start()
+        for link in self.links:
+            link.start()
+        self._jobs = [
+            asyncio.create_task(self._repeat(job), name=f"job {job.name}") for job in self._all_jobs()
+        ]
+        log.info("service.started", process=self.name)
+
+    async def stop(self) -> None:
+        """Stop taking, finish what is in hand, flush the outbox, close. Nothing is lost by a deploy."""
+        self.draining = True
+        seconds = self.settings.shutdown_s
+        log.info("service.stopping", process=self.name)
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        await asyncio.gather(*(consumer.drain(seconds) for consumer in self.consumers))
+        if self.server is not None:
+            await self.server.drain(seconds)
+        await self.answering.drain(seconds)
+        if self.outbox is not None:
+            try:
+                await self.outbox.flush(seconds)
+            except Exception as error:  # what cannot be flushed stays in its table for the next start
+                log.info("outbox.not_flushed", **describe(error))
+            await self.outbox.stop()
+        for link in self.links:
+            await link.stop()
+        await self.rpc.close()
+        if self.database is not None:
+            await self.database.close()
+        log.info("service.stopped", process=self.name)
+
+    async def checks(self) -> dict[str, str]:
+        """Named checks of readiness: `ok`, or what is wrong."""
+        found = {"draining": "shutting down" if self.draining else "ok"}
+        if self.database is not None:
+            try:
+                await self.database.ping()
+                found["database"] = "ok"
+            except DatabaseUnavailable as error:
+                found["database"] = f"away: {error}"
+        down = [link.name for link in self.links if not link.is_up]
+        found["broker"] = f"not connected: {', '.join(down)}" if down else "ok"
+        paused = [consumer.name for consumer in self.consumers if consumer.paused]
+        if self.consumers:
+            found["consumers"] = f"paused: {', '.join(paused)}" if paused else "ok"
+        return found
+
+    async def description(self) -> Description:
+        """What this service is made of, and how this process is."""
+        checks = await self.checks()
+        process = Process(
+            name=self.name,
+            replica=self.settings.instance,
+            version=version(),
+            started_at=self.started_at,
+            ready=all(result == "ok" for result in checks.values()),
+            checks=checks,
+            memory_bytes=memory_bytes(),
+        )
+        return Description(registrations=registrations(self.service), process=process)
+
+    def _consumers(self) -> list[Consumer]:
+        if self.database is None:
+            if self.service.hears:
+                raise TypeError(f"{self.service.name} hears events, so it needs a database (models=...)")
+            return []
+        return [
+            Consumer(
+                self.service.name,
+                self.name,
+                hearings,
+                self._wiring.bind(hearings[0].handler),
+                self.database,
+                in_unit=self._wiring.wants_unit(hearings[0].handler) or hearings[0].once,
+                retry_delays=self.settings.retry_delays,
+                linger_s=self.settings.linger_ms / 1000,
+                database_patience_s=self.settings.database_patience_s,
+                instance=self.settings.instance,
+            )
+            for hearings in together(self.service.hears)
+        ]
+
+    def _links(self) -> list[Link]:
+        url = self.settings.amqp_url
+        calls = Link(url, f"{self.name} calls")
+        calls.use(self.rpc.set_up, self.rpc.tear_down)
+        if self.server is not None:
+            calls.use(self.server.set_up, self.server.tear_down)
+        links = [calls]
+        if self.outbox is not None:
+            publish = Link(url, f"{self.name} publish")
+            publish.use(self.outbox.set_up, self.outbox.tear_down)
+            links.append(publish)
+        if self.consumers or self.service.taps:
+            consume = Link(url, f"{self.name} consume")
+            for consumer in self.consumers:
+                consumer.give_back = consume.reset
+                consume.use(consumer.set_up, consumer.tear_down)
+            if self.service.taps:
+                taps = Taps(self.name, self.service.taps)
+                consume.use(taps.set_up, taps.tear_down)
+            links.append(consume)
+        for attachment in self._attachments:
+            link = Link(url, f"{self.name} {attachment.role}")
+            link.use(attachment.set_up, attachment.tear_down)
+            links.append(link)
+        return links
+
+    def _all_jobs(self) -> Sequence[Job]:
+        own: list[Job] = []
+        if self.database is not None:
+            own.append(every(PURGE_SECONDS, self._purge, name="purge of inbox and kept answers"))
+            own.append(every(GAUGE_SECONDS, self._measure_outbox, name="outbox gauge"))
+        return [*self.service.jobs, *own]
+
+    async def _repeat(self, job: Job) -> None:
+        handle = self._wiring.bind(job.handler, messages=0)
+        while True:
+            await asyncio.sleep(job.seconds)
+            try:
+                await _in_unit(self._wiring, job, handle, self.database)
+            except DatabaseUnavailable as error:
+                log.info("job.waits_for_database", job=job.name, **describe(error))
+            except Exception as error:  # a job that fails now is to run again at its next time
+                log.error("job.failed", job=job.name, exc_info=error)
+
+    async def _purge(self) -> None:
+        if self.database is not None:
+            await purge(self.database, "inbox", "received_at", self.settings.inbox_days)
+            await purge(self.database, "kept_answers", "created_at", self.settings.idempotency_days)
+
+    async def _measure_outbox(self) -> None:
+        if self.outbox is not None:
+            pending, oldest = await self.outbox.backlog()
+            metrics.OUTBOX_PENDING.set(pending)
+            metrics.OUTBOX_OLDEST_SECONDS.set(oldest)
+
+    async def _open_database(self, database: Database) -> None:
+        models = self.service.models if self.service.asks_models else ()
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while True:
+            try:
+                await database.open(models)
+                return
+            except DatabaseUnavailable as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                log.info("service.waits_for_database", **describe(error))
+                await database.close()
+                await asyncio.sleep(1)
+
+
+async def _in_unit(wiring: Wiring, job: Job, handle: Any, database: Database | None) -> None:
+    from shared.database.transaction import Reader, Transaction
+
+    if database is not None and wiring.wants(job.handler, Transaction):
+        await database.transaction(lambda tx: handle(unit=tx))
+    elif database is not None and wiring.wants(job.handler, Reader):
+        await database.read(lambda reader: handle(unit=reader))
+    else:
+        await handle()
+
+
+def _database(service: Service, settings: Settings) -> Database | None:
+    if not service.models:
+        return None
+    if not settings.database_url:
+        raise SystemExit(f"SHOP_DATABASE_URL is missing: {service.app_id} keeps its own database")
+    return Database(settings.database_url, pool=settings.database_pool)

@@ -1,0 +1,77 @@
+"""The composition root of a service: what it is made of, as one table on one screen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar.openapi import OpenAPIConfig
+from litestar.types import ControllerRouterHandler, Middleware
+
+from shared.messages import Event, service_of
+from shared.registry import Answer, Attachment, Hearing, Job, Tap, answer, every, hear, hear_everything, tap
+from shared.service.settings import Settings
+
+__all__ = ["Service", "answer", "every", "hear", "hear_everything", "tap"]
+
+
+class Service:
+    """What a service is made of.
+
+    `name` gives the exchange `<name>.events`, the queues `<name>.<event>`, the calls' queue `rpc.<name>` and
+    the process name `<name>-svc#<instance>`. `models` are Tortoise modules; a service without any has no
+    database. One whose handlers ask in SQL alone says `asks_models=False`: its models are for migrations, and
+    its processes do without Tortoise. `routes`, `middleware` and `openapi` are for a service with HTTP of its
+    own. Nobody waits for a service in the `background`: where processors are scarce, it gives way to others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        settings: type[Settings] = Settings,
+        models: Sequence[str] = (),
+        asks_models: bool = True,
+        publishes: Sequence[type[Event]] = (),
+        answers: Sequence[Answer] = (),
+        hears: Sequence[Hearing] = (),
+        taps: Sequence[Tap] = (),
+        jobs: Sequence[Job] = (),
+        attachments: Sequence[type[Attachment]] = (),
+        routes: Sequence[ControllerRouterHandler] = (),
+        middleware: Sequence[Middleware] = (),
+        openapi: OpenAPIConfig | None = None,
+        app_id: str | None = None,
+        background: bool = False,
+        app_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.app_id = app_id or f"{name}-svc"
+        self.background = background
+        self.settings = settings
+        self.models = tuple(models)
+        self.asks_models = asks_models
+        self.publishes = tuple(publishes)
+        self.answers = tuple(answers)
+        self.hears = tuple(hears)
+        self.taps = tuple(taps)
+        self.jobs = tuple(jobs)
+        self.attachments = tuple(attachments)
+        self.routes = tuple(routes)
+        self.middleware = tuple(middleware)
+        self.openapi = openapi
+        self.app_options = app_options or {}
+        self._check()
+
+    def _check(self) -> None:
+        for event in self.publishes:
+            if service_of(event.wire_name) != self.name:
+                raise ValueError(
+                    f"{self.name} cannot publish {event.wire_name}: the first part names its publisher"
+                )
+            if event.subject_field not in event.__struct_fields__:
+                raise ValueError(f"{event.__name__} needs subject=..., one of its fields")
+        for one in self.answers:
+            if service_of(one.call.wire_name) != self.name:
+                raise ValueError(f"{self.name} cannot answer {one.call.wire_name}")
+        heard = [hearing.heard for hearing in self.hears]
+        if len(heard) != len(set(heard)):
+            raise ValueError(f"{self.name} hears an event twice; one queue has one handler")
