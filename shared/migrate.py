@@ -23,8 +23,9 @@ from tortoise.migrations.schema_editor import MySQLSchemaEditor
 
 from shared import logs
 from shared.database import collation
+from shared.database.connection import connection_options
 from shared.database.orm import orm_config
-from shared.database.units import Database, connection_options
+from shared.database.units import Database
 from shared.events.outbox import Outbox
 from shared.logs import log
 from shared.service.service import Service

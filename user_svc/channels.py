@@ -1,35 +1,7 @@
-"""Ways to reach a user outside the shop: what a channel is, and which one the settings name."""
+"""Which channel the settings name to reach users outside the shop."""
 
-from typing import Protocol
-
-from msgspec import Struct
-
+from user_svc.letters import Channel
 from user_svc.settings import UserSettings
-
-
-class Letter(Struct, frozen=True, kw_only=True):
-    """Something to send. `key` is the same whenever the same thing is sent again."""
-
-    key: str
-    to: str
-    subject: str
-    text: str
-
-
-class NotSent(Exception):
-    """A letter could not be handed over; `for_good` where trying again makes no sense."""
-
-    def __init__(self, detail: str, *, for_good: bool = False) -> None:
-        super().__init__(detail)
-        self.for_good = for_good
-
-
-class Channel(Protocol):
-    """A way to reach somebody."""
-
-    async def send(self, letter: Letter) -> None:
-        """Hand a letter over. Raises `NotSent`."""
-        ...
 
 
 def outbound(settings: UserSettings) -> Channel | None:

@@ -14,7 +14,8 @@ from shared.database.transaction import Transaction
 from shared.database.units import Database
 from shared.logs import log
 from user_svc import domain
-from user_svc.channels import Channel, Letter, NotSent, outbound
+from user_svc.channels import outbound
+from user_svc.letters import Channel, Letter, NotSent
 from user_svc.settings import UserSettings
 
 AT_ONCE = 10

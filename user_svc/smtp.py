@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from user_svc.channels import Letter, NotSent
+from user_svc.letters import Letter, NotSent
 
 
 class Smtp:

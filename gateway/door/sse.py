@@ -14,7 +14,7 @@ from litestar import Request
 from litestar.openapi import ResponseSpec
 from litestar.response import ServerSentEventMessage, Stream
 
-from gateway.shop.waiting import Watch
+from gateway.door.waiting import Watch
 from shared.errors import Unavailable
 
 HEARTBEAT_S = 15.0

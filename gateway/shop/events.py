@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from gateway.shop.waiting import changes, notifications, settlements
+from gateway.door.waiting import Watches
 from order_svc.contracts import HistoryEntry, ParticipantView
 from shared.messages import View
 
@@ -43,6 +43,21 @@ class OrderSettled(View, of="order.settled", frozen=True):
     order_id: UUID
 
 
+class UserNotified(View, of="user.notified", frozen=True):
+    """A user has a new notification."""
+
+    user_id: int
+
+
+# One each per process: its requests and its taps run on the same event loop.
+settlements: Watches[UUID, OrderCompleted] = Watches()
+"""Of orders, by id: told when one settles."""
+changes: Watches[UUID, None] = Watches()
+"""Of orders, by id: told when something has happened to one that it tells the world."""
+notifications: Watches[int, None] = Watches()
+"""Of users, by id: told when one is notified."""
+
+
 def order_completed(event: OrderCompleted) -> None:
     """The order came to a good end, and whoever waits learns all of it."""
     settlements.tell(event.order_id, event)
@@ -65,12 +80,6 @@ def order_failed(event: OrderFailed) -> None:
 def order_confirmed(event: OrderConfirmed) -> None:
     """The order was paid."""
     changes.tell(event.order_id)
-
-
-class UserNotified(View, of="user.notified", frozen=True):
-    """A user has a new notification."""
-
-    user_id: int
 
 
 def user_notified(event: UserNotified) -> None:

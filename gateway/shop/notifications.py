@@ -12,7 +12,7 @@ from gateway.door.guards import SIGNED_IN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
 from gateway.door.sse import News, event_stream, follow, stream_answer
-from gateway.shop.waiting import notifications
+from gateway.shop.events import notifications
 from user_svc.contracts import (
     FollowNotifications,
     ListNotifications,

@@ -23,9 +23,9 @@ from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
 from gateway.door.sse import News, event_stream, follow, stream_answer
 from gateway.door.strict import decode
-from gateway.shop.events import OrderCompleted
+from gateway.door.waiting import Watch, wait_seconds
+from gateway.shop.events import OrderCompleted, changes, settlements
 from gateway.shop.payments import refuse_unless_by_card
-from gateway.shop.waiting import Watch, changes, settlements, wait_seconds
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,

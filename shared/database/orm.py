@@ -8,8 +8,8 @@ from tortoise.backends.base.client import ConnectionWrapper
 from tortoise.backends.mysql.client import MySQLClient, TransactionWrapper
 from tortoise.connection import get_connections
 
+from shared.database.connection import connection_options
 from shared.database.pipeline import Pipeline
-from shared.database.units import connection_options
 
 
 class Orm:

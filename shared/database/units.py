@@ -8,17 +8,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
 import aiomysql
 import pymysql.err
-from pymysql.constants import FIELD_TYPE
-from pymysql.converters import decoders
 
-from shared.database.collation import SET_NAMES
+from shared.database.connection import CONNECT_SECONDS, connection_options
 from shared.database.pipeline import DUPLICATE, DuplicateKey, Pipeline
 from shared.database.transaction import Cause, Reader, Transaction
 from shared.logs import log
@@ -34,7 +30,6 @@ AWAY = frozenset({1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 20
 
 UNIT_ATTEMPTS = 5
 UNIT_SECONDS = 60.0
-CONNECT_SECONDS = 5
 PING_SECONDS = 2.0
 
 
@@ -233,26 +228,6 @@ class Database:
             if not task.cancelled():
                 task.exception()  # looked at, so that the loop does not complain about it later
             raise
-
-
-def connection_options(url: str) -> dict[str, Any]:
-    """What the driver is told about a database at `url`. Raises `ValueError` for what cannot be one."""
-    parts = urlsplit(url)
-    if parts.scheme != "mysql" or not parts.hostname or len(parts.path) < 2:
-        raise ValueError(f"a database URL looks like mysql://user:password@host:port/name, not {url!r}")
-    return {
-        "host": parts.hostname,
-        "port": parts.port or 3306,
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "db": parts.path[1:],
-        "charset": "utf8mb4",
-        "sql_mode": "STRICT_TRANS_TABLES",
-        "connect_timeout": CONNECT_SECONDS,
-        # The driver's own reading of times takes them apart with regular expressions.
-        "conv": decoders | {FIELD_TYPE.DATETIME: datetime.fromisoformat},
-        "init_command": f"{SET_NAMES}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    }
 
 
 async def _reached(connecting: Awaitable[T]) -> T:

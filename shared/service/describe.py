@@ -22,7 +22,7 @@ from shared.messages import Call, service_of
 from shared.registry import Answer, Handler, Hearing, Tap, answer
 from shared.service.service import Service
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Published(Struct, frozen=True, kw_only=True):

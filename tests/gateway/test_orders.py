@@ -9,8 +9,9 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.door.waiting import Watches, wait_seconds
 from gateway.shop import events
-from gateway.shop.waiting import Watches, settlements, wait_seconds
+from gateway.shop.events import settlements
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.services import ROOT
 from gateway.shop import events, orders
-from gateway.shop.waiting import changes
+from gateway.shop.events import changes
 from order_svc.contracts import GetOrder, HistoryEntry, ListOrders, OrderPage, OrderView, PlaceOrder
 from payment_svc.contracts import (
     BringKey,

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
 from gateway.door.sse import News, event_stream, follow
-from gateway.shop.waiting import Watches
+from gateway.door.waiting import Watches
 from shared.errors import Unavailable
 
 

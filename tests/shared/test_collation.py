@@ -10,8 +10,9 @@ from deploy.databases import connect
 from deploy.local.layout import Layout
 from ops.databases import reading
 from shared.database.collation import COLLATION, adopt
+from shared.database.connection import connection_options
 from shared.database.orm import Orm
-from shared.database.units import Database, connection_options
+from shared.database.units import Database
 from tests.shared.lab import Lab, unique
 from tests.shared.tiny.models import Mark
 

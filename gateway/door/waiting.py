@@ -1,13 +1,9 @@
-"""Who waits for what: requests with `Prefer: wait=N` and event streams, woken by the events they wait for."""
+"""Waiting for news: requests with `Prefer: wait=N` and event streams, woken by what they wait for."""
 
 import asyncio
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
-from uuid import UUID
-
-if TYPE_CHECKING:
-    from gateway.shop.events import OrderCompleted
+from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 N = TypeVar("N")
@@ -51,15 +47,6 @@ class Watches(Generic[K, N]):
         for woken in self._waiting.get(key, ()):
             woken.news = news or woken.news
             woken.set()
-
-
-# One each per process: its requests and its taps run on the same event loop.
-settlements: "Watches[UUID, OrderCompleted]" = Watches()
-"""Of orders, by id: told when one settles."""
-changes: Watches[UUID, None] = Watches()
-"""Of orders, by id: told when something has happened to one that it tells the world."""
-notifications: Watches[int, None] = Watches()
-"""Of users, by id: told when one is notified."""
 
 
 def wait_seconds(prefer: list[str]) -> int:
