@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.shop.events import OrderCompleted as OrderCompletedView
-from gateway.shop.orders import completed
+from gateway.shop.placing import completed
 from order_svc import events
 from order_svc.contracts import (
     OrderCancelled,
