@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from order_svc import domain, saga, store, views
+from order_svc import domain, reading, saga, store
 from order_svc.contracts import (
     CancelOrder,
     GetOrder,
@@ -27,7 +27,7 @@ async def place_orders(
     """Accept each order as PENDING; what was placed before is answered as it is now."""
     answers: list[OrderView | Problem] = []
     # That an order is there already shows when its row is written. Only then is there anything to look up.
-    known = await views.of_orders(tx, [call.order_id for call in calls]) if tx.is_again else {}
+    known = await reading.of_orders(tx, [call.order_id for call in calls]) if tx.is_again else {}
     fresh: dict[UUID, OrderPlaced] = {}
     for call in calls:
         try:
@@ -52,13 +52,13 @@ def as_it_is_now(order: OrderView) -> GetOrder:
 
 async def get_orders(calls: list[GetOrder], reader: Reader) -> list[OrderView | Problem]:
     """Each order as it is; to a buyer only his own."""
-    found = await views.of_orders(reader, [call.order_id for call in calls])
+    found = await reading.of_orders(reader, [call.order_id for call in calls])
     return [_shown(found.get(call.order_id), call) for call in calls]
 
 
 async def list_orders(call: ListOrders, reader: Reader) -> OrderPage:
     """A page of orders, newest first."""
-    found = await views.summaries(reader, call, limit=call.limit + 1)
+    found = await reading.summaries(reader, call, limit=call.limit + 1)
     page = found[: call.limit]
     return OrderPage(items=page, next=page[-1].id if len(found) > call.limit else None)
 
@@ -77,7 +77,7 @@ async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettin
         await store.hasten_releases(tx, order, settings)
     else:
         raise Conflict(f"The order has failed already ({order.saga.reason}); it cannot be cancelled.")
-    return (await views.of_orders(tx, [call.order_id]))[call.order_id]
+    return (await reading.of_orders(tx, [call.order_id]))[call.order_id]
 
 
 async def get_payment_due(call: GetPaymentDue, reader: Reader) -> PaymentDue:
@@ -125,7 +125,7 @@ def _as_placed(placed: OrderPlaced) -> OrderView:
         paid=False,
         pay_with=placed.pay_with,
         total=placed.total,
-        lines=views.line_views(placed.lines, {}),
+        lines=reading.line_views(placed.lines, {}),
         participants=[
             ParticipantView(name=name, state=saga.Stand.AWAITING, changed_at=placed.placed_at)
             for name in placed.participants

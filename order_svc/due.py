@@ -6,7 +6,7 @@ what has no such time is never found again.
 
 from datetime import UTC, datetime, timedelta
 
-from order_svc.saga import Saga, Stand, Status, Told
+from order_svc.saga import Milestone, Saga, Stand, Status
 from order_svc.settings import OrderSettings
 
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ def order_due(saga: Saga, was: datetime | None, now: datetime, settings: OrderSe
     if saga.status is Status.COMPLETED:
         if saga.paid:
             return None
-        return payment_due(now, settings) if Told.COMPLETED in saga.told or was is None else was
+        return payment_due(now, settings) if Milestone.COMPLETED in saga.milestones or was is None else was
     if saga.awaits():
         return was or answers_due(now, settings)
     return None

@@ -41,7 +41,7 @@ class Signal(StrEnum):
     KEPT = "kept"
 
 
-class Told(StrEnum):
+class Milestone(StrEnum):
     """What the saga wants told to the world about the order as a whole."""
 
     COMPLETED = "ORDER_COMPLETED"
@@ -108,7 +108,7 @@ class Saga(msgspec.Struct, kw_only=True):
     changes: list[Change] = []
     releases: list[str] = []
     """Participants that are to be asked to give back."""
-    told: list[Told] = []
+    milestones: list[Milestone] = []
     rejected: list[UUID] = []
     """Payments made for it that it does not take."""
     was_completed: bool = False
@@ -207,8 +207,8 @@ def _fail(saga: Saga, reason: str, details: dict[str, Any] | None) -> None:
     saga.status = Status.FAIL
     saga.settled = False
     saga.reason, saga.reason_details = reason, details
-    saga.changes.append(Change(Told.FAILED, None, {"reason": reason, **(details or {})}))
-    saga.told.append(Told.FAILED)
+    saga.changes.append(Change(Milestone.FAILED, None, {"reason": reason, **(details or {})}))
+    saga.milestones.append(Milestone.FAILED)
     for name, participant in saga.participants.items():
         if participant.stand is Stand.YES:
             participant.stand = Stand.RELEASING
@@ -230,8 +230,8 @@ def _pay_later(saga: Saga, name: str, payment_id: UUID) -> bool:
 
 def _confirm(saga: Saga) -> None:
     saga.paid = True
-    saga.changes.append(Change(Told.CONFIRMED))
-    saga.told.append(Told.CONFIRMED)
+    saga.changes.append(Change(Milestone.CONFIRMED))
+    saga.milestones.append(Milestone.CONFIRMED)
 
 
 def _ask_back(saga: Saga, name: str) -> None:
@@ -244,20 +244,20 @@ def _close(saga: Saga) -> None:
     stands = {one.stand for one in saga.participants.values()}
     if saga.status is Status.PENDING and stands == {Stand.YES}:
         saga.status, saga.settled = Status.COMPLETED, True
-        saga.changes.append(Change(Told.COMPLETED))
-        saga.told.append(Told.COMPLETED)
+        saga.changes.append(Change(Milestone.COMPLETED))
+        saga.milestones.append(Milestone.COMPLETED)
         if saga.pays:
             _confirm(saga)
     elif saga.status is Status.FAIL and not saga.settled and stands <= ENDS:
         saga.settled = True
         if Stand.RELEASED in stands and Stand.KEPT not in stands:
             saga.status = Status.CANCEL
-            saga.changes.append(Change(Told.CANCELLED))
-            saga.told.append(Told.CANCELLED)
-        elif Told.FAILED not in saga.told or Stand.KEPT in stands:
+            saga.changes.append(Change(Milestone.CANCELLED))
+            saga.milestones.append(Milestone.CANCELLED)
+        elif Milestone.FAILED not in saga.milestones or Stand.KEPT in stands:
             # Its failure was told before it had come to rest, or for another reason: followers must learn.
-            saga.changes.append(Change(Told.SETTLED))
-            saga.told.append(Told.SETTLED)
+            saga.changes.append(Change(Milestone.SETTLED))
+            saga.milestones.append(Milestone.SETTLED)
 
 
 HISTORY: dict[tuple[str, Signal], str] = {

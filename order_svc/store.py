@@ -22,9 +22,9 @@ from order_svc.contracts import (
     ReleaseItem,
     ReleasePayment,
 )
-from order_svc.saga import Change, Participant, Saga, Stand, Status, Told
+from order_svc.reading import HISTORY, read_details, read_history, read_names
+from order_svc.saga import Change, Milestone, Participant, Saga, Stand, Status
 from order_svc.settings import OrderSettings
-from order_svc.views import HISTORY, read_details, read_history, read_names
 from shared.database.transaction import Transaction
 from shared.messages import Event
 
@@ -261,7 +261,7 @@ def _each(column: str, by_id: Mapping[Any, Any]) -> tuple[str, list[Any]]:
 def _emit(tx: Transaction, order: StoredOrder) -> None:
     for name in order.saga.releases:
         tx.emit(RELEASES[name](order_id=order.id), sequence=order.version)
-    for told in order.saga.told:
+    for told in order.saga.milestones:
         tx.emit(_event(order, told, tx.now), sequence=order.version)
     for payment_id in order.saga.rejected:
         reason = order.saga.reason or ("paid" if order.saga.paid else "not_completed")
@@ -269,10 +269,10 @@ def _emit(tx: Transaction, order: StoredOrder) -> None:
         tx.emit(rejected, sequence=order.version)
 
 
-def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
+def _event(order: StoredOrder, told: Milestone, now: datetime) -> Event:
     reason = order.saga.reason or ""
     match told:
-        case Told.COMPLETED:
+        case Milestone.COMPLETED:
             return OrderCompleted(
                 order_id=order.id,
                 buyer_id=order.buyer_id,
@@ -286,7 +286,7 @@ def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
                 history=order.history,
                 item_names=order.item_names,
             )
-        case Told.CONFIRMED:
+        case Milestone.CONFIRMED:
             payment_id = order.saga.participants["payment"].payment_id
             assert payment_id is not None  # noqa: S101  payment said yes, and every yes of it bears its id
             return OrderConfirmed(
@@ -296,7 +296,7 @@ def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
                 payment_id=payment_id,
                 confirmed_at=now,
             )
-        case Told.FAILED:
+        case Milestone.FAILED:
             return OrderFailed(
                 order_id=order.id,
                 buyer_id=order.buyer_id,
@@ -305,9 +305,9 @@ def _event(order: StoredOrder, told: Told, now: datetime) -> Event:
                 settled=order.saga.settled,
                 was_completed=order.saga.was_completed,
             )
-        case Told.CANCELLED:
+        case Milestone.CANCELLED:
             return OrderCancelled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
-        case Told.SETTLED:
+        case Milestone.SETTLED:
             return OrderSettled(
                 order_id=order.id,
                 buyer_id=order.buyer_id,

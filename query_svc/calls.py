@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from query_svc import contracts, rebuild, store, views
+from query_svc import contracts, projections, rebuild, store
 from query_svc.domain import Kept, Order, buckets, end_of, hour_of, start_of
 from query_svc.timeline import way
 from shared.database.transaction import Reader, Transaction
@@ -41,7 +41,7 @@ async def find_orders(call: contracts.FindOrders, db: Reader) -> contracts.Order
     must("order_id <= %s", call.until and _id_at(call.until + _CLOCKS_DIFFER))
     if call.text is not None:
         must("order_id IN %s", await _orders_of_text(db, call.text) or ["none"])
-    rows = await views.find_orders(db, conditions, args, limit=call.limit + 1)
+    rows = await projections.find_orders(db, conditions, args, limit=call.limit + 1)
     page = [_row(order) for order in rows[: call.limit]]
     return contracts.OrderRows(items=page, next=page[-1].order_id if len(rows) > call.limit else None)
 
@@ -62,11 +62,11 @@ def _id_at(moment: datetime) -> UUID:
 
 async def order_facts(call: contracts.GetOrderFacts, db: Reader) -> contracts.OrderFacts:
     """One order with its lines and what its items are called."""
-    order = (await views.read_orders(db, [call.order_id])).get(call.order_id)
+    order = (await projections.read_orders(db, [call.order_id])).get(call.order_id)
     if order is None:
         raise NotFound(f"No event has told of an order {call.order_id}.")
-    lines = (await views.read_lines(db, [call.order_id])).get(call.order_id, [])
-    names = await views.read_names(db, {line.item_id for line in lines})
+    lines = (await projections.read_lines(db, [call.order_id])).get(call.order_id, [])
+    names = await projections.read_names(db, {line.item_id for line in lines})
     return contracts.OrderFacts(
         order=_row(order),
         reason_details=order.reason_details,
@@ -194,8 +194,8 @@ def _ms(start: datetime, end: datetime | None) -> int | None:
 async def ranking(call: contracts.GetRanking, db: Reader) -> contracts.Ranking:
     """The best sellers of a period: the first entries of an index."""
     start = start_of(call.period, call.on or db.now.date())
-    rows = await views.best_sellers(db, call.period, start, call.by, call.limit)
-    names = await views.read_names(db, {item_id for item_id, _, _ in rows})
+    rows = await projections.best_sellers(db, call.period, start, call.by, call.limit)
+    names = await projections.read_names(db, {item_id for item_id, _, _ in rows})
     head = await store.read_head(db)
     return contracts.Ranking(
         period=call.period,
@@ -226,7 +226,7 @@ async def sales(call: contracts.GetSales, db: Reader) -> contracts.Sales:
         )
         raise RuleBroken(f"At most {MOST_BUCKETS} buckets are told at once.", errors=[error])
     sold: dict[datetime, list[int]] = {}
-    for hour, *figures in await views.sales_hours(db, since, until):
+    for hour, *figures in await projections.sales_hours(db, since, until):
         bucket = sold.setdefault(_floor(hour, call.bucket), [0] * len(figures))
         bucket[:] = [sum_ + figure for sum_, figure in zip(bucket, figures, strict=True)]
     nothing = [0, 0, 0, 0, 0, 0]
@@ -272,7 +272,7 @@ async def lag(_call: contracts.GetLag, db: Reader) -> contracts.Lag:
     head = await store.read_head(db)
     last = await store.read_page(db, head.position - 1, 1) if head.position else ([], False)
     event, stored_at = last[0][0] if last[0] else (None, None)
-    orders, unsettled = await views.count_orders(db)
+    orders, unsettled = await projections.count_orders(db)
     return contracts.Lag(
         position=head.position,
         folded=0 if head.wiping else head.folded,

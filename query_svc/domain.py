@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from query_svc.told import (
+from query_svc.facts import (
     Line,
     OrderCancelled,
     OrderCompleted,

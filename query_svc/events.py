@@ -1,6 +1,6 @@
 """What query hears: everything that anybody publishes."""
 
-from query_svc import store, views
+from query_svc import projections, store
 from shared.database.transaction import Transaction
 from shared.events.cloudevents import Undecoded
 
@@ -14,6 +14,6 @@ async def take_in(events: list[Undecoded], tx: Transaction) -> None:
     was_folded = head.is_folded
     fresh = await store.append(tx, head, events)
     if was_folded:
-        await views.fold(tx, fresh)
+        await projections.fold(tx, fresh)
         head.folded = head.position
     await store.save_head(tx, head)

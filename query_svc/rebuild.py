@@ -3,7 +3,7 @@
 How far it is stands in the store's head, so any replica goes on where another one died.
 """
 
-from query_svc import store, views
+from query_svc import projections, store
 from query_svc.store import Head
 from shared.database.transaction import Transaction
 from shared.database.units import Database
@@ -28,10 +28,13 @@ async def step(tx: Transaction) -> None:
     """Empty or fill the views a little further."""
     head = await store.lock_head(tx)
     if head.wiping:
-        removed = [await tx.execute(f"DELETE FROM {table} LIMIT {STEP_ROWS:d}") for table in views.TABLES]  # noqa: S608
+        removed = [
+            await tx.execute(f"DELETE FROM {table} LIMIT {STEP_ROWS:d}")  # noqa: S608
+            for table in projections.TABLES
+        ]
         head.wiping = any(removed)
     elif head.folded < head.position:
         until = min(head.folded + STEP_EVENTS, head.position)
-        await views.fold(tx, await store.read_kept(tx, head.folded, until, views.READ))
+        await projections.fold(tx, await store.read_kept(tx, head.folded, until, projections.READ))
         head.folded = until
     await store.save_head(tx, head)

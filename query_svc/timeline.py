@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from query_svc import told
+from query_svc import facts
 from query_svc.domain import KEPT, Kept, Order, learn
 from shared.messages import View
 
@@ -121,7 +121,7 @@ def way(order_id: UUID, events: Sequence[Kept]) -> Way:
     read = [(event, _read(event)) for event in sorted(events, key=lambda event: (event.time, event.position))]
     order = Order(order_id=order_id, last_event_at=read[0][0].time)
     for event, news in read:
-        if isinstance(news, told.OrderEvent):
+        if isinstance(news, facts.OrderEvent):
             learn(order, news, event.time)
     steps = _asked(read)
     for event, news in read:
@@ -139,7 +139,7 @@ def way(order_id: UUID, events: Sequence[Kept]) -> Way:
 
 def _read(event: Kept) -> View | None:
     try:
-        return told.read(event.event_type, event.event_data)
+        return facts.read(event.event_type, event.event_data)
     except msgspec.DecodeError:
         return None
 
@@ -165,10 +165,10 @@ def _asked(read: Iterable[tuple[Kept, View | None]]) -> list[Step]:
         )
 
     for event, news in read:
-        if isinstance(news, told.OrderPlaced):
+        if isinstance(news, facts.OrderPlaced):
             for service in news.participants:
                 ask(event, service, backwards=False)
-        elif isinstance(news, told.ConfirmationRejected):
+        elif isinstance(news, facts.ConfirmationRejected):
             ask(event, "payment", backwards=True, payment_id=news.payment_id)
         elif event.event_type in ASKS_BACK:
             ask(event, ASKS_BACK[event.event_type], backwards=True)
@@ -200,13 +200,13 @@ def _answer(steps: list[Step], event: Kept, news: View | None) -> None:
 def _why(news: View | None) -> tuple[str | None, dict[str, Any] | None]:
     """The reason that an event gives for how a step ended, and what there is to say about it."""
     match news:
-        case told.PaymentKept():
+        case facts.PaymentKept():
             return KEPT, {"amount": news.amount, "note": news.note}
-        case told.PaymentPartlyRefunded():
+        case facts.PaymentPartlyRefunded():
             return None, {"amount": news.amount, "refunded": news.refunded}
-        case told.OrderFailed() | told.OrderSettled():
+        case facts.OrderFailed() | facts.OrderSettled():
             return news.reason, news.reason_details
-        case told.StockRejected() | told.CouponsRejected() | told.PaymentDeclined():
+        case facts.StockRejected() | facts.CouponsRejected() | facts.PaymentDeclined():
             return news.reason, news.details or None
         case _:
             return getattr(news, "reason", None), None

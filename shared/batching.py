@@ -11,7 +11,7 @@ LOAD_SHARE = 8
 """A list shows load when it was at least this part of a full one; only then does the next one wait."""
 
 
-class Gathering(Generic[T]):
+class Batching(Generic[T]):
     """What waits for a worker, handed out as lists of at most `full` (by weight).
 
     While the worker is busy with one list, the next one gathers. If the last list showed load, the next waits
@@ -19,13 +19,13 @@ class Gathering(Generic[T]):
     what went through one stage together arrives at the next in pieces, and a longer list costs hardly more
     than a short one. So it waits for what waiting has brought, or would have brought, the last time.
 
-    With `patient` every list waits so long to be full: for work that nobody waits for.
+    With `fill_first` every list waits so long to be full: for work that nobody waits for.
     """
 
-    def __init__(self, full: int, linger_s: float, *, patient: bool = False) -> None:
+    def __init__(self, full: int, linger_s: float, *, fill_first: bool = False) -> None:
         self._full = full
         self._linger_s = linger_s
-        self._patient = patient
+        self._fill_first = fill_first
         self._waiting: deque[tuple[T, int]] = deque()
         self._weight = 0
         self._last_weight = 0
@@ -72,8 +72,8 @@ class Gathering(Generic[T]):
         """Wait for as much as there is hope of, if there is reason to."""
         shows_load = self._last_weight >= self._full // LOAD_SHARE > 0
         hoped_for = self._last_weight + self._missed
-        self._enough = self._full if self._patient else min(hoped_for, self._full)
-        if (self._patient or shows_load) and self._weight < self._enough:
+        self._enough = self._full if self._fill_first else min(hoped_for, self._full)
+        if (self._fill_first or shows_load) and self._weight < self._enough:
             self._filled.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._linger_s):

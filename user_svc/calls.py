@@ -6,7 +6,7 @@ from datetime import timedelta
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database
 from shared.errors import Unauthorized
-from user_svc import accounts, domain, keys, sessions, tokens
+from user_svc import accounts, domain, sessions, signing_keys, tokens
 from user_svc.accounts import Credentials
 from user_svc.contracts import GetKeys, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.domain import RefreshVerdict
@@ -84,12 +84,12 @@ async def logout(call: Logout, tx: Transaction) -> None:
 
 async def get_keys(call: GetKeys, db: Reader, settings: UserSettings) -> KeySet:
     """The public keys of all access tokens that may be valid."""
-    return KeySet(issuer=settings.token_issuer, keys=await keys.public_keys(db))
+    return KeySet(issuer=settings.token_issuer, keys=await signing_keys.public_keys(db))
 
 
 async def rotate_keys(call: RotateKeys, tx: Transaction, settings: UserSettings) -> KeyRotation:
     """Let a new key sign from shortly on."""
-    return await keys.rotate(
+    return await signing_keys.rotate(
         tx,
         call.request_id,
         lead=timedelta(seconds=settings.key_lead_s),
@@ -100,14 +100,14 @@ async def rotate_keys(call: RotateKeys, tx: Transaction, settings: UserSettings)
 async def purge_expired(tx: Transaction, settings: UserSettings) -> None:
     """A job: delete sessions, failures and keys that do not matter any more."""
     await sessions.purge(tx, tx.now - timedelta(seconds=settings.sign_in_pause_s))
-    await keys.purge(tx, tx.now - timedelta(days=1))
+    await signing_keys.purge(tx, tx.now - timedelta(days=1))
 
 
 async def _tokens(
     tx: Transaction, settings: UserSettings, token: tokens.RefreshToken, user_id: int, role: str
 ) -> Tokens:
     access = tokens.access_token(
-        await keys.signing_key(tx),
+        await signing_keys.signing_key(tx),
         issuer=settings.token_issuer,
         user_id=user_id,
         role=role,

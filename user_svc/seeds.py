@@ -5,9 +5,9 @@ import functools
 
 from shared.database.transaction import Transaction
 from shared.service.settings import load
-from user_svc.keys import signing_key
 from user_svc.passwords import hash_now
 from user_svc.settings import UserSettings
+from user_svc.signing_keys import signing_key
 
 BUYER_PASSWORD = "sagamart-buyer"  # noqa: S105  of the seeded buyers of a local run
 

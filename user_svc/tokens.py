@@ -8,7 +8,7 @@ from uuid import UUID
 
 import jwt
 
-from user_svc.keys import SigningKey
+from user_svc.signing_keys import SigningKey
 
 
 class RefreshToken(NamedTuple):

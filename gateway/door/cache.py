@@ -16,7 +16,7 @@ MOST = 500
 """How many answers are remembered; those beyond push out the ones that were not asked for longest."""
 
 
-class Remembered(msgspec.Struct, frozen=True):
+class Cached(msgspec.Struct, frozen=True):
     """An answer, and the tag that stands for its content."""
 
     reply: Any
@@ -32,9 +32,9 @@ class Memory:
     def __init__(self, rpc: Rpc, seconds: float) -> None:
         self.seconds = seconds
         self._rpc = rpc
-        self._answers = TTLCache[Call[Any], asyncio.Task[Remembered]](maxsize=MOST, ttl=seconds)
+        self._answers = TTLCache[Call[Any], asyncio.Task[Cached]](maxsize=MOST, ttl=seconds)
 
-    async def ask(self, call: Call[Any]) -> Remembered:
+    async def ask(self, call: Call[Any]) -> Cached:
         """The answer to a call, not older than it may be. Raises what the call raises, and forgets that."""
         task = self._answers.get(call)
         if task is None:
@@ -48,11 +48,11 @@ class Memory:
             self._forget(call, task)
         return answer
 
-    async def _ask(self, call: Call[Any]) -> Remembered:
+    async def _ask(self, call: Call[Any]) -> Cached:
         reply = await self._rpc.call(call)
-        return Remembered(reply, tag_of(reply))
+        return Cached(reply, tag_of(reply))
 
-    def _forget(self, call: Call[Any], task: asyncio.Task[Remembered]) -> None:
+    def _forget(self, call: Call[Any], task: asyncio.Task[Cached]) -> None:
         if self._answers.get(call) is task:
             del self._answers[call]
 

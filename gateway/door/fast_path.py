@@ -16,7 +16,7 @@ Answer = tuple[int, dict[bytes, bytes], Any]
 """Status, headers and content of a response."""
 
 
-def short_way(
+def fast_path(
     answer: Callable[[ShopRequest], Awaitable[Answer]], *, unless: frozenset[bytes]
 ) -> Callable[[ASGIApp], ASGIApp]:
     """Middleware that answers by itself, as the handler would; a request with a header of `unless` goes on.

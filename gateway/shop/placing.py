@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from gateway.door.api import BODY, also, problems
-from gateway.door.fast_path import Answer, short_way
+from gateway.door.fast_path import Answer, fast_path
 from gateway.door.guards import SIGNED_IN, at_the_door
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
@@ -65,7 +65,7 @@ async def place_at_once(request: ShopRequest) -> Answer:
 @post(
     "/orders",
     operation_id="place_order",
-    middleware=[short_way(place_at_once, unless=frozenset({b"idempotency-key"}))],
+    middleware=[fast_path(place_at_once, unless=frozenset({b"idempotency-key"}))],
     summary="Place an order",
     opt=SIGNED_IN,
     responses=also(202, OrderView, "The order as it is; it is not settled yet.") | problems(*BODY, 401, 409),

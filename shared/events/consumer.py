@@ -15,7 +15,7 @@ from typing import Any
 from aio_pika.abc import AbstractConnection
 
 from shared import crash, metrics
-from shared.batching import Gathering
+from shared.batching import Batching
 from shared.clock import utc_now
 from shared.context import working_on
 from shared.database.transaction import Transaction
@@ -27,9 +27,9 @@ from shared.logs import log
 from shared.registry import Hearing
 
 PROBE_SECONDS = 1.0
-PATIENT_SECONDS = 0.05
+FILL_FIRST_SECONDS = 0.05
 SUSPECT_SECONDS = 0.2
-"""How long suspects gather on a fresh link before one is drawn, or it would always be the queue's first."""
+"""How long possible poison messages gather on a fresh link before one is drawn, or it would always be the queue's first."""
 
 InHand = tuple[Delivery, Received]
 """An event, and the message that it came in."""
@@ -71,13 +71,13 @@ class Consumer:
         self._inbox = Inbox(self.subscriptions[0].queue_name) if hearings[0].once else None
         self._patience_s = database_patience_s
         # Nobody waits for one who hears everything; but at rest it would be the busiest of all.
-        patient = all(hearing.view is None for hearing in hearings)
-        self._waiting: Gathering[Delivery] = Gathering(
-            self._batch, PATIENT_SECONDS if patient else linger_s, patient=patient
+        fill_first = all(hearing.view is None for hearing in hearings)
+        self._waiting: Batching[Delivery] = Batching(
+            self._batch, FILL_FIRST_SECONDS if fill_first else linger_s, fill_first=fill_first
         )
-        self._suspects: list[Delivery] = []
-        self._suspect_next = False
-        self._suspects_gathered = False
+        self._poison: list[Delivery] = []
+        self._poison_next = False
+        self._poison_gathered = False
         self._arrived = asyncio.Event()
         self._stopping = False
         self._worker: asyncio.Task[None] | None = None
@@ -87,8 +87,8 @@ class Consumer:
     async def set_up(self, connection: AbstractConnection) -> None:
         """Start to work, and to consume the queues."""
         self._waiting.clear()
-        self._suspects.clear()
-        self._suspects_gathered = False
+        self._poison.clear()
+        self._poison_gathered = False
         self._stopping = False
         self._worker = asyncio.create_task(self._work(), name=f"consumer {self.name}")
         for subscription in self.subscriptions:
@@ -99,7 +99,7 @@ class Consumer:
         for subscription in self.subscriptions:
             subscription.tear_down()
         self._waiting.clear()
-        self._suspects.clear()
+        self._poison.clear()
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.wait({self._worker})
@@ -117,8 +117,8 @@ class Consumer:
     # Collecting ------------------------------------------------------------------------------------------
 
     def _take(self, delivery: Delivery) -> None:
-        if delivery.is_suspect:
-            self._suspects.append(delivery)
+        if delivery.may_be_poison:
+            self._poison.append(delivery)
         else:
             self._waiting.put(delivery, len(delivery.events))
         self._arrived.set()
@@ -138,19 +138,19 @@ class Consumer:
     async def _collect(self) -> list[Delivery]:
         """What has arrived, up to a full list. Lingers only when the last list showed load.
 
-        A suspect goes alone, in turns with the lists, and drawn at random: whatever was held beside a killer
-        looks as suspect as it, and must not die of always coming after it.
+        A possible poison message goes alone, in turns with the lists, and drawn at random: whatever was held beside a killer
+        looks like poison, too, and must not die of always coming after it.
         """
-        if not self._waiting and not self._suspects:
+        if not self._waiting and not self._poison:
             self._arrived.clear()
             await self._arrived.wait()
-        if self._suspects and (self._suspect_next or not self._waiting):
-            self._suspect_next = False
-            if not self._suspects_gathered:
-                self._suspects_gathered = True
+        if self._poison and (self._poison_next or not self._waiting):
+            self._poison_next = False
+            if not self._poison_gathered:
+                self._poison_gathered = True
                 await asyncio.sleep(SUSPECT_SECONDS)
-            return [self._suspects.pop(random.randrange(len(self._suspects)))]  # noqa: S311  no secret
-        self._suspect_next = True
+            return [self._poison.pop(random.randrange(len(self._poison)))]  # noqa: S311  no secret
+        self._poison_next = True
         return await self._waiting.take()
 
     # Handling --------------------------------------------------------------------------------------------
@@ -160,13 +160,13 @@ class Consumer:
         whole: list[Delivery] = []
         for delivery in deliveries:
             # Something in it killed the process twice: taken apart, each event can only harm itself.
-            if delivery.is_suspect and len(delivery.events) > 1:
-                await delivery.source.take_apart(delivery)
+            if delivery.may_be_poison and len(delivery.events) > 1:
+                await delivery.source.split(delivery)
             else:
                 whole.append(delivery)
         for delivery in whole:
             for raw, why in delivery.unreadable:
-                await delivery.source.bury(delivery, raw, "Unreadable", why)
+                await delivery.source.dead_letter(delivery, raw, "Unreadable", why)
         received = [(delivery, one) for delivery in whole for one in delivery.events]
         started = time.perf_counter()
         for start in range(0, len(received), self._batch):

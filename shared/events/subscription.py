@@ -25,7 +25,7 @@ PREFETCH_ALL = 128
 CONFIRM_SECONDS = 10.0
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
-SUSPECT_DELIVERIES = 2
+POISON_DELIVERIES = 2
 REDRIVES_HEADER = "x-redrives"
 """How often a person has sent this event back from the dead letters; it stays with it through retries."""
 SHORT_BYTES = 255
@@ -52,7 +52,7 @@ class Delivery:
         self.source = source
         self.attempt = _number(message.headers.get("x-attempt"))
         self.delivery_count = _number(message.headers.get("x-delivery-count"))
-        self.is_suspect = self.delivery_count >= SUSPECT_DELIVERIES or bool(message.headers.get("x-alone"))
+        self.may_be_poison = self.delivery_count >= POISON_DELIVERIES or bool(message.headers.get("x-alone"))
         """Whether something in it may have killed the process that had it before."""
         self.events: list[Received] = []
         self.unreadable: list[tuple[bytes, str]] = []
@@ -153,7 +153,7 @@ class Subscription:
         """Publish the event alone to the next retry queue, or bury it after the last."""
         attempt = delivery.attempt + 1
         if attempt > len(self._retry_delays):
-            await self.bury(delivery, one.raw, type(error).__name__, str(error), one)
+            await self.dead_letter(delivery, one.raw, type(error).__name__, str(error), one)
             return
         delay = self._retry_delays[attempt - 1]
         log.warning(
@@ -169,7 +169,7 @@ class Subscription:
         retry = Address(topology.retry_name(self._service, delay), self.queue_name, mandatory=True)
         await self._publish(retry, delivery, one.raw, one, {"x-attempt": attempt})
 
-    async def bury(
+    async def dead_letter(
         self, delivery: Delivery, raw: bytes, exception: str, why: str, one: Received | None = None
     ) -> None:
         """Publish the event alone to the queue of dead letters, saying what was wrong with it."""
@@ -194,11 +194,11 @@ class Subscription:
         dead = Address("", topology.dead_name(self.queue_name), mandatory=True)
         await self._publish(dead, delivery, raw, one, headers)
 
-    async def take_apart(self, delivery: Delivery) -> None:
+    async def split(self, delivery: Delivery) -> None:
         """Publish each event of a message again, alone, and acknowledge the message."""
         log.warning("consumer.takes_apart", queue=self.queue_name, events=len(delivery.events))
         for raw, why in delivery.unreadable:
-            await self.bury(delivery, raw, "Unreadable", why)
+            await self.dead_letter(delivery, raw, "Unreadable", why)
         for one in delivery.events:
             headers = {"x-attempt": delivery.attempt, "x-alone": 1}
             again = Address("", self.queue_name, mandatory=True)

@@ -15,7 +15,7 @@ import msgspec
 from prometheus_client import Counter
 
 from shared import metrics
-from shared.batching import Gathering
+from shared.batching import Batching
 from shared.clock import utc_now
 from shared.context import working_on
 from shared.database.idempotency import Again, AnsweredBefore, Idempotency, Key, do_once
@@ -141,7 +141,7 @@ class _ListDesk(_Desk):
 
     def __init__(self, answer: Answer, run: _Run, linger_s: float) -> None:
         super().__init__(answer, run)
-        self._waiting: Gathering[tuple[_Asked, asyncio.Future[Any]]] = Gathering(answer.batch, linger_s)
+        self._waiting: Batching[tuple[_Asked, asyncio.Future[Any]]] = Batching(answer.batch, linger_s)
 
     async def answer(self, request: wire.Request) -> Any:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

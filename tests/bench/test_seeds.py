@@ -12,10 +12,10 @@ from bench import seeds
 from deploy.databases import connect
 from deploy.local.layout import Layout
 from order_svc.contracts import OrderPlaced
+from order_svc.reading import of_orders
 from order_svc.service import service
 from order_svc.settings import OrderSettings
 from order_svc.store import insert_orders
-from order_svc.views import of_orders
 from shared.database.units import Database
 from shared.events.outbox import Outbox
 from tests.support.databases import Heard, fresh_database

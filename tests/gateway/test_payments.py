@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from deploy.services import ROOT
-from gateway.shop import events, orders
+from gateway.shop import events, order_stream
 from gateway.shop.events import changes
 from order_svc.contracts import GetOrder, HistoryEntry, ListOrders, OrderPage, OrderView, PlaceOrder
 from payment_svc.contracts import (
@@ -531,6 +531,6 @@ def test_every_event_of_an_order_wakes_its_streams() -> None:
 
 
 def test_only_what_can_still_change_is_not_final() -> None:
-    assert not orders._is_final(_told(status="COMPLETED", settled=True))
-    assert not orders._is_final(_told(status="FAIL"))
-    assert orders._is_final(_told(status="FAIL", settled=True))
+    assert not order_stream._is_final(_told(status="COMPLETED", settled=True))
+    assert not order_stream._is_final(_told(status="FAIL"))
+    assert order_stream._is_final(_told(status="FAIL", settled=True))

@@ -7,7 +7,7 @@ from importlib import import_module
 import msgspec
 import pytest
 
-from order_svc import calls, views
+from order_svc import calls, reading
 from order_svc.contracts import (
     LineRequest,
     OrderPlaced,
@@ -58,7 +58,7 @@ async def test_a_placed_order_is_pending_and_told(db: Database, heard: Heard) ->
     assert [entry.what for entry in order.history] == ["ORDER_CREATED"]
     [told] = heard.of(OrderPlaced)
     assert (told.order_id, told.total, told.participants) == (order.id, 80, ["item", "coupon", "payment"])
-    assert views.line_views(told.lines, {}) == order.lines
+    assert reading.line_views(told.lines, {}) == order.lines
     assert await look(db, order.id) == order
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from order_svc import saga as rules
-from order_svc.saga import Participant, Saga, Signal, Stand, Status, Told
+from order_svc.saga import Milestone, Participant, Saga, Signal, Stand, Status
 
 PENDING, COMPLETED, FAIL, CANCEL = Status.PENDING, Status.COMPLETED, Status.FAIL, Status.CANCEL
 AWAITING, YES, NO, RELEASING, RELEASED, KEPT = (
@@ -145,10 +145,10 @@ def test_somebody_who_takes_no_part_changes_nothing() -> None:
 def test_the_last_yes_completes_and_no_earlier_one() -> None:
     saga = _saga(item=AWAITING, coupon=AWAITING)
     rules.hear(saga, "coupon", Signal.YES)
-    assert (saga.status, saga.settled, saga.told) == (PENDING, False, [])
+    assert (saga.status, saga.settled, saga.milestones) == (PENDING, False, [])
     rules.hear(saga, "item", Signal.YES)
     assert (saga.status, saga.settled, saga.paid) == (COMPLETED, True, False)
-    assert saga.told == [Told.COMPLETED]
+    assert saga.milestones == [Milestone.COMPLETED]
     assert saga.reason is None
 
 
@@ -156,7 +156,7 @@ def test_an_order_that_pays_is_confirmed_when_it_completes() -> None:
     saga = _saga(item=YES, payment=AWAITING)
     rules.hear(saga, "payment", Signal.YES, payment_id=PAYMENT)
     assert (saga.status, saga.settled, saga.paid) == (COMPLETED, True, True)
-    assert saga.told == [Told.COMPLETED, Told.CONFIRMED]
+    assert saga.milestones == [Milestone.COMPLETED, Milestone.CONFIRMED]
     assert saga.participants["payment"].payment_id == PAYMENT
 
 
@@ -167,7 +167,7 @@ def test_a_no_fails_and_releases_those_who_said_yes_but_not_the_silent() -> None
     assert (saga.reason, saga.reason_details) == ("out_of_stock", {"item_id": 3})
     assert _stands(saga) == {"item": NO, "coupon": RELEASING, "payment": AWAITING}
     assert saga.releases == ["coupon"]
-    assert saga.told == [Told.FAILED]
+    assert saga.milestones == [Milestone.FAILED]
 
 
 def test_the_first_reason_stays() -> None:
@@ -184,13 +184,13 @@ def test_a_lonely_no_settles_at_once_as_fail() -> None:
     saga = _saga(item=AWAITING)
     rules.hear(saga, "item", Signal.NO, reason="out_of_stock")
     assert (saga.status, saga.settled) == (FAIL, True)
-    assert saga.told == [Told.FAILED]
+    assert saga.milestones == [Milestone.FAILED]
 
 
 def test_a_fail_that_settles_later_is_told_once_more() -> None:
     saga = _saga(FAIL, item=NO, coupon=AWAITING)
     rules.hear(saga, "coupon", Signal.NO, reason="coupon_invalid")
-    assert (saga.status, saga.settled, saga.told) == (FAIL, True, [Told.SETTLED])
+    assert (saga.status, saga.settled, saga.milestones) == (FAIL, True, [Milestone.SETTLED])
 
 
 @pytest.mark.parametrize("others", list(product(Stand, repeat=2)), ids="-".join)
@@ -201,7 +201,7 @@ def test_a_failed_order_closes_when_nobody_is_left_to_hear_from(others: tuple[St
     rests = set(others) <= {NO, RELEASED, KEPT}
     kept = KEPT in others
     assert (saga.status, saga.settled) == (CANCEL if rests and not kept else FAIL, rests)
-    assert saga.told == ([Told.SETTLED if kept else Told.CANCELLED] if rests else [])
+    assert saga.milestones == ([Milestone.SETTLED if kept else Milestone.CANCELLED] if rests else [])
 
 
 @pytest.mark.parametrize("others", list(product(Stand, repeat=2)), ids="-".join)
@@ -214,7 +214,7 @@ def test_an_order_whose_payment_is_kept_rests_as_failed_for_that_reason(others: 
     assert saga.changes[0] == rules.Change("PAYMENT_KEPT", "payment", details)
     rests = set(others) <= {NO, RELEASED, KEPT}
     assert (saga.status, saga.settled) == (FAIL, rests)
-    assert saga.told == ([Told.SETTLED] if rests else [])
+    assert saga.milestones == ([Milestone.SETTLED] if rests else [])
     assert saga.releases == []
     assert not rules.hear(saga, "payment", Signal.KEPT, details=details, payment_id=PAYMENT)
 
@@ -224,7 +224,7 @@ def test_a_payment_that_is_kept_at_once_is_told_with_the_failure_and_with_the_en
     rules.hear(saga, "item", Signal.NO, reason="out_of_stock")
     rules.hear(saga, "payment", Signal.KEPT, details={"amount": 500, "note": "-"}, payment_id=PAYMENT)
     assert (saga.status, saga.settled, saga.reason) == (FAIL, True, "payment_kept")
-    assert saga.told == [Told.FAILED, Told.SETTLED]
+    assert saga.milestones == [Milestone.FAILED, Milestone.SETTLED]
 
 
 @pytest.mark.parametrize("by", ["buyer", "admin"])
@@ -256,7 +256,7 @@ def test_a_cancelled_order_stays_as_it_is() -> None:
             rules.hear(saga, name, signal)
     rules.deadline(saga)
     rules.cancel(saga, "buyer")
-    assert (saga.status, saga.settled, saga.told, saga.releases) == (CANCEL, True, [], [])
+    assert (saga.status, saga.settled, saga.milestones, saga.releases) == (CANCEL, True, [], [])
     assert _stands(saga) == {"item": RELEASED, "coupon": NO}
 
 
@@ -270,7 +270,7 @@ def test_the_deadline_fails_a_pending_order_and_releases_everyone() -> None:
     assert saga.reason_details == {"silent": ["coupon", "payment"]}
     assert set(_stands(saga).values()) == {RELEASING}
     assert sorted(saga.releases) == ["coupon", "item", "payment"]
-    assert saga.told == [Told.FAILED]
+    assert saga.milestones == [Milestone.FAILED]
 
 
 def test_the_deadline_of_a_failed_order_releases_the_silent_and_keeps_the_reason() -> None:
@@ -278,7 +278,7 @@ def test_the_deadline_of_a_failed_order_releases_the_silent_and_keeps_the_reason
     assert rules.deadline(saga)
     assert _stands(saga) == {"item": NO, "coupon": RELEASING, "payment": RELEASING}
     assert saga.releases == ["payment"]
-    assert (saga.reason, saga.told) == ("out_of_stock", [])
+    assert (saga.reason, saga.milestones) == ("out_of_stock", [])
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -316,7 +316,7 @@ def test_cancelling_a_completed_order_takes_everything_back(by: str, reason: str
     for name in ("item", "coupon"):
         rules.hear(saga, name, Signal.RELEASED)
     assert (saga.status, saga.settled) == (CANCEL, True)
-    assert saga.told == [Told.FAILED, Told.CANCELLED]
+    assert saga.milestones == [Milestone.FAILED, Milestone.CANCELLED]
     assert rules.was_cancelled(saga)
 
 
@@ -364,7 +364,8 @@ def test_a_payment_that_was_never_heard_of_may_be_given_back_under_any_id() -> N
 
 
 def _others(saga: Saga) -> tuple[object, ...]:
-    return saga.status, saga.reason, saga.settled, saga.paid, saga.participants, saga.told, saga.releases
+    done = saga.milestones, saga.releases
+    return saga.status, saga.reason, saga.settled, saga.paid, saga.participants, *done
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -376,7 +377,7 @@ def test_a_payment_made_later_is_taken_by_a_completed_unpaid_order_alone(status:
     assert rules.hear(saga, "payment", Signal.YES, payment_id=PAYMENT)
     if status is COMPLETED and not paid:
         assert saga.participants["payment"] == Participant(stand=YES, payment_id=PAYMENT)
-        assert (saga.paid, saga.told, saga.rejected) == (True, [Told.CONFIRMED], [])
+        assert (saga.paid, saga.milestones, saga.rejected) == (True, [Milestone.CONFIRMED], [])
         assert [change.what for change in saga.changes] == ["PAYMENT_COMPLETED", "ORDER_CONFIRMED"]
     else:
         assert saga.rejected == [PAYMENT]

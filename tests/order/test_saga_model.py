@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from order_svc import saga as rules
-from order_svc.saga import Participant, Saga, Signal, Stand, Status, Told
+from order_svc.saga import Milestone, Participant, Saga, Signal, Stand, Status
 
 PAYMENT = UUID(int=7)
 LATER = (UUID(int=8), UUID(int=9))
@@ -49,7 +49,7 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         self.under_way: list[Message] = []
         self.later: dict[UUID, bool] = {}
         """Payments made later, and whether they still hold the money."""
-        self.told: list[Told] = []
+        self.told: list[Milestone] = []
         self.cancels = 0
 
     # What happens ----------------------------------------------------------------------------------------
@@ -166,10 +166,10 @@ class OrderAmongParticipants(RuleBasedStateMachine):
             self.later[payment_id] = False
             self.under_way.append(Message("refunded", str(payment_id)))
         self.saga.rejected.clear()
-        self.told += self.saga.told
+        self.told += self.saga.milestones
         self.saga.releases.clear()
         self.saga.changes.clear()
-        self.saga.told.clear()
+        self.saga.milestones.clear()
 
     # What must hold at every moment ----------------------------------------------------------------------
 
@@ -235,19 +235,19 @@ class OrderAmongParticipants(RuleBasedStateMachine):
 
     @invariant()
     def the_world_is_told_one_consistent_story(self) -> None:
-        for once in Told:
+        for once in Milestone:
             assert self.told.count(once) <= 1
-        if Told.COMPLETED in self.told and self.saga.status is not Status.COMPLETED:
+        if Milestone.COMPLETED in self.told and self.saga.status is not Status.COMPLETED:
             # Only somebody who cancels takes a completed order back, or that nobody paid.
             why = self.saga.reason
             if why == rules.PAYMENT_KEPT and self.saga.reason_details:
                 why = self.saga.reason_details["was"]
             assert rules.was_cancelled(self.saga) or why == rules.PAYMENT_EXPIRED
             assert self.cancels == rules.was_cancelled(self.saga)
-        assert (Told.FAILED in self.told) == (self.saga.status in (Status.FAIL, Status.CANCEL))
-        assert (Told.CANCELLED in self.told) == (self.saga.status is Status.CANCEL)
+        assert (Milestone.FAILED in self.told) == (self.saga.status in (Status.FAIL, Status.CANCEL))
+        assert (Milestone.CANCELLED in self.told) == (self.saga.status is Status.CANCEL)
         if any(claim is Claim.RELEASED for claim in self.claims.values()):
-            assert Told.FAILED in self.told
+            assert Milestone.FAILED in self.told
 
     @invariant()
     def cancelling_succeeds_at_most_once(self) -> None:

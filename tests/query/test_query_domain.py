@@ -22,8 +22,8 @@ from query_svc.domain import (
     learn,
     start_of,
 )
-from query_svc.told import OrderEvent, read
-from tests.query.told_events import NOON, Story, line, strange
+from query_svc.facts import OrderEvent, read
+from tests.query.facts_told import NOON, Story, line, strange
 
 WAYS = [
     Story().placed(),

@@ -8,13 +8,13 @@ import pytest
 
 from item_svc import contracts as item
 from query_svc import calls, contracts, rebuild, store
-from query_svc.views import TABLES
+from query_svc.projections import TABLES
 from shared.database.transaction import Reader
 from shared.database.units import Database
 from shared.events.cloudevents import Undecoded
 from shared.ids import new_id
 from shared.messages import Call
-from tests.query.told_events import NOON, Story, at, hear, line, read_views, strange, told
+from tests.query.facts_told import NOON, Story, at, hear, line, read_views, strange, told
 
 
 def stories() -> list[Story]:

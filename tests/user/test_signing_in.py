@@ -13,7 +13,7 @@ from shared.database.transaction import Transaction
 from shared.database.units import Database
 from shared.errors import NotFound, TooMany, Unauthorized
 from shared.ids import new_id
-from user_svc import calls, keys, profiles, seeds
+from user_svc import calls, profiles, seeds, signing_keys
 from user_svc.contracts import GetKeys, GetMe, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.settings import UserSettings
 
@@ -215,7 +215,7 @@ async def test_no_token_or_password_is_in_the_database(db: Database) -> None:
 
 async def test_replicas_agree_on_the_first_key(db: Database) -> None:
     await db.transaction(lambda tx: tx.execute("DELETE FROM signing_keys"))
-    made = await asyncio.gather(*(db.transaction(keys.signing_key) for _ in range(8)))
+    made = await asyncio.gather(*(db.transaction(signing_keys.signing_key) for _ in range(8)))
     assert len(set(made)) == 1
     assert [key.kid for key in (await _keys(db)).keys] == [made[0].kid]
 
@@ -254,7 +254,7 @@ async def test_an_old_key_ends_when_its_last_token_has(db: Database) -> None:
     async def later(tx: Transaction) -> list[str]:
         tx.now = late
         await calls.purge_expired(tx, SETTINGS)
-        return [key.kid for key in await keys.public_keys(tx)]
+        return [key.kid for key in await signing_keys.public_keys(tx)]
 
     assert await db.transaction(later) == [str(rotation.kid)]
     kept = await db.read(lambda r: r.rows("SELECT kid FROM signing_keys WHERE kid = %s", (_kid(before),)))

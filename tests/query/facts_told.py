@@ -11,7 +11,7 @@ from coupon_svc import contracts as coupon
 from item_svc import contracts as item
 from order_svc import contracts as order
 from payment_svc import contracts as payment
-from query_svc import events, views
+from query_svc import events, projections
 from query_svc.domain import Kept, keep
 from shared.database.transaction import Reader
 from shared.database.units import Database
@@ -239,7 +239,7 @@ COLUMNS = {
 
 async def read_views(db: Database) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all views, in some fixed order."""
-    assert set(COLUMNS) == set(views.TABLES)
+    assert set(COLUMNS) == set(projections.TABLES)
 
     async def read(reader: Reader) -> dict[str, list[tuple[Any, ...]]]:
         return {

@@ -13,9 +13,9 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import astuple
 
-from query_svc import told
+from query_svc import facts
 from query_svc.domain import Changes, Kept, Order, Part, Sale, count, learn
-from query_svc.told import ItemEvent, Line, OrderEvent, OrderPlaced, StockReserved
+from query_svc.facts import ItemEvent, Line, OrderEvent, OrderPlaced, StockReserved
 from shared.database.transaction import Reader, Transaction
 from shared.errors import describe
 from shared.logs import log
@@ -52,7 +52,7 @@ async def fold(tx: Transaction, events: Iterable[Kept]) -> None:
 
 def _read(event: Kept) -> View | None:
     try:
-        return told.read(event.event_type, event.event_data)
+        return facts.read(event.event_type, event.event_data)
     except msgspec.DecodeError as error:
         # It is in the store for good; whoever mends the cause can have the views made again.
         log.warning("view.unreadable", message_id=event.message_id, type=event.event_type, **describe(error))
