@@ -28,8 +28,8 @@ from shared.registry import Hearing
 
 PROBE_SECONDS = 1.0
 FILL_FIRST_SECONDS = 0.05
-SUSPECT_SECONDS = 0.2
-"""How long possible poison messages gather on a fresh link before one is drawn, or it would always be the queue's first."""
+POISON_SECONDS = 0.2
+"""How long what may be poison gathers on a fresh link before one is drawn: else it is always the queue's first."""
 
 InHand = tuple[Delivery, Received]
 """An event, and the message that it came in."""
@@ -138,8 +138,8 @@ class Consumer:
     async def _collect(self) -> list[Delivery]:
         """What has arrived, up to a full list. Lingers only when the last list showed load.
 
-        A possible poison message goes alone, in turns with the lists, and drawn at random: whatever was held beside a killer
-        looks like poison, too, and must not die of always coming after it.
+        What may be poison goes alone, in turns with the lists, and drawn at random: whatever was held beside
+        the message that kills looks like poison, too, and must not die of always coming after it.
         """
         if not self._waiting and not self._poison:
             self._arrived.clear()
@@ -148,7 +148,7 @@ class Consumer:
             self._poison_next = False
             if not self._poison_gathered:
                 self._poison_gathered = True
-                await asyncio.sleep(SUSPECT_SECONDS)
+                await asyncio.sleep(POISON_SECONDS)
             return [self._poison.pop(random.randrange(len(self._poison)))]  # noqa: S311  no secret
         self._poison_next = True
         return await self._waiting.take()
