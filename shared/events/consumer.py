@@ -29,7 +29,7 @@ from shared.registry import Hearing
 PROBE_SECONDS = 1.0
 FILL_FIRST_SECONDS = 0.05
 POISON_SECONDS = 0.2
-"""How long what may be poison gathers on a fresh link before one is drawn: else it is always the queue's first."""
+"""How long what may be poison gathers on a fresh link before one is drawn: else always the queue's first."""
 
 InHand = tuple[Delivery, Received]
 """An event, and the message that it came in."""
