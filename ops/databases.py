@@ -19,20 +19,16 @@ class CannotRead(Exception):
     """The databases cannot be read; the message says why."""
 
 
-@asynccontextmanager
-async def reading(url: str) -> AsyncIterator[Query]:
-    """A way to ask `mysql://user:password@host:port/`; times are UTC.
-
-    Raises:
-        CannotRead: no connection; from the query: no right to read, or no such table.
-    """
+async def connect(url: str) -> aiomysql.Connection:
+    """A connection to `mysql://user:password@host:port/database`. Raises `CannotRead`."""
     parts = urlsplit(url)
     try:
-        connection = await aiomysql.connect(
+        return await aiomysql.connect(
             host=parts.hostname or "127.0.0.1",
             port=parts.port or 3306,
             user=unquote(parts.username or ""),
             password=unquote(parts.password or ""),
+            db=unquote(parts.path.lstrip("/")) or None,
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=5,
@@ -41,9 +37,19 @@ async def reading(url: str) -> AsyncIterator[Query]:
         )
     except (pymysql.err.MySQLError, OSError) as error:
         raise CannotRead(
-            f"the databases cannot be read: {_said(error)}\n`./just up` starts the shop; SHOP_VERIFY_URL"
+            f"the databases cannot be read: {said(error)}\n`./just up` starts the shop; SHOP_VERIFY_URL"
             " names another read-only user"
         ) from error
+
+
+@asynccontextmanager
+async def reading(url: str) -> AsyncIterator[Query]:
+    """A way to ask `mysql://user:password@host:port/`; times are UTC.
+
+    Raises:
+        CannotRead: no connection; from the query: no right to read, or no such table.
+    """
+    connection = await connect(url)
 
     async def query(sql: str, args: Sequence[Any]) -> list[Row]:
         async with connection.cursor(aiomysql.DictCursor) as cursor:
@@ -51,7 +57,7 @@ async def reading(url: str) -> AsyncIterator[Query]:
                 await cursor.execute(sql, args)
                 return list(await cursor.fetchall())
             except pymysql.err.MySQLError as error:
-                raise CannotRead(f"the databases cannot be read: {_said(error)}") from error
+                raise CannotRead(f"the databases cannot be read: {said(error)}") from error
 
     try:
         yield query
@@ -59,5 +65,6 @@ async def reading(url: str) -> AsyncIterator[Query]:
         connection.close()
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """What the server said was wrong."""
     return str(error.args[1]) if len(error.args) > 1 else str(error)

@@ -1,55 +1,170 @@
-"""Our card payments against the charges of the payment gateway (PG): neither exists alone."""
+"""Our card payments against the payment gateway's (PG's) own list: neither exists alone, to the won."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 import httpx
 import msgspec
 from msgspec import Struct
 
-from ops.databases import CannotRead, Row
+from ops.databases import CannotRead
+from ops.verify.check import LONG
+from ops.verify.source import Source
+from ops.verify.tables import Payment
 
-CHECK = "card payments agree with the payment gateway"
-CARD_PAYMENTS = """
-SELECT payment_id, order_id, state, amount FROM payment_svc.payments WHERE method = 'card' AND amount > 0
-"""
+CURRENCY = "KRW"
+# A PG's clock is not ours, and a payment is written down before the card is charged.
+_MARGIN = timedelta(days=1)
+_FIRST = (
+    "SELECT MIN(created_at) AS first FROM payments WHERE method = 'card' AND amount > 0"
+    " AND (order_id IS NOT NULL OR state <> 'REJECTED')"
+)
 
 
-class Charge(Struct, frozen=True, rename="camel"):
-    """A payment as the PG lists it; `order_id` is our payment's id."""
+class PgEntry(NamedTuple):
+    """A transaction as the PG lists it: `number` is our payment's id, `amount` won, below 0 if given back."""
 
+    number: str
+    amount: int
+    currency: str
+    at: datetime
+
+
+class Transactions(Protocol):
+    """The PG's list of transactions."""
+
+    def transactions(self, since: datetime, until: datetime) -> AsyncIterator[PgEntry]:
+        """Every charge and every cancellation from one moment to another. Raises `CannotRead`."""
+        ...
+
+
+class Charged(NamedTuple):
+    """What the PG has charged for a number and given back of it, in won, and currencies that are not ours."""
+
+    amount: int = 0
+    back: int = 0
+    strange: str = ""
+
+
+class CardBook:
+    """The PG's list, added up by number."""
+
+    def __init__(self, pg: Transactions) -> None:
+        self._pg = pg
+
+    async def read(self, source: Source, keys: Collection[Any] | None) -> dict[str, Charged]:
+        """What was charged for each number (or each of some), from our first card payment until now.
+
+        Nothing where nobody has ever paid with a card, even if the PG is away. Numbers that cannot be ours
+        are left out: others may be using the same PG. Raises `CannotRead`.
+        """
+        [row] = await source.ask("payment", _FIRST)
+        since = row["first"]
+        now = datetime.now(UTC)
+        charged: dict[str, Charged] = {}
+        try:
+            begin = since.replace(tzinfo=UTC) if since else now
+            async for entry in self._pg.transactions(begin - _MARGIN, now + _MARGIN):
+                if _is_ours(entry.number) and (keys is None or entry.number in keys):
+                    _add(charged, entry)
+        except CannotRead:
+            if since is not None:
+                raise
+        return charged
+
+
+def _is_ours(number: str) -> bool:
+    try:
+        return str(UUID(number)) == number
+    except ValueError:
+        return False
+
+
+def _add(charged: dict[str, Charged], entry: PgEntry) -> None:
+    amount, back, strange = charged.get(entry.number, Charged())
+    if entry.currency != CURRENCY:
+        strange = entry.currency
+    if entry.amount > 0:
+        amount += entry.amount
+    else:
+        back -= entry.amount
+    charged[entry.number] = Charged(amount, back, strange)
+
+
+def compare(
+    payment: Payment | None, charged: Charged, number: str, now: datetime, resolved: bool
+) -> Iterator[str]:
+    """What does not agree, in words. What a person has to decide about, or has decided, is not compared."""
+    there = f"the payment gateway has charged {charged.amount} and given back {charged.back}"
+    if charged.strange:
+        yield f"payment {number}: was charged in {charged.strange} at the payment gateway"
+    if payment is None or (payment.method != "card" and charged != Charged()):
+        if charged.amount or charged.back:
+            yield f"payment {number}: {there}, but it is {'no card payment' if payment else 'unknown to us'}"
+        return
+    if payment.method != "card" or resolved:
+        return
+    amount = payment.amount or 0
+    match payment.state:
+        case "HELD":
+            right = (charged.amount, charged.back) == (amount, payment.refunded)
+        case "RELEASED":
+            right = charged.amount == charged.back and payment.refunded in (0, charged.back)
+        case "REJECTED":
+            right = charged.amount == charged.back
+        case "RELEASING":
+            right = charged.amount == charged.back or payment.changed_at >= now - LONG
+        case _:
+            right = True
+    if not right:
+        what = f"payment {number} of order {payment.order_id}" if payment.order_id else f"payment {number}"
+        yield (f"{what}: is {payment.state} with {amount}, {payment.refunded} of it given back, but {there}")
+
+
+# The simulator -------------------------------------------------------------------------------------------
+
+
+class _Cancel(Struct, frozen=True, rename="camel"):
+    cancel_amount: int
+
+
+class _Charge(Struct, frozen=True, rename="camel"):
     order_id: str
     status: str
     total_amount: int
+    currency: str = CURRENCY
+    cancels: list[_Cancel] | None = None
 
 
-Charges = Callable[[], Awaitable[Sequence[Charge]]]
+_CHARGED = ("DONE", "CANCELED", "PARTIAL_CANCELED")
 
 
-async def read_charges(url: str) -> Sequence[Charge]:
-    """Every charge that the simulated PG knows. Raises CannotRead where it does not answer."""
-    try:
-        async with httpx.AsyncClient(base_url=url, timeout=10.0, trust_env=False) as http:
-            response = (await http.get("/simulator/charges")).raise_for_status()
-            return msgspec.json.decode(response.content, type=list[Charge])
-    except (httpx.HTTPError, msgspec.DecodeError) as error:
-        raise CannotRead(f"the payment gateway at {url} does not list its charges: {error}") from error
+class SimulatedPg:
+    """The simulated PG of a local run, which lists all that it knows whatever the date."""
 
+    def __init__(self, url: str) -> None:
+        self._url = url
 
-def compare(payments: Iterable[Row], charges: Iterable[Charge]) -> Iterator[tuple[str, str]]:
-    """What does not agree: the payment's id, and what is wrong in words."""
-    charged = {charge.order_id: charge for charge in charges if charge.status == "DONE"}
-    known = set[str]()
-    for payment in payments:
-        payment_id, state = payment["payment_id"], payment["state"]
-        known.add(payment_id)
-        charge = charged.get(payment_id)
-        what = f"payment {payment_id} of order {payment['order_id']}: is {state} with {payment['amount']}"
-        if state == "HELD" and charge is None:
-            yield payment_id, f"{what}, but the payment gateway has charged nothing"
-        elif (state == "HELD" and charge is not None and charge.total_amount != payment["amount"]) or (
-            state in ("REJECTED", "RELEASED") and charge is not None
-        ):
-            yield payment_id, f"{what}, but the payment gateway has charged {charge.total_amount}"
-    for payment_id, charge in charged.items():
-        if payment_id not in known:
-            yield payment_id, f"payment {payment_id}: charged with {charge.total_amount}, but unknown to us"
+    async def transactions(self, since: datetime, until: datetime) -> AsyncIterator[PgEntry]:
+        """See `Transactions`."""
+        for charge in await self._charges():
+            if charge.status not in _CHARGED:
+                continue
+            yield PgEntry(charge.order_id, charge.total_amount, charge.currency, until)
+            cancels = charge.cancels
+            if cancels is None and charge.status == "CANCELED":
+                cancels = [_Cancel(charge.total_amount)]
+            for cancel in cancels or ():
+                yield PgEntry(charge.order_id, -cancel.cancel_amount, charge.currency, until)
+
+    async def _charges(self) -> list[_Charge]:
+        try:
+            async with httpx.AsyncClient(base_url=self._url, timeout=10.0, trust_env=False) as http:
+                response = (await http.get("/simulator/charges")).raise_for_status()
+                return msgspec.json.decode(response.content, type=list[_Charge])
+        except (httpx.HTTPError, msgspec.DecodeError) as error:
+            raise CannotRead(
+                f"the payment gateway at {self._url} does not list its charges: {error}"
+            ) from error

@@ -1,51 +1,64 @@
 """What must hold of carts: they lose what is ordered, and get it back where the order came to nothing."""
 
+from collections.abc import Iterator
+
+import msgspec
+
 from ops.verify.check import Check
+from ops.verify.order_records import OrderRecords
 
-CARTS_FOLLOW_ORDERS = Check(
-    "carts lost and got back what their orders took",
-    ("order_id",),
-    "order {order_id}: is {status} (completed before: {completed}), but what it took from a cart is {state}",
-    """
-    SELECT t.order_id, t.state, COALESCE(t.status, 'unknown') AS status,
-           IF(t.completed, 'yes', 'no') AS completed
-      FROM (SELECT k.order_id, k.state, o.status, EXISTS (
-                     SELECT 1 FROM order_svc.order_history h
-                      WHERE h.order_id = k.order_id AND h.what = 'ORDER_COMPLETED') AS completed
-              FROM item_svc.cart_takings k LEFT JOIN order_svc.orders o ON o.id = k.order_id) t
-     WHERE NOT CASE WHEN t.status IS NULL THEN FALSE
-                    WHEN t.status IN ('PENDING', 'COMPLETED') OR t.completed THEN t.state = 'TAKEN'
-                    ELSE t.state = 'RETURNED' END
-    """,
+_read_pieces = msgspec.json.Decoder(dict[int, int]).decode
+
+
+def _follow_orders(records: OrderRecords) -> Iterator[str]:
+    if records.taking is None:
+        return
+    completed = bool(records.happened("ORDER_COMPLETED"))
+    stands = records.status in ("PENDING", "COMPLETED") or completed
+    if records.order is None or records.taking.state != ("TAKEN" if stands else "RETURNED"):
+        yield (
+            f"order {records.id}: is {records.status} (completed before: {'yes' if completed else 'no'}),"
+            f" but what it took from a cart is {records.taking.state}"
+        )
+
+
+def _took_what_was_ordered(records: OrderRecords) -> Iterator[str]:
+    taking = records.taking
+    if taking is None or records.order is None or records.lines is None:
+        return
+    if taking.user_id is None and taking.pieces is None and taking.state == "RETURNED":
+        return  # it failed before it was seen there, and took nothing
+    if taking.user_id != records.order.buyer_id:
+        yield (
+            f"order {records.id}: is of user {records.order.buyer_id}, but took from the cart of user"
+            f" {taking.user_id}"
+        )
+    try:
+        taken = _read_pieces(taking.pieces or "")
+    except msgspec.DecodeError:
+        yield f"order {records.id}: what it took from a cart cannot be read"
+        return
+    for item_id in sorted(taken.keys() - records.asked.keys()):
+        yield f"order {records.id}: took item {item_id} from a cart, which it does not ask for"
+
+
+def _without_ordered(records: OrderRecords) -> Iterator[str]:
+    order = records.order
+    if order is None or order.status not in ("PENDING", "COMPLETED"):
+        return
+    if records.item_claim is None or records.item_claim.state != "HELD":
+        return
+    for line in records.cart:
+        # What was put there after the order was placed is wanted once more.
+        if line.item_id in records.asked and order.created_at >= line.changed_at:
+            yield (
+                f"cart of user {line.user_id}: still has item {line.item_id}, put there at {line.changed_at}"
+                f" UTC, which order {records.id} has got"
+            )
+
+
+CART_CHECKS = (
+    Check("carts lost and got back what their orders took", _follow_orders),
+    Check("what orders took from carts was ordered", _took_what_was_ordered),
+    Check("what was ordered is not in the cart as well", _without_ordered),
 )
-
-CARTS_WITHOUT_GHOSTS = Check(
-    "carts hold pieces of items",
-    ("user_id", "item_id"),
-    "cart of user {user_id}: has {quantity} of item {item_id}, which is {item}",
-    """
-    SELECT c.user_id, c.item_id, c.quantity, IF(i.id IS NULL, 'unknown', 'known') AS item
-      FROM item_svc.cart_lines c
-      LEFT JOIN item_svc.items i ON i.id = c.item_id
-     WHERE i.id IS NULL OR c.quantity < 1
-    """,
-)
-
-CARTS_WITHOUT_ORDERED = Check(
-    "what was ordered is not in the cart as well",
-    ("user_id", "item_id"),
-    "cart of user {user_id}: still has item {item_id}, put there at {since} UTC, which order {order_id}"
-    " has got",
-    # What was put there after the order was placed is wanted once more.
-    """
-    SELECT c.user_id, c.item_id, c.changed_at AS since, o.id AS order_id
-      FROM item_svc.cart_lines c
-      JOIN order_svc.orders o ON o.buyer_id = c.user_id AND o.created_at >= c.changed_at
-           AND o.status IN ('PENDING', 'COMPLETED')
-      JOIN item_svc.item_claims k ON k.order_id = o.id AND k.state = 'HELD'
-      JOIN JSON_TABLE(o.`lines`, '$[*]' COLUMNS (item_id BIGINT PATH '$.item_id')) l
-           ON l.item_id = c.item_id
-    """,
-)
-
-CART_CHECKS = (CARTS_FOLLOW_ORDERS, CARTS_WITHOUT_GHOSTS, CARTS_WITHOUT_ORDERED)

@@ -1,88 +1,100 @@
 """What must hold between orders and what their participants keep of them."""
 
+from collections.abc import Iterator
+
 from ops.verify.check import Check
+from ops.verify.order_records import OrderRecords, pieces, summed
+from ops.verify.tables import Claim, Payment
 
-CLAIM_TABLES = {
-    "item": "item_svc.item_claims",
-    "coupon": "coupon_svc.coupon_claims",
-    "payment": "payment_svc.payments",
+# How a claim may stand while its order knows the participant to stand so; RELEASING says nothing about it.
+_FITTING = {
+    "YES": ("HELD",),
+    "NO": ("REJECTED",),
+    "RELEASED": ("RELEASED",),
+    "KEPT": ("KEPT",),
 }
-# An order may have had several payments, one after another; its participant is one of them.
-_OWN = {
-    "payment": "AND (c.payment_id = p.payment_id OR (p.payment_id IS NULL AND c.attempt = 0))",
-}
-# Those that were paid later, and took nothing or gave it back, are nobody's.
-_CONCERNED = {
-    "payment": """AND (c.attempt = 0 OR c.state = 'HELD'
-                OR NOT EXISTS (SELECT 1 FROM order_svc.orders o WHERE o.id = c.order_id))""",
-}
+# A person may have to decide about the payment of an order that stands, and keep it.
+_FITTING_PAYMENT = _FITTING | {"YES": ("HELD", "NEEDS_ATTENTION", "KEPT")}
 
 
-# Pieces are summed per order, plainly and multiplied by their item's id, so that the right number of the
-# wrong items is seen, too. Lines are unfolded per order: MariaDB fails on grouping very many unfolded ones.
-HELD_AS_ORDERED = Check(
-    "item holds what the order asks for",
-    ("order_id",),
-    "order {order_id}: its lines ask for {asked} pieces ({asked_sum} by item id),"
-    " but {held} ({held_sum}) are held for it",
-    """
-    SELECT o.id AS order_id,
-           (SELECT SUM(l.quantity) FROM JSON_TABLE(o.`lines`, '$[*]' COLUMNS (
-              quantity DECIMAL(30) PATH '$.quantity')) l) AS asked,
-           (SELECT SUM(l.quantity * l.item_id) FROM JSON_TABLE(o.`lines`, '$[*]' COLUMNS (
-              item_id DECIMAL(30) PATH '$.item_id', quantity DECIMAL(30) PATH '$.quantity')) l) AS asked_sum,
-           (SELECT COALESCE(-SUM(s.delta), 0) FROM item_svc.stock_history s
-             WHERE s.order_id = o.id AND s.cause = 'order') AS held,
-           (SELECT COALESCE(-SUM(CAST(s.delta AS DECIMAL(30)) * s.item_id), 0) FROM item_svc.stock_history s
-             WHERE s.order_id = o.id AND s.cause = 'order') AS held_sum
-      FROM order_svc.participants p
-      JOIN order_svc.orders o ON o.id = p.order_id
-     WHERE p.name = 'item' AND p.stand = 'YES'
-    HAVING asked <> held OR asked_sum <> held_sum
-    """,
-)
+def _claim(records: OrderRecords, service: str) -> Claim | Payment | None:
+    match service:
+        case "item":
+            return records.item_claim
+        case "coupon":
+            return records.coupon_claim
+        case _:
+            return records.payment
 
 
-def claims_agree(service: str) -> Check:
+def claims_agree(service: str) -> Check[OrderRecords]:
     """Every claim agrees with what its order knows of this participant."""
-    return Check(
-        f"{service} claims agree with their orders",
-        ("order_id",),
-        f"order {{order_id}} ({{status}}): {service} stands at {{stand}}, but its claim is {{claim}}",
-        f"""
-        SELECT p.order_id, o.status, p.stand, COALESCE(c.state, 'missing') AS claim
-          FROM order_svc.participants p
-          JOIN order_svc.orders o ON o.id = p.order_id
-          LEFT JOIN {CLAIM_TABLES[service]} c ON c.order_id = p.order_id {_OWN.get(service, "")}
-         WHERE p.name = '{service}'
-           AND NOT CASE p.stand
-                   WHEN 'AWAITING' THEN COALESCE(c.state, '') <> 'RELEASED'
-                   WHEN 'YES' THEN COALESCE(c.state, '') = 'HELD'
-                   WHEN 'NO' THEN COALESCE(c.state, '') = 'REJECTED'
-                   WHEN 'RELEASED' THEN COALESCE(c.state, '') = 'RELEASED'
-                   ELSE TRUE END
-        """,  # noqa: S608 - names of our own tables
-    )
+    fitting = _FITTING_PAYMENT if service == "payment" else _FITTING
+
+    def find(records: OrderRecords) -> Iterator[str]:
+        participant = records.participants.get(service)
+        if participant is None or records.order is None:
+            return
+        claim = _claim(records, service)
+        state, stand = claim.state if claim else "missing", participant.stand
+        fits = state != "RELEASED" if stand == "AWAITING" else state in fitting.get(stand, (state,))
+        if not fits:
+            yield (
+                f"order {records.id} ({records.status}): {service} stands at {stand}, but its claim is {state}"
+            )
+
+    return Check(f"{service} claims agree with their orders", find)
 
 
-def claims_have_orders(service: str) -> Check:
+def claims_have_orders(service: str) -> Check[OrderRecords]:
     """Nobody holds anything for an order that does not know of it."""
-    return Check(
-        f"{service} claims belong to orders",
-        ("order_id",),
-        f"order {{order_id}}: {service} has a claim ({{state}}), but is no participant of such an order",
-        f"""
-        SELECT c.order_id, c.state
-          FROM {CLAIM_TABLES[service]} c
-          LEFT JOIN order_svc.participants p ON p.order_id = c.order_id AND p.name = '{service}'
-               {_OWN.get(service, "")}
-         WHERE p.order_id IS NULL {_CONCERNED.get(service, "")}
-        """,  # noqa: S608 - names of our own tables
-    )
+
+    def find(records: OrderRecords) -> Iterator[str]:
+        for state in _unknown(records, service):
+            yield (
+                f"order {records.id}: {service} has a claim ({state}), but is no participant of such an order"
+            )
+
+    return Check(f"{service} claims belong to orders", find)
+
+
+def _unknown(records: OrderRecords, service: str) -> Iterator[str]:
+    if service != "payment":
+        claim = _claim(records, service)
+        if claim and service not in records.participants:
+            yield claim.state
+        return
+    own = records.payment if "payment" in records.participants else None
+    for payment in records.payments:
+        # Those that were made later, and took nothing or gave it back, are nobody's.
+        concerned = payment.attempt == 0 or payment.state == "HELD" or records.order is None
+        if payment is not own and concerned:
+            yield payment.state
+
+
+def _held_as_ordered(records: OrderRecords) -> Iterator[str]:
+    if not records.stock and records.item_claim is None:
+        return
+    taken = summed((one.item_id, -one.delta) for one in records.stock if one.cause == "order")
+    back = summed((one.item_id, one.delta) for one in records.stock if one.cause != "order")
+    state = records.item_claim.state if records.item_claim else "missing"
+    match state:
+        case "HELD":
+            right = taken == records.asked and not back
+        case "RELEASED":
+            # One that was refused, or released before it came, has taken nothing.
+            right = back == taken and (not taken or taken == records.asked)
+        case _:
+            right = not taken and not back
+    if not right and (records.order is None or records.lines is not None):
+        yield (
+            f"order {records.id}: its lines ask for {pieces(records.asked)}; its claim is {state}, with"
+            f" {pieces(taken)} taken and {pieces(back)} given back"
+        )
 
 
 CLAIM_CHECKS = (
-    HELD_AS_ORDERED,
-    *(claims_agree(service) for service in CLAIM_TABLES),
-    *(claims_have_orders(service) for service in CLAIM_TABLES),
+    Check("item holds what the order asks for", _held_as_ordered),
+    *(claims_agree(service) for service in ("item", "coupon", "payment")),
+    *(claims_have_orders(service) for service in ("item", "coupon", "payment")),
 )

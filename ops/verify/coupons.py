@@ -1,105 +1,118 @@
-"""What must hold of coupons: one order uses one, and no more are out than there are."""
+"""What must hold of coupons: they are the buyer's, one order uses one, and prices follow from them."""
 
-from ops.verify.check import Check
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
-COUPON_USED_ONCE = Check(
-    "a coupon is used at most once",
-    ("user_coupon_id",),
-    "coupon {user_coupon_id}: used by {uses} orders at once: {orders}",
-    """
-    SELECT user_coupon_id, COUNT(*) AS uses, GROUP_CONCAT(order_id ORDER BY order_id SEPARATOR ', ') AS orders
-      FROM coupon_svc.coupon_uses WHERE released_at IS NULL
-     GROUP BY user_coupon_id HAVING COUNT(*) > 1
-    """,
+from coupon_svc.domain import Rejection, judge
+from ops.verify.check import Book, Check, Facts
+from ops.verify.order_records import OrderRecords
+from ops.verify.source import Source, merged
+from ops.verify.tables import COUPON_USES, HELD_COUPONS, CouponUse, HeldCoupon
+from shared.clock import aware
+
+# By order ------------------------------------------------------------------------------------------------
+
+
+def _uses(records: OrderRecords) -> Iterator[str]:
+    """An order that stands uses its lines' coupons; one that came to nothing used none or all of them."""
+    state = records.coupon_claim.state if records.coupon_claim else "missing"
+    if records.order is None or records.lines is None:
+        return
+    used = Counter(use.user_coupon_id for use in records.uses)
+    named = Counter(records.line_coupons)
+    if used != named and (state == "HELD" or used):
+        for coupon in sorted((named - used) + (used - named)):
+            what = "name" if coupon in named else "do not name"
+            times = f"used {used[coupon]} times by it" if coupon in used else "used by nobody"
+            yield f"order {records.id}: its lines {what} coupon {coupon}, which is {times}"
+
+
+def _used_by_standing(records: OrderRecords) -> Iterator[str]:
+    participant = records.participants.get("coupon")
+    stand = participant.stand if participant else "no participant"
+    claim = records.coupon_claim.state if records.coupon_claim else "missing"
+    stands = records.order is not None and stand in ("AWAITING", "YES", "RELEASING") and claim == "HELD"
+    for use in records.uses:
+        if use.released_at is None and not stands:
+            yield (
+                f"coupon {use.user_coupon_id}: used by order {records.id}, which is {records.status}"
+                f" (coupon {stand}, claim {claim})"
+            )
+        elif use.released_at is not None and stands:
+            yield f"coupon {use.user_coupon_id}: given back by order {records.id}, which is {records.status}"
+
+
+def _discounts(records: OrderRecords) -> Iterator[str]:
+    """Every price follows from the unit price by coupons that this buyer could use then."""
+    if records.order is None or records.lines is None:
+        return
+    at = aware(records.order.created_at)
+    held = records.coupon_claim is not None and records.coupon_claim.state == "HELD"
+    # What coupon has not agreed to yet, or has refused, may well be wrong; without coupons nothing may be.
+    lines = [line for line in records.lines if held or records.uses or not line.user_coupon_ids]
+    outcome = judge(lines, records.order.buyer_id, at, records.coupons)
+    if isinstance(outcome, Rejection):
+        facts = ", ".join(f"{name} {fact}" for name, fact in outcome.details.items())
+        yield f"order {records.id}: {outcome.reason} ({facts}), but it has such a line"
+
+
+ORDER_COUPON_CHECKS = (
+    Check("an order that stands uses the coupons of its lines", _uses),
+    Check("a coupon is used only by an order that stands", _used_by_standing),
+    Check("discounts follow from the buyer's coupons", _discounts),
 )
 
-COUPON_USED_BY_STANDING = Check(
-    "a coupon is used only by an order that stands",
-    ("user_coupon_id",),
-    "coupon {user_coupon_id}: used by order {order_id}, which is {status} (coupon {stand}, claim {claim})",
-    """
-    SELECT u.id AS user_coupon_id, u.used_by AS order_id, COALESCE(o.status, 'unknown') AS status,
-           COALESCE(p.stand, 'no participant') AS stand, COALESCE(c.state, 'missing') AS claim
-      FROM coupon_svc.user_coupons u
-      LEFT JOIN coupon_svc.coupon_claims c ON c.order_id = u.used_by
-      LEFT JOIN order_svc.orders o ON o.id = u.used_by
-      LEFT JOIN order_svc.participants p ON p.order_id = u.used_by AND p.name = 'coupon'
-     WHERE u.used_by IS NOT NULL
-       AND NOT (COALESCE(c.state, '') = 'HELD' AND COALESCE(p.stand, '') IN ('AWAITING', 'YES', 'RELEASING'))
-    """,
-)
+# By coupon -----------------------------------------------------------------------------------------------
 
-COUPON_USES_MARKED = Check(
-    "the use of a coupon is marked on it",
-    ("user_coupon_id", "order_id"),
-    "coupon {user_coupon_id}: in use by order {order_id}, but marked as used by {used_by}",
-    """
-    SELECT s.user_coupon_id, s.order_id, COALESCE(u.used_by, 'nobody') AS used_by
-      FROM coupon_svc.coupon_uses s
-      LEFT JOIN coupon_svc.user_coupons u ON u.id = s.user_coupon_id
-     WHERE s.released_at IS NULL AND NOT (u.used_by <=> s.order_id)
-    """,
-)
 
-COUPONS_OF_ORDERS = Check(
-    "an order that stands uses the coupons of its lines",
-    ("order_id", "user_coupon_id"),
-    "order {order_id}: its lines name coupon {user_coupon_id}, which is used by {used_by}",
-    """
-    SELECT o.id AS order_id, l.coupon AS user_coupon_id, COALESCE(u.used_by, 'nobody') AS used_by
-      FROM order_svc.orders o
-      JOIN order_svc.participants p ON p.order_id = o.id AND p.name = 'coupon' AND p.stand = 'YES'
-      JOIN JSON_TABLE(o.`lines`, '$[*].user_coupon_ids[*]' COLUMNS (coupon BIGINT PATH '$')) l
-      LEFT JOIN coupon_svc.user_coupons u ON u.id = l.coupon
-     WHERE NOT (u.used_by <=> o.id)
-    """,
-)
+class CouponRecords(NamedTuple):
+    """A coupon and its uses."""
 
-COUPONS_COUNTED = Check(
-    "no more coupons are out than there are",
-    ("policy_id",),
-    "coupon policy {policy_id}: {held} are out of {quantity}, but {issued} were counted",
-    """
-    SELECT p.id AS policy_id, p.issued, COUNT(u.id) AS held, COALESCE(p.quantity, 'any number') AS quantity
-      FROM coupon_svc.coupon_policies p
-      LEFT JOIN coupon_svc.user_coupons u ON u.policy_id = p.id
-     GROUP BY p.id, p.issued, p.quantity
-    HAVING p.issued <> COUNT(u.id) OR COUNT(u.id) > COALESCE(p.quantity, COUNT(u.id))
-    """,
-)
+    id: int
+    coupon: HeldCoupon | None
+    uses: list[CouponUse]
 
-COUPONS_PER_USER = Check(
-    "nobody has more of a coupon than allowed",
-    ("policy_id", "user_id"),
-    "coupon policy {policy_id}: user {user_id} has {held}, but {allowed} is the limit",
-    """
-    SELECT p.id AS policy_id, u.user_id, COUNT(*) AS held, p.per_user_limit AS allowed
-      FROM coupon_svc.coupon_policies p
-      JOIN coupon_svc.user_coupons u ON u.policy_id = p.id
-     WHERE p.per_user_limit IS NOT NULL
-     GROUP BY p.id, u.user_id, p.per_user_limit HAVING COUNT(*) > p.per_user_limit
-    """,
-)
 
-PRICES_COPIED = Check(
-    "the coupons' copy of prices is true",
-    ("item_id",),
-    "item {item_id}: costs {price}, but coupon takes it for {copied}",
-    """
-    SELECT c.item_id, IF(c.deleted, 'deleted', c.price) AS copied,
-           CASE WHEN i.id IS NULL THEN 'unknown' WHEN i.retired <> 0 THEN 'deleted' ELSE i.price END AS price
-      FROM coupon_svc.item_prices c
-      LEFT JOIN item_svc.items i ON i.id = c.item_id
-     WHERE i.id IS NULL OR c.deleted <> (i.retired <> 0) OR (i.retired = 0 AND c.price <> i.price)
-    """,
-)
+READINGS = (HELD_COUPONS.by("id"), COUPON_USES.by("user_coupon_id", "id"))
 
-COUPON_CHECKS = (
-    COUPON_USED_ONCE,
-    COUPON_USED_BY_STANDING,
-    COUPON_USES_MARKED,
-    COUPONS_OF_ORDERS,
-    COUPONS_COUNTED,
-    COUPONS_PER_USER,
-    PRICES_COPIED,
+
+async def _pages(
+    source: Source, _facts: Facts, keys: Collection[Any] | None
+) -> AsyncIterator[Sequence[tuple[int, CouponRecords]]]:
+    async with source.streams(READINGS, keys) as streams:
+        async for batch in merged(streams, [reading.key for reading in READINGS]):
+            yield [
+                (key, CouponRecords(key, held[0] if held else None, uses))
+                for key, (held, uses) in batch.items()
+            ]
+
+
+def _used_once(records: CouponRecords) -> Iterator[str]:
+    orders = sorted(use.order_id for use in records.uses if use.released_at is None)
+    if len(orders) > 1:
+        yield f"coupon {records.id}: used by {len(orders)} orders at once: {', '.join(orders)}"
+
+
+def _marked(records: CouponRecords) -> Iterator[str]:
+    used_by = records.coupon.used_by if records.coupon else None
+    orders = [use.order_id for use in records.uses if use.released_at is None]
+    if records.coupon is None:
+        yield f"coupon {records.id}: is unknown, but has {len(records.uses)} uses"
+    for order_id in orders:
+        if used_by != order_id:
+            yield (
+                f"coupon {records.id}: in use by order {order_id}, but marked as used by {used_by or 'nobody'}"
+            )
+    if used_by and not orders:
+        yield f"coupon {records.id}: marked as used by order {used_by}, but in use by nobody"
+
+
+COUPON_BOOK = Book(
+    "coupons",
+    (
+        Check("a coupon is used at most once", _used_once),
+        Check("the use of a coupon is marked on it", _marked),
+    ),
+    _pages,
 )

@@ -1,58 +1,62 @@
-"""What must not be left lying: deadlines, releases, messages."""
+"""What must not be left lying: deadlines, releases, and whatever waits with nobody due to look at it."""
 
-from ops.verify.check import Check
+from collections.abc import Iterator
+from datetime import timedelta
 
-SERVICES = ("user", "item", "coupon", "order", "payment", "query")
-# What has been under way for longer than this was not merely seen in passing.
-_LONG = "INTERVAL 60 SECOND"
+from ops.verify.check import LONG, Check
+from ops.verify.order_records import OrderRecords
+
 # A sweep looks for passed deadlines every second or so.
-_SWEEP = "INTERVAL 5 SECOND"
+_SWEEP = timedelta(seconds=5)
 
 
-NOTHING_OVERDUE = Check(
-    "no order is past its deadline",
-    ("order_id",),
-    "order {order_id}: still {status}, although its deadline was {deadline} UTC; silent: {silent}",
-    f"""
-    SELECT o.id AS order_id, o.status, o.deadline_at AS deadline,
-           GROUP_CONCAT(p.name ORDER BY p.name SEPARATOR ', ') AS silent
-      FROM order_svc.orders o
-      LEFT JOIN order_svc.participants p ON p.order_id = o.id AND p.stand = 'AWAITING'
-     WHERE o.deadline_at < UTC_TIMESTAMP(6) - {_SWEEP} AND o.status IN ('PENDING', 'FAIL')
-     GROUP BY o.id, o.status, o.deadline_at
-    """,  # noqa: S608 - a constant
-)
+def _overdue(records: OrderRecords) -> Iterator[str]:
+    order = records.order
+    if order is None or order.deadline_at is None or order.status == "CANCEL":
+        return
+    if order.deadline_at < records.facts.now - _SWEEP:
+        silent = sorted(name for name, one in records.participants.items() if one.stand == "AWAITING")
+        yield (
+            f"order {records.id}: still {order.status}, although its deadline was {order.deadline_at} UTC;"
+            f" silent: {', '.join(silent) or 'nobody'}"
+        )
 
-NOTHING_STUCK = Check(
-    "no order is stuck while giving back",
-    ("order_id",),
-    "order {order_id}: {status} since {since} UTC ({reason}), still waiting for {waiting} to give back",
-    f"""
-    SELECT o.id AS order_id, o.status, COALESCE(o.reason, 'no reason') AS reason, o.updated_at AS since,
-           GROUP_CONCAT(p.name ORDER BY p.name SEPARATOR ', ') AS waiting
-      FROM order_svc.orders o
-      JOIN order_svc.participants p ON p.order_id = o.id AND p.stand = 'RELEASING'
-     WHERE NOT o.settled AND o.updated_at < UTC_TIMESTAMP(6) - {_LONG}
-     GROUP BY o.id, o.status, o.reason, o.updated_at
-    """,  # noqa: S608 - a constant
-)
 
-OUTBOXES_DRAINED = Check(
-    "outboxes are drained",
-    ("service", "id"),
-    "{service}: {type} about {subjects} waits in the outbox since {since} UTC, {attempts} attempts",
-    " UNION ALL ".join(
-        f"""
-        SELECT '{service}' AS service, id, type, SUBSTRING(subjects, 1, 200) AS subjects,
-               created_at AS since, attempts
-          FROM {service}_svc.outbox WHERE created_at < UTC_TIMESTAMP(6) - {_LONG}
-        """  # noqa: S608 - names of our own tables
-        for service in SERVICES
-    ),
-)
+def _stuck(records: OrderRecords) -> Iterator[str]:
+    order = records.order
+    if order is None or order.settled or order.updated_at >= records.facts.now - LONG:
+        return
+    waiting = {name for name, one in records.participants.items() if one.stand == "RELEASING"}
+    if records.needs_attention:
+        waiting.discard("payment")  # that is told by itself: a person has to decide
+    if waiting:
+        yield (
+            f"order {records.id}: {order.status} since {order.updated_at} UTC ({order.reason or 'no reason'}),"
+            f" still waiting for {', '.join(sorted(waiting))} to give back"
+        )
+
+
+def _looked_after(records: OrderRecords) -> Iterator[str]:
+    order = records.order
+    if order is None:
+        return
+    for name, one in sorted(records.participants.items()):
+        if (one.stand == "RELEASING") != (one.release_due_at is not None):
+            due = f"asked again at {one.release_due_at} UTC" if one.release_due_at else "never asked again"
+            yield f"order {records.id}: {name} is {one.stand}, and is {due}"
+    stands = {one.stand for one in records.participants.values()}
+    unpaid = order.status == "COMPLETED" and not order.paid and records.facts.unpaid_s > 0
+    if order.deadline_at is None and ("AWAITING" in stands or unpaid):
+        what = "unpaid" if unpaid else "unanswered"
+        yield f"order {records.id}: is {order.status} and {what}, but has no deadline"
+    if order.deadline_at is not None and order.status != "COMPLETED" and "AWAITING" not in stands:
+        yield f"order {records.id}: is {order.status} with a deadline, but waits for no answer"
+    if order.deadline_at is not None and order.status == "COMPLETED" and order.paid:
+        yield f"order {records.id}: is {order.status} and paid, but has a deadline"
+
 
 PROGRESS_CHECKS = (
-    NOTHING_OVERDUE,
-    NOTHING_STUCK,
-    OUTBOXES_DRAINED,
+    Check("no order is past its deadline", _overdue),
+    Check("no order is stuck while giving back", _stuck),
+    Check("nothing waits without somebody who will look", _looked_after),
 )

@@ -1,91 +1,161 @@
-"""What the read side says must be what the orders' own tables say, to the unit.
+"""What the read side says must be what the orders' own tables say, and its figures those of its orders.
 
 It knows what happened since it first listened; orders placed before that are not compared.
 """
 
-from ops.verify.check import Check
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
-_KNOWN = "o.created_at >= (SELECT stored_at FROM query_svc.saga_event_log ORDER BY position LIMIT 1)"
+from coupon_svc.domain import Line
+from ops.verify.check import Book, Check, Facts
+from ops.verify.order_records import OrderRecords, lines_in
+from ops.verify.source import Source
+from ops.verify.tables import ITEM_SALES, ORDER_VIEWS, SALES_HOURS, OrderView
+from query_svc.domain import PERIODS, start_of
 
-ORDERS_TOLD = Check(
-    "the read side shows orders as they are",
-    ("order_id",),
-    "order {order_id}: is {due}, but the read side shows {told}",
-    f"""
-    SELECT o.id AS order_id,
-           CONCAT_WS(', ', o.status, o.reason,
-                     IF(o.settled, IF(o.paid, 'settled, paid', 'settled, unpaid'), 'under way'),
-                     o.total) AS due,
-           IF(v.order_id IS NULL, 'nothing',
-              CONCAT_WS(', ', v.status, v.reason,
-                        IF(v.settled, IF(v.confirmed_at IS NULL OR v.status = 'CANCEL', 'settled, unpaid',
-                                         'settled, paid'), 'under way'), v.total)) AS told
-      FROM order_svc.orders o
-      LEFT JOIN query_svc.order_views v ON v.order_id = o.id
-     WHERE {_KNOWN}
-    HAVING due <> told
-    """,  # noqa: S608 - a constant
+# Orders --------------------------------------------------------------------------------------------------
+
+
+def _as_they_are(records: OrderRecords) -> Iterator[str]:
+    order, view = records.order, records.view
+    if order is None:
+        if view is not None:
+            yield f"order {records.id}: is unknown, but the read side shows {view.status}"
+        return
+    if not records.was_told:
+        return
+    due = _shown(order.status, order.reason, bool(order.settled), bool(order.paid), order.total)
+    if view is None:
+        yield f"order {records.id}: is {due}, but the read side shows nothing"
+        return
+    paid = view.confirmed_at is not None and view.status != "CANCEL"
+    told = _shown(view.status, view.reason, bool(view.settled), paid, view.total)
+    if told != due:
+        yield f"order {records.id}: is {due}, but the read side shows {told}"
+    confirmed = [change.at for change in records.history if change.what == "ORDER_CONFIRMED"]
+    participant = records.participants.get("payment")
+    for name, fact, shown in (
+        ("buyer", order.buyer_id, view.buyer_id),
+        ("way of paying", order.pay_with, view.pay_with),
+        ("lines", records.lines, lines_in(view.lines)),
+        ("time of placing", order.created_at, view.placed_at),
+        ("time of confirmation", confirmed[0] if confirmed else None, view.confirmed_at),
+        ("payment", participant.payment_id if participant and confirmed else None, view.payment_id),
+    ):
+        if fact != shown:
+            yield f"order {records.id}: the read side shows another {name}"
+
+
+def _shown(status: str, reason: str | None, settled: bool, paid: bool, total: int | None) -> str:
+    end = ("settled, paid" if paid else "settled, unpaid") if settled else "under way"
+    return ", ".join((status, *([reason] if reason else []), end, str(total)))
+
+
+READ_SIDE_CHECKS = (Check("the read side shows orders as they are", _as_they_are, follows=True),)
+
+# Figures -------------------------------------------------------------------------------------------------
+
+# Pieces and won are added up plainly and multiplied by their item's id, so that wrong items are seen, too.
+
+
+class Figures(NamedTuple):
+    """What an hour or a period comes to by the orders of the read side, and what it says it comes to."""
+
+    what: str
+    due: tuple[int, ...]
+    told: tuple[int, ...]
+
+
+def figures_of(
+    views: Sequence[OrderView], hours: dict[datetime, list[int]], periods: dict[tuple[str, date], list[int]]
+) -> None:
+    """Add what orders were sold and called off to the figures of their hours and periods."""
+    for view in views:
+        if view.confirmed_at is None or view.placed_at is None:
+            continue
+        hour = hours[view.confirmed_at.replace(minute=0, second=0, microsecond=0)]
+        lines = lines_in(view.lines) or []
+        won = sum(line.quantity * line.discounted_price for line in lines)
+        if view.status != "COMPLETED":
+            hour[3] += 1
+            hour[4] += won
+            continue
+        hour[0] += 1
+        hour[1] += sum(line.quantity for line in lines)
+        hour[2] += won
+        day = view.confirmed_at.date()
+        for period in PERIODS:
+            _add_lines(periods[period, start_of(period, day)], lines)
+
+
+def _add_lines(sums: list[int], lines: Sequence[Line]) -> None:
+    for line in lines:
+        won = line.quantity * line.discounted_price
+        for place, number in enumerate(
+            (line.quantity, won, line.quantity * line.item_id, won * line.item_id)
+        ):
+            sums[place] += number
+
+
+async def _pages(
+    source: Source, _facts: Facts, _keys: Collection[Any] | None
+) -> AsyncIterator[Sequence[tuple[str, Figures]]]:
+    """Always of all orders: a period is the sum of all of its orders. They are of one moment, for figures and
+    orders are changed together."""
+    hours: dict[datetime, list[int]] = defaultdict(lambda: [0] * 5)
+    periods: dict[tuple[str, date], list[int]] = defaultdict(lambda: [0] * 4)
+    told_hours: dict[datetime, tuple[int, ...]] = {}
+    told_periods: dict[tuple[str, date], list[int]] = defaultdict(lambda: [0] * 4)
+    readings = (ORDER_VIEWS.by("order_id"), SALES_HOURS.by("hour"), ITEM_SALES.by("id"))
+    async with source.one_moment(readings) as (views, sales_hours, item_sales):
+        async for chunk in sales_hours:
+            told_hours |= {one.hour: tuple(map(int, one[1:])) for one in chunk}
+        async for chunk in item_sales:
+            for one in chunk:
+                sums = (one.quantity, one.revenue, one.quantity * one.item_id, one.revenue * one.item_id)
+                told = told_periods[one.period, one.start]
+                told_periods[one.period, one.start] = [a + int(b) for a, b in zip(told, sums, strict=True)]
+        async for chunk in views:
+            figures_of(chunk, hours, periods)
+    yield [
+        (f"{hour}", Figures(f"hour {hour} UTC", tuple(hours[hour]), told_hours.get(hour, (0,) * 5)))
+        for hour in sorted(hours.keys() | told_hours.keys())
+    ]
+    yield [
+        (
+            f"{period} {start}",
+            Figures(
+                f"{period} from {start}", tuple(periods[period, start]), tuple(told_periods[period, start])
+            ),
+        )
+        for period, start in sorted(periods.keys() | told_periods.keys())
+    ]
+
+
+def _sales(figures: Figures) -> Iterator[str]:
+    if len(figures.due) == 5 and figures.due != figures.told:
+        names = ("orders", "pieces", "won", "cancelled orders", "won cancelled")
+        off = (due - told for due, told in zip(figures.due, figures.told, strict=True))
+        differences = ", ".join(f"{number} {name}" for number, name in zip(off, names, strict=True))
+        yield f"{figures.what}: the orders differ from the sales figures by {differences}"
+
+
+def _rankings(figures: Figures) -> Iterator[str]:
+    if len(figures.due) == 4 and figures.due != figures.told:
+        due, told = (" / ".join(map(str, numbers)) for numbers in (figures.due, figures.told))
+        yield (
+            f"rankings of the {figures.what}: {told}, but the orders that stand add up to {due}"
+            " (pieces, won, and both by item id)"
+        )
+
+
+FIGURES_BOOK = Book(
+    "figures",
+    (
+        Check("sales figures are those of the orders", _sales),
+        Check("rankings are those of the orders", _rankings),
+    ),
+    _pages,
 )
-
-# One row an order that was confirmed: its hour, and what it sold, whether or not it was called off since.
-_CONFIRMED = f"""
-    SELECT TIMESTAMP(DATE(h.at), MAKETIME(HOUR(h.at), 0, 0)) AS hour, o.status = 'COMPLETED' AS stands,
-           CAST(o.total AS DECIMAL(38)) AS revenue,
-           (SELECT SUM(l.quantity) FROM JSON_TABLE(o.`lines`, '$[*]' COLUMNS (
-              quantity DECIMAL(30) PATH '$.quantity')) l) AS quantity,
-           (SELECT SUM(l.quantity * l.item_id) FROM JSON_TABLE(o.`lines`, '$[*]' COLUMNS (
-              item_id DECIMAL(30) PATH '$.item_id', quantity DECIMAL(30) PATH '$.quantity')) l) AS by_item
-      FROM order_svc.order_history h JOIN order_svc.orders o ON o.id = h.order_id
-     WHERE h.what = 'ORDER_CONFIRMED' AND {_KNOWN}
-"""  # noqa: S608 - a constant
-
-SALES_TOLD = Check(
-    "sales figures are those of the orders",
-    ("hour",),
-    "hour {hour} UTC: the orders differ from the sales figures by {orders} orders, {quantity} pieces,"
-    " {revenue} won, {cancelled_orders} cancelled orders, {cancelled_revenue} won cancelled",
-    f"""
-    SELECT hour, SUM(orders) AS orders, SUM(quantity) AS quantity, SUM(revenue) AS revenue,
-           SUM(cancelled_orders) AS cancelled_orders, SUM(cancelled_revenue) AS cancelled_revenue
-      FROM (SELECT hour, stands AS orders, stands * quantity AS quantity, stands * revenue AS revenue,
-                   NOT stands AS cancelled_orders, (NOT stands) * revenue AS cancelled_revenue
-              FROM ({_CONFIRMED}) confirmed
-             UNION ALL
-            SELECT hour, -orders, -quantity, -revenue, -cancelled_orders, -cancelled_revenue
-              FROM query_svc.sales_hours) differences
-     GROUP BY hour
-    HAVING orders <> 0 OR quantity <> 0 OR revenue <> 0 OR cancelled_orders <> 0 OR cancelled_revenue <> 0
-    """,  # noqa: S608 - a constant
-)
-
-# As with stock: pieces plainly and multiplied by their item's id, so that wrong items are seen, too.
-RANKINGS_TOLD = Check(
-    "rankings are those of the orders",
-    ("period",),
-    "rankings by {period}: {told}, but the orders that stand add up to {due} (pieces, by item id, won)",
-    f"""
-    SELECT p.period,
-           (SELECT CONCAT_WS(' / ', COALESCE(SUM(quantity), 0), COALESCE(SUM(by_item), 0),
-                             COALESCE(SUM(revenue), 0))
-              FROM ({_CONFIRMED}) confirmed WHERE stands) AS due,
-           (SELECT CONCAT_WS(' / ', COALESCE(SUM(s.quantity), 0),
-                             COALESCE(SUM(CAST(s.quantity AS DECIMAL(38)) * s.item_id), 0),
-                             COALESCE(SUM(s.revenue), 0))
-              FROM query_svc.item_sales s WHERE s.period = p.period) AS told
-      FROM (SELECT 'day' AS period UNION ALL SELECT 'week' UNION ALL SELECT 'month' UNION ALL SELECT 'all') p
-    HAVING due <> told
-    """,  # noqa: S608 - a constant
-)
-
-READ_SIDE = (ORDERS_TOLD, SALES_TOLD, RANKINGS_TOLD)
-
-COMES_BEHIND = (
-    "SELECT 1 FROM query_svc.event_store_head WHERE (folded < position OR wiping) AND %s IS NOT NULL",
-    f"""
-    SELECT 1 FROM order_svc.orders o LEFT JOIN query_svc.order_views v ON v.order_id = o.id
-     WHERE {_KNOWN} AND o.settled AND o.created_at <= %s AND (v.order_id IS NULL OR v.status <> o.status)
-     LIMIT 1
-    """,  # noqa: S608 - a constant
-)
-"""What finds something while the read side is behind the others: a rebuild, orders not heard of yet. Each
-takes the moment up to which it looks."""
