@@ -196,9 +196,7 @@ async def _still_wrong(
 
 async def _examine_statements(source: Source, second_look_s: float) -> list[Discrepancy]:
     suspects = {
-        number: seen
-        for number, statement in enumerate(STATEMENTS)
-        if (seen := await look(source, statement))
+        number: seen for number, statement in enumerate(STATEMENTS) if (seen := await look(source, statement))
     }
     if suspects:
         await asyncio.sleep(second_look_s)

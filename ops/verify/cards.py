@@ -10,13 +10,15 @@ import msgspec
 from msgspec import Struct
 
 from ops.databases import CannotRead
-from ops.verify.check import LONG
 from ops.verify.source import Source
 from ops.verify.tables import Payment
 
 CURRENCY = "KRW"
 # A PG's clock is not ours, and a payment is written down before the card is charged.
 _MARGIN = timedelta(days=1)
+# Who asks the PG pauses for half a minute at most, so this is minutes.
+MANY_ASKS = 15
+_UNASKED = timedelta(seconds=60)
 _FIRST = (
     "SELECT MIN(created_at) AS first FROM payments WHERE method = 'card' AND amount > 0"
     " AND (order_id IS NOT NULL OR state <> 'REJECTED')"
@@ -93,9 +95,12 @@ def _add(charged: dict[str, Charged], entry: PgEntry) -> None:
     charged[entry.number] = Charged(amount, back, strange)
 
 
-def compare(
-    payment: Payment | None, charged: Charged, number: str, now: datetime, resolved: bool
-) -> Iterator[str]:
+def is_long_open(payment: Payment, now: datetime) -> bool:
+    """Whether the PG was asked about a payment for minutes, or should have been and was not."""
+    return payment.asks >= MANY_ASKS or payment.changed_at < now - _UNASKED
+
+
+def compare(payment: Payment | None, charged: Charged, number: str, now: datetime) -> Iterator[str]:
     """What does not agree, in words. What a person has to decide about, or has decided, is not compared."""
     there = f"the payment gateway has charged {charged.amount} and given back {charged.back}"
     if charged.strange:
@@ -104,7 +109,7 @@ def compare(
         if charged.amount or charged.back:
             yield f"payment {number}: {there}, but it is {'no card payment' if payment else 'unknown to us'}"
         return
-    if payment.method != "card" or resolved:
+    if payment.method != "card" or payment.resolved:
         return
     amount = payment.amount or 0
     match payment.state:
@@ -115,7 +120,7 @@ def compare(
         case "REJECTED":
             right = charged.amount == charged.back
         case "RELEASING":
-            right = charged.amount == charged.back or payment.changed_at >= now - LONG
+            right = charged.amount == charged.back or not is_long_open(payment, now)
         case _:
             right = True
     if not right:

@@ -13,8 +13,10 @@ _FITTING = {
     "RELEASED": ("RELEASED",),
     "KEPT": ("KEPT",),
 }
-# A person may have to decide about the payment of an order that stands, and keep it.
-_FITTING_PAYMENT = _FITTING | {"YES": ("HELD", "NEEDS_ATTENTION", "KEPT")}
+# The payment of an order that stands may wait for a person; one that was given up may be found charged after
+# all, and is given back (again).
+_AFTER_ALL = ("RELEASING", "RELEASED", "NEEDS_ATTENTION", "KEPT")
+_FITTING_PAYMENT = _FITTING | {"YES": ("HELD", "NEEDS_ATTENTION"), "RELEASED": _AFTER_ALL}
 
 
 def _claim(records: OrderRecords, service: str) -> Claim | Payment | None:
@@ -38,6 +40,8 @@ def claims_agree(service: str) -> Check[OrderRecords]:
         claim = _claim(records, service)
         state, stand = claim.state if claim else "missing", participant.stand
         fits = state != "RELEASED" if stand == "AWAITING" else state in fitting.get(stand, (state,))
+        if service == "payment" and stand == "NO" and claim and claim.reason:
+            fits = fits or state in _AFTER_ALL
         if not fits:
             yield (
                 f"order {records.id} ({records.status}): {service} stands at {stand}, but its claim is {state}"

@@ -80,30 +80,37 @@ COUPONS_HAVE_POLICIES = Statement(
     {"coupon_policies": ("id",), "user_coupons": ("policy_id",)},
 )
 
+# An answer to whoever placed an order names the order, that to whoever paid names the payment.
 ORDER_KEYS = Statement(
     "idempotency keys name what exists",
     "order",
     ("id",),
-    "idempotency key {id} of order: is of order {order_id} and buyer {buyer_id}, but the order is of {owner}",
+    "kept answer {id} of user {owner}: names order {order_id}, which is of {buyer}",
     """
-    SELECT k.id, k.order_id, k.buyer_id, COALESCE(o.buyer_id, 'nobody') AS owner
-      FROM idempotency_keys k LEFT JOIN orders o ON o.id = k.order_id
-     WHERE o.id IS NULL OR o.buyer_id <> k.buyer_id
+    SELECT k.id, k.owner, k.order_id, COALESCE(o.buyer_id, 'nobody') AS buyer
+      FROM (SELECT id, owner, CAST(COALESCE(JSON_VALUE(answer, '$.id'), JSON_VALUE(answer, '$.order_id'))
+                                   AS CHAR(36)) AS order_id
+              FROM kept_answers WHERE `call` = 'order.place' AND answer IS NOT NULL) k
+      LEFT JOIN orders o ON o.id = k.order_id
+     WHERE o.id IS NULL OR o.buyer_id <> k.owner
     """,
-    {"idempotency_keys": ("order_id", "buyer_id"), "orders": ("id",)},
+    {"kept_answers": ("call", "owner", "answer"), "orders": ("id", "buyer_id")},
 )
 
 PAYMENT_KEYS = Statement(
     "idempotency keys name what exists",
     "payment",
     ("id",),
-    "idempotency key {id} of payment: is of payment {payment_id} and user {user_id}, but that is of {owner}",
+    "kept answer {id} of user {owner}: names payment {payment_id}, which is of {payer}",
     """
-    SELECT k.id, k.payment_id, k.user_id, COALESCE(p.user_id, 'nobody') AS owner
-      FROM idempotency_keys k LEFT JOIN payments p ON p.payment_id = k.payment_id
-     WHERE p.payment_id IS NULL OR p.user_id <> k.user_id
+    SELECT k.id, k.owner, k.payment_id, COALESCE(p.user_id, 'nobody') AS payer
+      FROM (SELECT id, owner, CAST(COALESCE(JSON_VALUE(answer, '$.id'), JSON_VALUE(answer, '$.payment_id'))
+                                   AS CHAR(36)) AS payment_id
+              FROM kept_answers WHERE `call` IN ('payment.pay', 'payment.charge') AND answer IS NOT NULL) k
+      LEFT JOIN payments p ON p.payment_id = k.payment_id
+     WHERE p.payment_id IS NULL OR p.user_id <> k.owner
     """,
-    {"idempotency_keys": ("payment_id", "user_id"), "payments": ("payment_id", "user_id")},
+    {"kept_answers": ("call", "owner", "answer"), "payments": ("payment_id", "user_id")},
 )
 
 OUTBOXES_DRAINED = tuple(

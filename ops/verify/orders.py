@@ -28,7 +28,13 @@ _ONCE = (
 )
 # An order never goes back; what is written down together bears the status that all of it led to.
 _RANK = {"PENDING": 0, "COMPLETED": 1, "FAIL": 2, "CANCEL": 3}
-_LEAST = {"ORDER_COMPLETED": 1, "ORDER_CONFIRMED": 1, "ORDER_FAILED": 2, "ORDER_SETTLED": 2, "ORDER_CANCELLED": 3}
+_LEAST = {
+    "ORDER_COMPLETED": 1,
+    "ORDER_CONFIRMED": 1,
+    "ORDER_FAILED": 2,
+    "ORDER_SETTLED": 2,
+    "ORDER_CANCELLED": 3,
+}
 # What has happened, and what has not, to an order of each status.
 _HAPPENED = {
     "PENDING": ((), ("ORDER_COMPLETED", "ORDER_FAILED", "ORDER_CANCELLED", "ORDER_SETTLED")),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ops.verify.check import Check
 from ops.verify.order_records import OrderRecords
 
-_PAID = ("HELD", "NEEDS_ATTENTION", "KEPT")
+_PAID = ("HELD", "NEEDS_ATTENTION")
 
 
 def _paid_in_full(records: OrderRecords) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ops.verify.cards import CardBook, Charged, compare
+from ops.verify.cards import CardBook, Charged, compare, is_long_open
 from ops.verify.check import Book, Check, Facts
 from ops.verify.source import Source, merged
 from ops.verify.tables import ACTS, INTENTS, LEDGER, PAYMENTS, Act, Intent, LedgerEntry, Only, Payment
@@ -30,7 +30,7 @@ class PaymentRecords:
     @property
     def resolved(self) -> bool:
         """Whether a person has closed it."""
-        return any(act.action == "payment.resolved" for act in self.acts)
+        return self.payment is not None and self.payment.resolved is not None
 
     @property
     def what(self) -> str:
@@ -159,8 +159,8 @@ def _within(records: PaymentRecords) -> Iterator[str]:
             right = refunded == 0 == payment.released
         case _:
             right = 0 <= refunded <= amount and 0 <= payment.released <= refunded
-    if payment.refunding and not (payment.state == "HELD" and 0 < payment.refunding <= amount - refunded):
-        right = payment.state in ("RELEASING", *_OPEN) and payment.refunding > 0
+    if payment.refunding:
+        right = right and payment.state == "HELD" and 0 < payment.refunding <= amount - refunded
     if not right:
         yield (
             f"{records.what}: is {payment.state} with {amount}, but {refunded} given back in all,"
@@ -175,16 +175,25 @@ def _looked_after(records: PaymentRecords) -> Iterator[str]:
     waits = payment.state in ("ASKING", "RELEASING") or payment.refunding > 0
     if waits and payment.ask_due_at is None:
         yield f"{records.what}: is {payment.state}, but nobody is due to ask about it"
-    if payment.state in ("ASKING", "RELEASING") and payment.changed_at < records.facts.now - _PATIENCE:
+    now = records.facts.now
+    asked_long = payment.state == "ASKING" and payment.created_at < now - _PATIENCE
+    if asked_long or (payment.state in ("ASKING", "RELEASING") and is_long_open(payment, now)):
         yield (
-            f"{records.what}: {payment.state} since {payment.changed_at} UTC, asked about {payment.asks} times"
+            f"{records.what}: is {payment.state}, made at {payment.created_at} UTC, asked about"
+            f" {payment.asks} times, last changed at {payment.changed_at} UTC"
         )
 
 
 def _decided(records: PaymentRecords) -> Iterator[str]:
     payment = records.payment
-    if payment and payment.state == "KEPT" and not records.resolved:
-        yield f"{records.what}: is KEPT, but nobody has decided so"
+    decided = any(act.action == "payment.resolved" for act in records.acts)
+    if payment and (payment.state == "KEPT" or records.resolved):
+        fitting = {"KEPT": ("kept",), "HELD": ("kept",), "RELEASED": ("returned", "not_charged")}
+        if payment.resolved not in fitting.get(payment.state, ()) or not decided:
+            yield (
+                f"{records.what}: is {payment.state}, closed as {payment.resolved}, but"
+                f" {'somebody' if decided else 'nobody'} has decided about it"
+            )
     if payment and payment.state == "NEEDS_ATTENTION" and not payment.reason:
         yield f"{records.what}: is NEEDS_ATTENTION, but nobody knows why"
     if payment is None and records.acts:
@@ -214,7 +223,7 @@ def _numbers(records: PaymentRecords) -> Iterator[str]:
 
 def _agree_with_cards(records: PaymentRecords) -> Iterator[str]:
     if records.charged is not None:
-        yield from compare(records.payment, records.charged, records.id, records.facts.now, records.resolved)
+        yield from compare(records.payment, records.charged, records.id, records.facts.now)
 
 
 _CARDS = Check("card payments agree with the payment gateway", _agree_with_cards)

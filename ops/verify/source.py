@@ -6,7 +6,7 @@ is being looked at. Streams that are opened together begin at almost the same mo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, AsyncContextManager, Protocol, TypeVar
 

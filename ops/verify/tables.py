@@ -218,8 +218,10 @@ class Payment(NamedTuple):
     released: int
     refunding: int
     reason: str | None
+    resolved: str | None
     asks: int
     ask_due_at: datetime | None
+    created_at: datetime
     changed_at: datetime
 
 

@@ -31,6 +31,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "method": ("points", "card"),
     "pay_with": ("points", "card"),
     "action": ("payment.resolved", "points.granted"),
+    "resolved": ("kept", "returned", "not_charged"),
     "period": ("day", "week", "month"),
     "order_id": (STRANGER, UNPAID),
     "used_by": (STRANGER, UNPAID),

@@ -11,7 +11,6 @@ from ops.verify.source import Stream
 from ops.verify.tables import Reading
 from tests.ops.books_rows import Rows, T
 
-
 CHUNK = 3
 
 

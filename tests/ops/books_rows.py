@@ -293,8 +293,10 @@ def _payment(number: int, order: str | None, state: str, **columns: Any) -> Paym
         "released": 0,
         "refunding": 0,
         "reason": None,
+        "resolved": None,
         "asks": 0,
         "ask_due_at": None,
+        "created_at": T,
         "changed_at": T,
     }
     return Payment(**(standing | columns))
@@ -306,8 +308,8 @@ _PAYMENTS = [
     _payment(5, CARD, "HELD", attempt=1, refunded=300),
     _payment(6, CARD, "RELEASED", attempt=2, refunded=SHIRT_PRICE, released=SHIRT_PRICE),
     _payment(7, ATTENTION, "NEEDS_ATTENTION", user_id=OTHER, reason="cancel_refused", refunded=800),
-    _payment(8, KEPT, "KEPT", user_id=OTHER, reason="contradiction"),
-    _payment(10, ASKING, "ASKING", ask_due_at=FUTURE, changed_at=FUTURE),
+    _payment(8, KEPT, "KEPT", user_id=OTHER, reason="contradiction", resolved="kept"),
+    _payment(10, ASKING, "ASKING", ask_due_at=FUTURE, created_at=FUTURE, changed_at=FUTURE),
     _payment(20, None, "HELD", refunded=1_000),
     _payment(25, UNPAID, "REJECTED", attempt=1, amount=None, reason="card_declined"),
 ]
@@ -526,7 +528,12 @@ _OF_HISTORY = {
 
 def _events(rows: Rows) -> list[StoredEvent]:
     told: list[tuple[str, str, str, dict[str, Any]]] = [
-        ("c1", "1", "item.created", {"item_id": 1, "name": "Shirt", "size": "M", "price": 50_000, "version": 1}),
+        (
+            "c1",
+            "1",
+            "item.created",
+            {"item_id": 1, "name": "Shirt", "size": "M", "price": 50_000, "version": 1},
+        ),
         (
             "c2",
             "1",
@@ -542,11 +549,16 @@ def _events(rows: Rows) -> list[StoredEvent]:
     for order in rows[ORDERS]:
         told += [(order.id, order.id, *event) for event in _of_order(order)]
     for claim in rows[ITEM_CLAIMS]:
-        name, facts = "item.stock_reserved", {"names": {one["item_id"]: "-" for one in lines_of(claim.order_id)}}
+        name, facts = (
+            "item.stock_reserved",
+            {"names": {one["item_id"]: "-" for one in lines_of(claim.order_id)}},
+        )
         if claim.state == "REJECTED":
             name, facts = "item.stock_rejected", {"reason": claim.reason}
         told.append((claim.order_id, claim.order_id, name, {"order_id": claim.order_id} | facts))
-    told.append((CANCELLED, CANCELLED, "coupon.rejected", {"order_id": CANCELLED, "reason": "coupon_invalid"}))
+    told.append(
+        (CANCELLED, CANCELLED, "coupon.rejected", {"order_id": CANCELLED, "reason": "coupon_invalid"})
+    )
     for payment in rows[PAYMENTS]:
         if payment.order_id:
             told += [(payment.order_id, payment.order_id, *event) for event in _of_payment(payment)]

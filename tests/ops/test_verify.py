@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from ops.verify.checks import CHECKS
 from rich.console import Console
 
 from deploy.local.layout import Layout
@@ -13,7 +14,6 @@ from ops.databases import CannotRead, Row, reading
 from ops.verify import __main__ as verify_command
 from ops.verify import cards
 from ops.verify.books import Books, examine, show
-from ops.verify.checks import CHECKS
 from tests.ops.books_world import CANCELLED, DONE, FAILED, OPEN, T, World, books_world
 
 STRANGER = "00000000-0000-7000-8000-0000000000ff"

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,14 @@ from ops.verify.tables import (
 from tests.ops.books_damage import damages
 from tests.ops.books_memory import ListedPg, Memory
 from tests.ops.books_rows import (
-    ATTENTION,
-    BOUGHT,
     BUYER,
     CARD,
     DONE,
     FUTURE,
-    KEPT,
-    LINES,
     OTHER,
-    SHIRT,
     UNPAID,
     Rows,
     T,
-    lines_of,
     order_id,
     payment_id,
     sound_pg,
@@ -165,18 +159,24 @@ def _refund_twice() -> Rows:
 def _refund_of_nothing() -> Rows:
     rows = sound_rows()
     balance = rows[LEDGER][7].balance
-    entry = LedgerEntry(99, BUYER, 5_000_000, balance + 5_000_000, "refund", DONE, payment_id(254), None, None)
+    entry = LedgerEntry(
+        99, BUYER, 5_000_000, balance + 5_000_000, "refund", DONE, payment_id(254), None, None
+    )
     return rows | {LEDGER: [*rows[LEDGER], entry]}
 
 
 def _cheaper() -> Rows:
-    lines = ORDERS.row.__annotations__ and sound_rows()
-    text = lines[ORDERS][5].lines.replace('"discounted_price": 49800', '"discounted_price": 40000')
-    return changed(lines, ORDERS, {"id": UNPAID}, lines=text, total=40_000)
+    rows = sound_rows()
+    text = rows[ORDERS][5].lines.replace('"discounted_price": 49800', '"discounted_price": 40000')
+    return changed(rows, ORDERS, {"id": UNPAID}, lines=text, total=40_000)
 
 
 SEEN = [
-    ("payments are of their order's buyer and total", f"payment {payment_id(1)} of order {DONE}: is of user 3", _strangers_points),
+    (
+        "payments are of their order's buyer and total",
+        f"payment {payment_id(1)} of order {DONE}: is of user 3",
+        _strangers_points,
+    ),
     (
         "payments are of their order's buyer and total",
         f"payment {payment_id(5)} of order {CARD}: is of user 3, but the buyer is user 2",
@@ -261,6 +261,8 @@ CARDS = [
     ([9], {"state": "NEEDS_ATTENTION"}, ""),
     ([49_800], {"state": "RELEASING"}, "is RELEASING"),
     ([49_800], {"state": "RELEASING", "changed_at": NOW}, ""),
+    ([49_800], {"state": "RELEASING", "changed_at": NOW, "asks": 15}, "is RELEASING"),
+    ([], {"resolved": "kept"}, ""),
     ([49_800, -300], {"method": "points"}, "but it is no card payment"),
 ]
 
@@ -284,10 +286,16 @@ async def test_cards_are_compared_with_the_payment_gateway(
 @pytest.mark.parametrize(
     ("strange", "said"),
     [
-        (entry(payment_id(77), 9), f"payment {payment_id(77)}: the payment gateway has charged 9 and given back 0, but it is unknown to us"),
+        (
+            entry(payment_id(77), 9),
+            f"payment {payment_id(77)}: the payment gateway has charged 9 and given back 0, but it is unknown to us",
+        ),
         (entry(payment_id(77).upper().replace("-", "") + "-other", 9), ""),
         (entry("order-of-another-shop", 9), ""),
-        (entry(payment_id(5), 0, "USD"), f"payment {payment_id(5)}: was charged in USD at the payment gateway"),
+        (
+            entry(payment_id(5), 0, "USD"),
+            f"payment {payment_id(5)}: was charged in USD at the payment gateway",
+        ),
     ],
 )
 async def test_strange_charges_are_told_unless_they_are_another_shops(strange: PgEntry, said: str) -> None:
