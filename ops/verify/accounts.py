@@ -18,7 +18,6 @@ from ops.verify.tables import (
     Account,
     LedgerEntry,
     Only,
-    Reading,
     StoredEvent,
     User,
     events_by_number,
@@ -66,24 +65,12 @@ class UserRecords:
     events: list[StoredEvent]
 
 
-def _acts_of_users() -> Reading[Any]:
-    place = ACTS.columns.index("subject")
-    return Reading(
-        ACTS,
-        "subject",
-        "CAST(subject AS UNSIGNED)",
-        "id",
-        lambda row: int(row[place]) if row[place].isdecimal() else 0,
-        Only("action", (_GRANTED,)),
-    )
-
-
 _LEDGER = LEDGER.by("user_id", "id")
 READINGS = (
     USERS.by("id"),
     ACCOUNTS.by("user_id"),
     _LEDGER,
-    _acts_of_users(),
+    ACTS.by_number("subject", "id", Only("action", (_GRANTED,))),
     events_by_number("user.registered", "user.registration_failed"),
 )
 _KEYS = [reading.key for reading in READINGS]

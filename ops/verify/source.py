@@ -15,6 +15,7 @@ import pymysql
 
 from ops.databases import CannotRead, Row, connect, said
 from ops.verify.tables import Reading
+from shared.sql import statement
 
 R = TypeVar("R")
 Stream = AsyncIterator[list[Any]]
@@ -135,7 +136,7 @@ class Databases:
             self._asking[service] = await self._connected(service)
         try:
             async with self._asking[service].cursor(cursor_class) as cursor:
-                await cursor.execute(sql, args)
+                await cursor.execute(statement(sql, args))
                 return list(await cursor.fetchall())
         except pymysql.err.MySQLError as error:
             raise _cannot_read(service, error) from error
@@ -166,8 +167,7 @@ def _select(reading: Reading[Any], where: str) -> str:
     table = reading.table
     columns = ", ".join(f"`{column}`" for column in table.columns)
     if reading.only:
-        values = ", ".join(f"'{value}'" for value in reading.only.values)
-        where += f" AND {reading.only.column} IN ({values})"
+        where += f" AND {reading.only.sql}"
     order = ", ".join(filter(None, (reading.sql_key, reading.then)))
     return f"SELECT {columns} FROM `{table.name}` WHERE {where} ORDER BY {order}"  # noqa: S608  names of our own
 

@@ -30,12 +30,29 @@ class Table(Generic[R]):
         place = self.columns.index(column)
         return Reading(self, column, column, then, lambda row: row[place], only)
 
+    def by_number(self, column: str, then: str, only: "Only") -> "Reading[R]":
+        """The rows with some values, for which a column of text holds a number, in the order of the numbers."""
+        place = self.columns.index(column)
+        # Other rows' texts are none, which the server would complain about.
+        number = f"CASE WHEN {only.sql} THEN CAST({column} AS UNSIGNED) END"
+        return Reading(self, column, number, then, lambda row: _number(row[place]), only)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
 
 class Only(NamedTuple):
     """Leaves out the rows whose `column` has none of some values."""
 
     column: str
     values: tuple[str, ...]
+
+    @property
+    def sql(self) -> str:
+        """As a condition."""
+        values = ", ".join(f"'{value}'" for value in self.values)
+        return f"{self.column} IN ({values})"
 
 
 @dataclass(frozen=True)
@@ -356,11 +373,4 @@ ITEM_SALES = Table("query", "item_sales", ItemSales)
 
 def events_by_number(*types: str) -> Reading[StoredEvent]:
     """The stored events of some types about what has a number, in the order of these numbers."""
-    return Reading(
-        EVENTS,
-        "subject",
-        "CAST(subject AS UNSIGNED)",
-        "position",
-        lambda row: int(row.subject) if row.subject.isdecimal() else 0,
-        Only("event_type", types),
-    )
+    return EVENTS.by_number("subject", "position", Only("event_type", types))

@@ -371,7 +371,7 @@ def sound_rows() -> Rows:
         ],
         HISTORY: [
             Change(order, number * 100 + place, T, *change)
-            for number, (order, spec) in enumerate(_SPEC.items())
+            for number, (order, spec) in enumerate(_SPEC.items(), start=1)
             for place, change in enumerate(spec[7])
         ],
         ITEM_CLAIMS: [
