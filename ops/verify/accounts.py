@@ -112,7 +112,8 @@ def _add_up(records: UserRecords) -> Iterator[str]:
     due = records.ledger.total if records.ledger else 0
     if records.account and records.account.balance != due:
         yield (
-            f"user {records.id}: the ledger adds up to {due} points, but the balance is {records.account.balance}"
+            f"user {records.id}: the ledger adds up to {due} points, but the balance is"
+            f" {records.account.balance}"
         )
 
 

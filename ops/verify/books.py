@@ -13,7 +13,7 @@ from deploy.local.layout import Layout
 from ops.verify.accounts import ACCOUNT_BOOK
 from ops.verify.cards import CardBook, SimulatedPg, Transactions
 from ops.verify.carts import CART_CHECKS
-from ops.verify.check import Book, Facts, Money, Suspect, go_through
+from ops.verify.check import NOTHING, Book, Facts, Money, Suspect, go_through
 from ops.verify.claims import CLAIM_CHECKS
 from ops.verify.coupons import COUPON_BOOK, ORDER_COUPON_CHECKS
 from ops.verify.items import ITEM_BOOK
@@ -29,6 +29,7 @@ from ops.verify.rest import until_rest
 from ops.verify.source import Databases, Source
 from ops.verify.stored_events import EVENT_CHECKS
 from order_svc.settings import OrderSettings
+from shared.clock import aware
 from shared.settings import load
 
 # How long outboxes may take to drain, orders to settle and followers to come by, before it counts as wrong.
@@ -75,8 +76,8 @@ class Books:
     discrepancies: tuple[Discrepancy, ...]
     orders: int
     waited_s: float
-    attention: Money = Money()
-    kept: Money = Money()
+    attention: Money = NOTHING
+    kept: Money = NOTHING
 
     @property
     def balanced(self) -> bool:
@@ -150,7 +151,8 @@ async def examine(
 async def _facts(source: Source, unpaid_s: float) -> Facts:
     [clock] = await source.ask("order", "SELECT UTC_TIMESTAMP(6) AS now")
     told = await source.ask("query", "SELECT stored_at FROM saga_event_log ORDER BY position LIMIT 1")
-    return Facts(now=clock["now"], told_since=told[0]["stored_at"] if told else None, unpaid_s=unpaid_s)
+    told_since = aware(told[0]["stored_at"]) if told else None
+    return Facts(now=aware(clock["now"]), told_since=told_since, unpaid_s=unpaid_s)
 
 
 async def _examine_books(

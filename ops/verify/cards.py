@@ -12,6 +12,7 @@ from msgspec import Struct
 from ops.databases import CannotRead
 from ops.verify.source import Source
 from ops.verify.tables import Payment
+from shared.clock import aware
 
 CURRENCY = "KRW"
 # A PG's clock is not ours, and a payment is written down before the card is charged.
@@ -67,7 +68,7 @@ class CardBook:
         now = datetime.now(UTC)
         charged: dict[str, Charged] = {}
         try:
-            begin = since.replace(tzinfo=UTC) if since else now
+            begin = aware(since) if since else now
             async for entry in self._pg.transactions(begin - _MARGIN, now + _MARGIN):
                 if _is_ours(entry.number) and (keys is None or entry.number in keys):
                     _add(charged, entry)

@@ -53,7 +53,7 @@ def _without_ordered(records: OrderRecords) -> Iterator[str]:
         if line.item_id in records.asked and order.created_at >= line.changed_at:
             yield (
                 f"cart of user {line.user_id}: still has item {line.item_id}, put there at {line.changed_at}"
-                f" UTC, which order {records.id} has got"
+                f", which order {records.id} has got"
             )
 
 

@@ -1,7 +1,7 @@
 """What a check is, and the books that checks are made of."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -33,19 +33,22 @@ class Money(NamedTuple):
         return Money((*self.payments, payment_id), self.won + won)
 
 
+NOTHING = Money()
+
+
 @dataclass
 class Facts:
     """What holds for a whole look: when it is, and how the shop is set up."""
 
     now: datetime
-    """UTC, by the order service's database."""
+    """By the order service's database."""
     told_since: datetime | None = None
     """Since when the read side has listened; None: it has heard nothing yet."""
     unpaid_s: float = 1800.0
     """How long a completed order waits to be paid; 0: for ever."""
-    attention: Money = field(default_factory=Money)
+    attention: Money = NOTHING
     """Payments found that a person has to decide about."""
-    kept: Money = field(default_factory=Money)
+    kept: Money = NOTHING
     """Payments found that a person decided to keep."""
 
 

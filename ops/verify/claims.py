@@ -44,7 +44,8 @@ def claims_agree(service: str) -> Check[OrderRecords]:
             fits = fits or state in _AFTER_ALL
         if not fits:
             yield (
-                f"order {records.id} ({records.status}): {service} stands at {stand}, but its claim is {state}"
+                f"order {records.id} ({records.status}): {service} stands at {stand}, but its claim is"
+                f" {state}"
             )
 
     return Check(f"{service} claims agree with their orders", find)

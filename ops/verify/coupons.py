@@ -102,7 +102,8 @@ def _marked(records: CouponRecords) -> Iterator[str]:
     for order_id in orders:
         if used_by != order_id:
             yield (
-                f"coupon {records.id}: in use by order {order_id}, but marked as used by {used_by or 'nobody'}"
+                f"coupon {records.id}: in use by order {order_id}, but marked as used by"
+                f" {used_by or 'nobody'}"
             )
     if used_by and not orders:
         yield f"coupon {records.id}: marked as used by order {used_by}, but in use by nobody"

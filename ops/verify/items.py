@@ -39,7 +39,8 @@ class StockHistory(Run):
             right = right and entry.cause in ("initial", "adjustment")
         if not right:
             self.causeless.append(
-                f"item {entry.item_id}: stock entry {entry.id} ({entry.cause} of {entry.delta:+d}) has no cause"
+                f"item {entry.item_id}: stock entry {entry.id} ({entry.cause} of {entry.delta:+d}) has no"
+                " cause"
             )
         super().add(entry)
 
@@ -87,8 +88,8 @@ def _adds_up(records: ItemRecords) -> Iterator[str]:
     due = item.initial_stock + (history.total - initial if history else 0)
     if item.stock != due:
         yield (
-            f"item {records.id}: initial {item.initial_stock} and what its history adds are {due}, but the stock"
-            f" is {item.stock}"
+            f"item {records.id}: initial {item.initial_stock} and what its history adds are {due}, but the"
+            f" stock is {item.stock}"
         )
     if initial != item.initial_stock:
         yield f"item {records.id}: began with {item.initial_stock}, but its history begins with {initial}"

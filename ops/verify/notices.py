@@ -48,8 +48,8 @@ def _true(records: OrderRecords) -> Iterator[str]:
             status = records.status if theirs else "not theirs"
             reason = (records.reason_told if theirs else None) or "no reason"
             yield (
-                f"notification {told.id}: tells user {told.user_id} of {told.kind} ({told.reason or told.amount}),"
-                f" but order {records.id} is {status} ({reason})"
+                f"notification {told.id}: tells user {told.user_id} of {told.kind}"
+                f" ({told.reason or told.amount}), but order {records.id} is {status} ({reason})"
             )
 
 

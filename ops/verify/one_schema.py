@@ -1,4 +1,4 @@
-"""What concerns one service's own tables alone, and is counted best where it lies: each check is a statement."""
+"""What concerns one service's own tables alone, and is counted best where it lies: statements."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -118,7 +118,8 @@ OUTBOXES_DRAINED = tuple(
         "outboxes are drained",
         service,
         ("id",),
-        f"{service}: {{type}} about {{subjects}} waits in the outbox since {{since}} UTC, {{attempts}} attempts",
+        f"{service}: {{type}} about {{subjects}} waits in the outbox since {{since}} UTC,"
+        " {attempts} attempts",
         f"""
         SELECT id, type, SUBSTRING(subjects, 1, 200) AS subjects, created_at AS since, attempts
           FROM outbox WHERE created_at < UTC_TIMESTAMP(6) - INTERVAL {LONG.seconds} SECOND

@@ -120,7 +120,9 @@ def _ranks(records: OrderRecords) -> Iterator[str]:
         rank = _RANK.get(change.status, -1)
         least = max(reached, _LEAST.get(change.what, 0))
         if rank < least or (change.what == "ORDER_CREATED" and rank > 0):
-            yield f"order {records.id}: {change.what} is in its history as of an order that is {change.status}"
+            yield (
+                f"order {records.id}: {change.what} is in its history as of an order that is {change.status}"
+            )
         reached = max(reached, rank)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from ops.verify.cards import CardBook, Charged, compare, is_long_open
-from ops.verify.check import Book, Check, Facts
+from ops.verify.check import NOTHING, Book, Check, Facts
 from ops.verify.source import Source, merged
 from ops.verify.tables import ACTS, INTENTS, LEDGER, PAYMENTS, Act, Intent, LedgerEntry, Only, Payment
 
@@ -54,9 +54,9 @@ def payment_book(cards: CardBook | None) -> Book[PaymentRecords]:
         source: Source, facts: Facts, keys: Collection[Any] | None
     ) -> AsyncIterator[Sequence[tuple[str, PaymentRecords]]]:
         if keys is None:
-            facts.attention, facts.kept = type(facts.attention)(), type(facts.kept)()
+            facts.attention = facts.kept = NOTHING
         async with source.streams(READINGS, keys) as streams:
-            # Asked after our own book was opened: what is charged there may not be known here, not the reverse.
+            # Asked after our own book was opened: a charge may be there and not here, but not the reverse.
             charged = await cards.read(source, keys) if cards else None
             async for batch in merged(streams, [reading.key for reading in READINGS]):
                 page = [_records(key, facts, rows, charged) for key, rows in batch.items()]
@@ -179,8 +179,8 @@ def _looked_after(records: PaymentRecords) -> Iterator[str]:
     asked_long = payment.state == "ASKING" and payment.created_at < now - _PATIENCE
     if asked_long or (payment.state in ("ASKING", "RELEASING") and is_long_open(payment, now)):
         yield (
-            f"{records.what}: is {payment.state}, made at {payment.created_at} UTC, asked about"
-            f" {payment.asks} times, last changed at {payment.changed_at} UTC"
+            f"{records.what}: is {payment.state}, made at {payment.created_at}, asked about"
+            f" {payment.asks} times, last changed at {payment.changed_at}"
         )
 
 
@@ -205,20 +205,21 @@ def _numbers(records: PaymentRecords) -> Iterator[str]:
     intent, payment = records.intent, records.payment
     if intent is None:
         return
+    what = f"payment number {records.id}"
     if payment is None:
         if intent.used_at is not None:
-            yield f"payment number {records.id}: was used at {intent.used_at} UTC, but there is no such payment"
+            yield f"{what}: was used at {intent.used_at}, but there is no such payment"
         return
     if payment.state == "REJECTED" or payment.user_id is None:
         return
     if intent.used_at is None:
-        yield f"payment number {records.id}: is of {records.what}, but was never used"
+        yield f"{what}: is that of a payment, but was never used"
     if intent.user_id != payment.user_id:
-        yield f"payment number {records.id}: is of user {intent.user_id}, but {records.what} of user {payment.user_id}"
+        yield f"{what}: was made for user {intent.user_id}, but the payment is of user {payment.user_id}"
     if intent.order_id is not None and intent.order_id != payment.order_id:
-        yield f"payment number {records.id}: was made for order {intent.order_id}, but is of {records.what}"
+        yield f"{what}: was made for order {intent.order_id}, but the payment is of {payment.order_id}"
     if intent.amount is not None and intent.amount != payment.amount:
-        yield f"payment number {records.id}: was made for {intent.amount}, but {records.what} is of {payment.amount}"
+        yield f"{what}: was made for {intent.amount} won, but the payment is of {payment.amount}"
 
 
 def _agree_with_cards(records: PaymentRecords) -> Iterator[str]:

@@ -17,7 +17,7 @@ def _overdue(records: OrderRecords) -> Iterator[str]:
     if order.deadline_at < records.facts.now - _SWEEP:
         silent = sorted(name for name, one in records.participants.items() if one.stand == "AWAITING")
         yield (
-            f"order {records.id}: still {order.status}, although its deadline was {order.deadline_at} UTC;"
+            f"order {records.id}: still {order.status}, although its deadline was {order.deadline_at};"
             f" silent: {', '.join(silent) or 'nobody'}"
         )
 
@@ -31,7 +31,7 @@ def _stuck(records: OrderRecords) -> Iterator[str]:
         waiting.discard("payment")  # that is told by itself: a person has to decide
     if waiting:
         yield (
-            f"order {records.id}: {order.status} since {order.updated_at} UTC ({order.reason or 'no reason'}),"
+            f"order {records.id}: {order.status} since {order.updated_at} ({order.reason or 'no reason'}),"
             f" still waiting for {', '.join(sorted(waiting))} to give back"
         )
 
@@ -42,7 +42,7 @@ def _looked_after(records: OrderRecords) -> Iterator[str]:
         return
     for name, one in sorted(records.participants.items()):
         if (one.stand == "RELEASING") != (one.release_due_at is not None):
-            due = f"asked again at {one.release_due_at} UTC" if one.release_due_at else "never asked again"
+            due = f"asked again at {one.release_due_at}" if one.release_due_at else "never asked again"
             yield f"order {records.id}: {name} is {one.stand}, and is {due}"
     stands = {one.stand for one in records.participants.values()}
     unpaid = order.status == "COMPLETED" and not order.paid and records.facts.unpaid_s > 0

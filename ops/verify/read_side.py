@@ -120,7 +120,7 @@ async def _pages(
         async for chunk in views:
             figures_of(chunk, hours, periods)
     yield [
-        (f"{hour}", Figures(f"hour {hour} UTC", tuple(hours[hour]), told_hours.get(hour, (0,) * 5)))
+        (f"{hour}", Figures(f"hour {hour}", tuple(hours[hour]), told_hours.get(hour, (0,) * 5)))
         for hour in sorted(hours.keys() | told_hours.keys())
     ]
     yield [

@@ -17,7 +17,7 @@ async def until_rest(source: Source, at: datetime, patience_s: float) -> float:
     """
     started = monotonic()
     for is_under_way in (_orders, _payments, _outboxes, _read_side):
-        while monotonic() - started < patience_s and await is_under_way(source, at):
+        while monotonic() - started < patience_s and await is_under_way(source, at):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)
     return monotonic() - started
 

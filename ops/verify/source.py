@@ -6,15 +6,16 @@ is being looked at. Streams that are opened together begin at almost the same mo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, AsyncContextManager, Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
 import aiomysql
 import pymysql
 
 from ops.databases import CannotRead, Row, connect, said
 from ops.verify.tables import Reading
+from shared.results import outcomes, rows_in_parts
 from shared.sql import statement
 
 R = TypeVar("R")
@@ -32,14 +33,14 @@ class Source(Protocol):
 
     def streams(
         self, readings: Sequence[Reading[Any]], keys: Collection[Any] | None = None
-    ) -> AsyncContextManager[list[Stream]]:
+    ) -> AbstractAsyncContextManager[list[Stream]]:
         """All rows of some readings, or those of some keys. Earlier readings are never newer than later ones.
 
         Raises `CannotRead`, here and while they are read.
         """
         ...
 
-    def one_moment(self, readings: Sequence[Reading[Any]]) -> AsyncContextManager[list[Stream]]:
+    def one_moment(self, readings: Sequence[Reading[Any]]) -> AbstractAsyncContextManager[list[Stream]]:
         """All rows of some readings of one service, as they are at one moment; to be read one after another.
 
         Raises `CannotRead`, here and while they are read.
@@ -114,13 +115,29 @@ class Databases:
         """See `Source`."""
         rows: list[Any] = []
         for part in _parts(sorted(keys)):
-            sql = _select(reading, f"{reading.sql_key} IN %s")
-            rows += [reading.table.row(*row) for row in await self._rows(reading.table.service, sql, (part,))]
+            sql = statement(_select(reading, f"{reading.sql_key} IN %s"), (part,))
+            connection = await self._to_ask(reading.table.service)
+            try:
+                [found] = await outcomes(connection, sql)
+            except pymysql.err.MySQLError as error:
+                raise _cannot_read(reading.table.service, error) from error
+            rows += _as_rows(reading, found.rows)
         return rows
 
     async def ask(self, service: str, sql: str, args: Sequence[Any] = ()) -> list[Row]:
         """See `Source`."""
-        return await self._rows(service, sql, args, aiomysql.DictCursor)
+        connection = await self._to_ask(service)
+        try:
+            async with connection.cursor(aiomysql.DictCursor) as cursor:
+                await cursor.execute(statement(sql, args))
+                return list(await cursor.fetchall())
+        except pymysql.err.MySQLError as error:
+            raise _cannot_read(service, error) from error
+
+    async def _to_ask(self, service: str) -> aiomysql.Connection:
+        if service not in self._asking:
+            self._asking[service] = await self._connected(service)
+        return self._asking[service]
 
     async def _connected(self, service: str) -> aiomysql.Connection:
         connection = await connect(self._url_of(service))
@@ -129,18 +146,6 @@ class Databases:
         await _do(connection, "SET SESSION net_write_timeout = 3600")
         return connection
 
-    async def _rows(
-        self, service: str, sql: str, args: Sequence[Any], cursor_class: Any = aiomysql.Cursor
-    ) -> list[Any]:
-        if service not in self._asking:
-            self._asking[service] = await self._connected(service)
-        try:
-            async with self._asking[service].cursor(cursor_class) as cursor:
-                await cursor.execute(statement(sql, args))
-                return list(await cursor.fetchall())
-        except pymysql.err.MySQLError as error:
-            raise _cannot_read(service, error) from error
-
 
 async def _do(connection: aiomysql.Connection, sql: str) -> None:
     async with connection.cursor() as cursor:
@@ -148,14 +153,17 @@ async def _do(connection: aiomysql.Connection, sql: str) -> None:
 
 
 async def _stream(connection: aiomysql.Connection, reading: Reading[Any]) -> Stream:
-    row = reading.table.row
+    sql = _select(reading, f"{reading.sql_key} IS NOT NULL")
     try:
-        async with connection.cursor(aiomysql.SSCursor) as cursor:
-            await cursor.execute(_select(reading, f"{reading.sql_key} IS NOT NULL"))
-            while chunk := await cursor.fetchmany(CHUNK):
-                yield [row(*values) for values in chunk]
+        async for part in rows_in_parts(connection, sql, CHUNK):
+            yield _as_rows(reading, part)
     except pymysql.err.MySQLError as error:
         raise _cannot_read(reading.table.service, error) from error
+
+
+def _as_rows(reading: Reading[Any], values: Iterable[tuple[Any, ...]]) -> list[Any]:
+    row = reading.table.row
+    return [row._make(one) for one in values]
 
 
 async def _at_once(rows: list[Any]) -> Stream:

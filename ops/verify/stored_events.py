@@ -64,7 +64,7 @@ def _as_published(records: OrderRecords) -> Iterator[str]:
     if records.order is None:
         for stored in records.events:
             if stored.event_type == "order.placed":
-                yield f"event {stored.position}: {stored.event_type} is of order {records.id}, which is unknown"
+                yield f"event {stored.position}: {stored.event_type} of order {records.id}, which is unknown"
         return
     if not records.was_told:
         return
@@ -77,7 +77,10 @@ def _as_published(records: OrderRecords) -> Iterator[str]:
             continue
         events.setdefault(stored.event_type, []).append(_Event(stored.event_type, stored.position, told))
         if told.order_id != records.id or stored.subject != records.id:
-            yield f"event {stored.position}: {stored.event_type} of order {records.id} tells of {told.order_id}"
+            yield (
+                f"event {stored.position}: {stored.event_type} of order {records.id} tells of"
+                f" {told.order_id}, subject {stored.subject}"
+            )
     what = f"order {records.id}"
     for wrong in (*_counted(records, events), *_facts(records, events), *_payments(records, events)):
         yield f"{what}: {wrong}"

@@ -31,7 +31,7 @@ class Table(Generic[R]):
         return Reading(self, column, column, then, lambda row: row[place], only)
 
     def by_number(self, column: str, then: str, only: "Only") -> "Reading[R]":
-        """The rows with some values, for which a column of text holds a number, in the order of the numbers."""
+        """The rows with some values, where a column of text holds a number: in the order of the numbers."""
         place = self.columns.index(column)
         # Other rows' texts are none, which the server would complain about.
         number = f"CASE WHEN {only.sql} THEN CAST({column} AS UNSIGNED) END"

@@ -5,7 +5,7 @@ was a third of all that the order service did; here rows are cut out of whatever
 protocol see "Text Resultset", "OK_Packet" and "EOF_Packet" in MySQL's internals manual.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -61,6 +61,30 @@ async def outcomes(connection: Any, sql: str) -> list[Outcome]:
         if more and not packets.ended_in_error:
             connection.close()
     return found
+
+
+async def rows_in_parts(connection: Any, sql: str, size: int) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """The rows of one statement while they arrive, `size` at a time: never are all of them in memory.
+
+    Times, and what is raised, are as with `outcomes`. Whoever stops before the end loses the connection.
+    """
+    await connection._execute_command(COMMAND.COM_QUERY, sql)
+    packets = _Packets(connection)
+    ended = False
+    try:
+        reads = await _reads(packets, await packets.next())
+        part: list[tuple[Any, ...]] = []
+        while not ended:
+            payload = await packets.next()
+            ended = _is_end(payload)
+            if not ended:
+                part.append(_row(payload, reads))
+            if part and (ended or len(part) == size):
+                yield part
+                part = []
+    finally:
+        if not ended and not packets.ended_in_error:
+            connection.close()
 
 
 class _Packets:
@@ -126,17 +150,27 @@ async def _outcome(packets: _Packets) -> tuple[Outcome, int]:
         changed, at = _number(first, 1)
         last_id, at = _number(first, at)
         return Outcome([], changed, last_id), int.from_bytes(first[at : at + 2], "little")
+    reads = await _reads(packets, first)
+    rows: list[tuple[Any, ...]] = []
+    while True:
+        payload = await packets.next()
+        if _is_end(payload):
+            return Outcome(rows, len(rows), 0), int.from_bytes(payload[3:5], "little")
+        rows.append(_row(payload, reads))
+
+
+async def _reads(packets: _Packets, first: bytes) -> list[Read]:
+    """How the columns are read of the rows that follow, of which `first` tells how many there are."""
     if first[0] == _LOCAL_FILE:
         raise pymysql.err.NotSupportedError("the server asks for a file of this host, which it will not get")
     columns, _ = _number(first, 0)
     reads = [_read_of(await packets.next()) for _ in range(columns)]
     await packets.next()  # says that there are no more columns
-    rows: list[tuple[Any, ...]] = []
-    while True:
-        payload = await packets.next()
-        if payload[0] == _END and len(payload) <= LONGEST_END:
-            return Outcome(rows, len(rows), 0), int.from_bytes(payload[3:5], "little")
-        rows.append(_row(payload, reads))
+    return reads
+
+
+def _is_end(payload: bytes) -> bool:
+    return payload[0] == _END and len(payload) <= LONGEST_END
 
 
 def _read_of(column: bytes) -> Read:

@@ -97,7 +97,7 @@ def _others(table: Table[Any], column: str, row: Any, rows: list[Any]) -> Iterat
     hint = get_type_hints(table.row)[column]
     may_be_empty = type(None) in get_args(hint)
     words = _STATES[table.name] if column == "state" else _WORDS.get(column, ())
-    found = [None] if may_be_empty and value is not None else []
+    found: list[Any] = [None] if may_be_empty and value is not None else []
     if column == _number(table):
         found.append(_last(rows, column))
     elif words:

@@ -57,7 +57,7 @@ class ListedPg:
     """A payment gateway with a list."""
 
     def __init__(self, entries: Iterable[PgEntry]) -> None:
-        self.entries = list(entries)
+        self.entries = entries
 
     async def transactions(self, since: datetime, until: datetime) -> AsyncIterator[PgEntry]:
         for entry in self.entries:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -77,11 +77,11 @@ DONE, CANCELLED, FAILED, OPEN, CARD, UNPAID, ATTENTION, KEPT, CALLED_OFF, ASKING
 """Orders by what became of them."""
 BOUGHT, PAID_LATER, REFUSED, STRANGER = payment_id(20), payment_id(5), payment_id(25), order_id(255)
 
-T = datetime(2026, 1, 5, 10)
+T = datetime(2026, 1, 5, 10, tzinfo=UTC)
 LATER = T + timedelta(minutes=1)
-HOUR = datetime(2026, 1, 5, 10)
-FUTURE = datetime(2099, 1, 1)
-LONG_AGO = datetime(2020, 1, 1)
+HOUR = datetime(2026, 1, 5, 10, tzinfo=UTC)
+FUTURE = datetime(2099, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 BUYER, OTHER = 2, 3
 SHIRT, SOCK = 1, 2
 SHIRT_PRICE, SOCK_PRICE = 49_800, 100

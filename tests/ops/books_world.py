@@ -1,7 +1,7 @@
 """Databases of all services with a small shop in them whose books balance, ready to be damaged."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,9 +9,8 @@ from uuid import uuid4
 
 from deploy.databases import connect
 from ops.verify.one_schema import SERVICES
-from ops.verify.source import Databases
 from ops.verify.tables import POLICIES, Table
-from tests.ops.books_rows import Rows, T, sound_rows
+from tests.ops.books_rows import T, sound_rows
 from tests.support.databases import migrate
 
 _COLUMNS = (
@@ -21,7 +20,7 @@ _COLUMNS = (
 )
 # Where what is not read must be so for the checks to hold.
 _OTHERWISE: dict[Table[Any], Callable[[Any], dict[str, Any]]] = {
-    POLICIES: lambda policy: {"issued": {1: 3, 2: 1}[policy.id], "quantity": 3, "per_user_limit": 2}
+    POLICIES: lambda policy: {"issued": {1: 3, 2: 1}[policy.id % 2_000], "quantity": 3, "per_user_limit": 2}
 }
 
 
@@ -57,39 +56,40 @@ class World:
             )
             for (table,) in cursor.fetchall():
                 cursor.execute(f"DELETE FROM {table}")
-            self._fill(cursor, sound_rows())
+            for table, rows in sound_rows().items():
+                self.insert(cursor, table, rows)
 
-    def _fill(self, cursor: Any, rows: Rows) -> None:
-        for table, these in rows.items():
-            database = self.database(table.service)
-            cursor.execute(_COLUMNS, (database, table.name))
-            needed = {name: kind for name, kind, optional in cursor.fetchall() if not optional}
-            more = [name for name in needed if name not in [*table.columns, *_more(table, these[0])]]
-            columns = [*table.columns, *_more(table, these[0]), *more]
-            names = ", ".join(f"`{column}`" for column in columns)
-            cursor.executemany(
-                f"INSERT INTO {database}.{table.name} ({names})"  # noqa: S608
-                f" VALUES ({', '.join(['%s'] * len(columns))})",
-                [
-                    (*row, *_more(table, row).values(), *(_anything(needed[name], number) for name in more))
-                    for number, row in enumerate(these, start=1)
-                ],
-            )
+    def insert(self, cursor: Any, table: Table[Any], rows: Sequence[Any]) -> None:
+        """Write rows into a table, with anything in the columns that nobody reads."""
+        database = self.database(table.service)
+        cursor.execute(_COLUMNS, (database, table.name))
+        needed = {name: kind for name, kind, optional in cursor.fetchall() if not optional}
+        read = [*table.columns, *_more(table, rows[0])]
+        more = [name for name in needed if name not in read]
+        names = ", ".join(f"`{column}`" for column in (*read, *more))
+        cursor.executemany(
+            f"INSERT INTO {database}.{table.name} ({names})"
+            f" VALUES ({', '.join(['%s'] * (len(read) + len(more)))})",
+            [
+                (*row, *_more(table, row).values(), *(_anything(needed[name], row[0]) for name in more))
+                for row in rows
+            ],
+        )
 
 
 def _more(table: Table[Any], row: Any) -> dict[str, Any]:
     return _OTHERWISE[table](row) if table in _OTHERWISE else {}
 
 
-def _anything(kind: str, number: int) -> Any:
-    """A value for a column that nobody reads, another one for each row."""
+def _anything(kind: str, key: Any) -> Any:
+    """A value for a column that nobody reads, another one for each key."""
     match kind:
         case "datetime" | "timestamp":
             return T
         case "char" | "varchar" | "text" | "longtext":
-            return f"{number}"
+            return f"{key}"
         case _:
-            return number
+            return 1
 
 
 @asynccontextmanager
@@ -111,10 +111,3 @@ async def books_world(admin_url: str) -> AsyncIterator[World]:
         yield world
     finally:
         await asyncio.to_thread(run, *(f"DROP DATABASE IF EXISTS {name}" for name in names))
-
-
-def reading(world: World) -> Databases:
-    """What the checks read by."""
-    return Databases(world.url_of)
-
-

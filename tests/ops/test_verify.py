@@ -1,4 +1,4 @@
-"""The command that checks the books, on real databases: what it reads, waits for, looks at twice and prints."""
+"""The check of the books on real databases: what it reads, waits for, looks at twice and prints."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -122,6 +122,7 @@ _KEPT = (
     "INSERT INTO kept_answers (id, owner, `call`, fingerprint, answer, running_until, created_at)"
     " VALUES ('k1', {owner}, '{call}', '', '{answer}', NOW(), NOW())"
 )
+KEYS = "idempotency keys name what exists"
 STATEMENT_DAMAGE = [
     (
         "item",
@@ -154,18 +155,18 @@ STATEMENT_DAMAGE = [
         "coupon 9: is of policy 9, which is unknown",
     ),
     *(
-        ("order", _KEPT.format(owner=owner, call="order.place", answer=answer), "idempotency keys name what exists", said)
-        for owner, answer, said in (
+        ("order", _KEPT.format(owner=owner, call="order.place", answer=answer), KEYS, words)
+        for owner, answer, words in (
             (3, f'{{"id":"{DONE}"}}', f"kept answer k1 of user 3: names order {DONE}, which is of 2"),
             (2, f'{{"id":"{payment_id(1)}"}}', f"kept answer k1 of user 2: names order {payment_id(1)}"),
             (3, f'{{"order_id":"{DONE}"}}', f"kept answer k1 of user 3: names order {DONE}, which is of 2"),
         )
     ),
     *(
-        ("payment", _KEPT.format(owner=3, call=call, answer=answer), "idempotency keys name what exists", said)
-        for call, answer, said in (
-            ("payment.pay", f'{{"id":"{payment_id(5)}"}}', f"kept answer k1 of user 3: names payment {payment_id(5)}"),
-            ("payment.charge", f'{{"payment_id":"{DONE}"}}', f"kept answer k1 of user 3: names payment {DONE}"),
+        ("payment", _KEPT.format(owner=3, call=call, answer=f'{{"{name}":"{names}"}}'), KEYS, words)
+        for call, name, names, words in (
+            ("payment.pay", "id", payment_id(5), f"kept answer k1 of user 3: names payment {payment_id(5)}"),
+            ("payment.charge", "payment_id", DONE, f"kept answer k1 of user 3: names payment {DONE}"),
         )
     ),
     *(
@@ -178,7 +179,7 @@ STATEMENT_DAMAGE = [
         )
         for service in ("user", "item", "coupon", "order", "payment", "query")
     ),
-]  # fmt: skip
+]
 
 
 async def _statements(world: World) -> list[tuple[str, str]]:
@@ -316,7 +317,9 @@ BELOW_ZERO = [
 async def test_what_is_below_zero_is_named(
     world: World, service: str, table: str, column: str, guard: str, words: str
 ) -> None:
-    world.run(service, f"ALTER TABLE {table} DROP CONSTRAINT {guard}")  # the table itself refuses it otherwise
+    world.run(
+        service, f"ALTER TABLE {table} DROP CONSTRAINT {guard}"
+    )  # the table itself refuses it otherwise
     try:
         world.run(service, f"UPDATE {table} SET {column} = -1")
         found = await books(world)
@@ -364,5 +367,3 @@ def test_bad_arguments_are_told(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert caught.value.code == 2
     assert "there is no directory /no/such/folder" in capsys.readouterr().err
-
-

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,13 @@ from tests.ops.books_rows import (
 )
 
 TOLD = Path(__file__).with_name("books_told.txt")
-NOW = datetime(2026, 1, 5, 12)
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 _LOOKED_UP = {CART_LINES, HELD_COUPONS, POLICIES, USERS}
 
 
 def facts(unpaid_s: float = 1800.0) -> Facts:
     """Two hours later; the read side has listened all the time."""
-    return Facts(now=NOW, told_since=datetime(2026, 1, 1), unpaid_s=unpaid_s)
+    return Facts(now=NOW, told_since=datetime(2026, 1, 1, tzinfo=UTC), unpaid_s=unpaid_s)
 
 
 def books(pg: Iterable[PgEntry]) -> dict[Book[Any], set[Table[Any]]]:
@@ -97,6 +97,7 @@ async def test_sound_books_are_right_and_what_is_open_is_named() -> None:
 def expected() -> dict[str, tuple[str, set[str]]]:
     """By damage: how often of how many it is told, and by which checks."""
     told: dict[str, tuple[str, set[str]]] = {}
+    names = set[str]()
     for line in TOLD.read_text().splitlines():
         if line.startswith("  "):
             names.add(line.strip())
@@ -288,7 +289,8 @@ async def test_cards_are_compared_with_the_payment_gateway(
     [
         (
             entry(payment_id(77), 9),
-            f"payment {payment_id(77)}: the payment gateway has charged 9 and given back 0, but it is unknown to us",
+            f"payment {payment_id(77)}: the payment gateway has charged 9 and given back 0, but it is unknown"
+            " to us",
         ),
         (entry(payment_id(77).upper().replace("-", "") + "-other", 9), ""),
         (entry("order-of-another-shop", 9), ""),

@@ -6,8 +6,8 @@ import aio_pika
 
 from deploy.local.layout import Layout
 from ops.databases import reading
-from ops.verify.books import examine
-from shared.broker.topology import dead_name, queue_name
+from ops.verify.books import databases, examine
+from shared.topology import dead_name, queue_name
 from tests.contracts.house import SERVICES
 
 QUEUES = [queue_name(name, hearing.heard) for name, service in SERVICES.items() for hearing in service.hears]
@@ -16,8 +16,8 @@ WAITING = "SELECT queue, COUNT(*) AS letters FROM query_svc.dead_letters WHERE s
 
 async def assert_balanced(at: Layout) -> None:
     """Wait for the shop to come to rest; then every check over all databases must pass."""
-    async with reading(at.verify_url) as query:
-        books = await examine(query, patience_s=40, second_look_s=1)
+    async with databases(at) as source:
+        books = await examine(source, patience_s=40, second_look_s=1)
     assert books.orders > 0
     assert not books.discrepancies, "\n".join(found.text for found in books.discrepancies)
     assert await dead_letters(at) == {}
