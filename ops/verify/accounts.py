@@ -108,6 +108,14 @@ def _have_accounts(records: UserRecords) -> Iterator[str]:
         )
 
 
+def _looked_after(records: UserRecords) -> Iterator[str]:
+    user = records.user
+    if user is None or user.state != "OPENING":
+        return
+    if user.due_at is None or user.due_at < records.facts.now - _NEW:
+        yield f"user {records.id}: is OPENING since {user.created_at}, due at {user.due_at}"
+
+
 def _add_up(records: UserRecords) -> Iterator[str]:
     due = records.ledger.total if records.ledger else 0
     if records.account and records.account.balance != due:
@@ -167,6 +175,7 @@ ACCOUNT_BOOK = Book(
     "accounts",
     (
         Check("users and point accounts stand or fall together", _have_accounts),
+        Check("sign-ups come to their end", _looked_after),
         Check("point balances equal their ledgers", _add_up),
         Check("ledger entries note the balance after them", _follow),
         Check("ledgers belong to accounts", _belong),

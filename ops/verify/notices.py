@@ -5,9 +5,10 @@ from uuid import UUID
 
 from ops.verify.check import Check
 from ops.verify.order_records import OrderRecords
+from ops.verify.tables import Notification
 from user_svc.domain import failure
 
-_NEWS_OF_PAYMENTS = ("payment_refunded", "payment_partly_refunded", "payment_kept")
+_NEWS_OF_PAYMENTS = ("payment_refunded", "payment_partly_refunded")
 
 
 def _kind(reason: str | None) -> str:
@@ -28,22 +29,28 @@ def _buyers_told(records: OrderRecords) -> Iterator[str]:
 
 
 def _payers_told(records: OrderRecords) -> Iterator[str]:
-    """One piece of news an order: of several payments that came back the first is told."""
-    back = {one.released for one in records.payments if one.released}
-    if records.order is None or not back or not records.buyer_known:
+    """Of each payment that came back, and each part of one; there used to be one piece of news an order."""
+    if records.order is None or not records.buyer_known:
         return
-    if not any(one.kind == "payment_refunded" and one.amount in back for one in records.notifications):
-        for payment in records.payments:
-            if payment.released:
-                yield (
-                    f"payment {payment.payment_id} of order {records.id}: {payment.released} were given back,"
-                    f" but user {payment.user_id} was not told"
-                )
+    for payment in records.payments:
+        what = f"payment {payment.payment_id} of order {records.id}"
+        told = [
+            one for one in records.notifications if one.part.partition("/")[0] in ("", payment.payment_id)
+        ]
+        back = [one.amount for one in told if one.kind == "payment_refunded"]
+        if payment.released and payment.released not in back:
+            yield f"{what}: {payment.released} were given back, but user {payment.user_id} was not told"
+        parts = sum(one.amount or 0 for one in told if one.kind == "payment_partly_refunded")
+        had = payment.refunded - payment.released
+        # What the payment gateway gave back of a charge that nobody knew of is told by nothing.
+        simple = payment.state in ("HELD", "RELEASED") and not payment.reason and not payment.resolved
+        if simple and parts != had:
+            yield f"{what}: {had} were given back in part, but user {payment.user_id} was told of {parts}"
 
 
 def _true(records: OrderRecords) -> Iterator[str]:
     for told in records.notifications:
-        if not _is_true(records, told.kind, told.user_id, told.reason, told.amount):
+        if not _is_true(records, told):
             theirs = records.order is not None and records.order.buyer_id == told.user_id
             status = records.status if theirs else "not theirs"
             reason = (records.reason_told if theirs else None) or "no reason"
@@ -53,24 +60,29 @@ def _true(records: OrderRecords) -> Iterator[str]:
             )
 
 
-def _is_true(records: OrderRecords, kind: str, user_id: int, reason: str | None, amount: int | None) -> bool:
+def _is_true(records: OrderRecords, told: Notification) -> bool:
     order = records.order
-    if order is None or order.buyer_id != user_id:
+    if order is None or order.buyer_id != told.user_id:
         return False
-    if kind not in _NEWS_OF_PAYMENTS:
+    if told.kind not in _NEWS_OF_PAYMENTS:
         failed, why = order.status in ("FAIL", "CANCEL"), records.reason_told
-        return failed and kind == _kind(why) and reason == why and amount is None
+        right = failed and told.kind == _kind(why) and told.reason == why
+        return right and told.amount is None and told.part == ""
+    payment_id, _, refunded = told.part.partition("/")
     for payment in records.payments:
-        match kind:
-            case "payment_refunded":
-                right = payment.state == "RELEASED" and payment.released == amount
-            case "payment_partly_refunded":
-                right = 0 < (amount or 0) <= payment.refunded - payment.released
-            case _:
-                right = payment.state == "KEPT"
-        if right and payment.user_id == user_id and reason is None:
+        if payment_id not in ("", payment.payment_id) or payment.user_id != told.user_id or told.reason:
+            continue
+        if told.kind == "payment_refunded":
+            right = payment.state == "RELEASED" and payment.released == told.amount and not refunded
+        else:
+            right = 0 < (told.amount or 0) <= _sum(refunded) <= payment.refunded
+        if right:
             return True
     return False
+
+
+def _sum(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 NOTICE_CHECKS = (

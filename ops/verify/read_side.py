@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from coupon_svc.domain import Line
 from ops.verify.check import Book, Check, Facts
 from ops.verify.order_records import OrderRecords, lines_in
 from ops.verify.source import Source
+from ops.verify.stored_events import partly_refunded
 from ops.verify.tables import ITEM_SALES, ORDER_VIEWS, SALES_HOURS, OrderView
-from query_svc.domain import PERIODS, start_of
+from query_svc.domain import PERIODS, Part, hour_of, start_of
 
 # Orders --------------------------------------------------------------------------------------------------
 
@@ -37,6 +40,7 @@ def _as_they_are(records: OrderRecords) -> Iterator[str]:
     confirmed = [change.at for change in records.history if change.what == "ORDER_CONFIRMED"]
     participant = records.participants.get("payment")
     for name, fact, shown in (
+        ("refund in part", _parts_told(records), _parts_shown(view)),
         ("buyer", order.buyer_id, view.buyer_id),
         ("way of paying", order.pay_with, view.pay_with),
         ("lines", records.lines, lines_in(view.lines)),
@@ -46,6 +50,15 @@ def _as_they_are(records: OrderRecords) -> Iterator[str]:
     ):
         if fact != shown:
             yield f"order {records.id}: the read side shows another {name}"
+
+
+def _parts_told(records: OrderRecords) -> list[tuple[Any, ...]]:
+    told = (partly_refunded(stored) for stored in records.events)
+    return sorted({(one.payment_id, one.refunded, one.amount) for one in told if one})
+
+
+def _parts_shown(view: OrderView) -> list[tuple[Any, ...]]:
+    return sorted((str(one.payment_id), one.refunded, one.amount) for one in parts_in(view.parts))
 
 
 def _shown(status: str, reason: str | None, settled: bool, paid: bool, total: int | None) -> str:
@@ -68,6 +81,17 @@ class Figures(NamedTuple):
     told: tuple[int, ...]
 
 
+_read_parts = msgspec.json.Decoder(list[Part]).decode
+
+
+def parts_in(text: str | None) -> list[Part]:
+    """Refunds in part as they are stored; none where they cannot be read."""
+    try:
+        return _read_parts(text) if text else []
+    except msgspec.DecodeError:
+        return []
+
+
 def figures_of(
     views: Sequence[OrderView], hours: dict[datetime, list[int]], periods: dict[tuple[str, date], list[int]]
 ) -> None:
@@ -75,13 +99,19 @@ def figures_of(
     for view in views:
         if view.confirmed_at is None or view.placed_at is None:
             continue
-        hour = hours[view.confirmed_at.replace(minute=0, second=0, microsecond=0)]
+        hour = hours[hour_of(view.confirmed_at)]
         lines = lines_in(view.lines) or []
         won = sum(line.quantity * line.discounted_price for line in lines)
         if view.status != "COMPLETED":
-            hour[3] += 1
-            hour[4] += won
+            hour[4] += 1
+            hour[5] += won
             continue
+        # They lower the revenue of the hour that they are made in.
+        for part in parts_in(view.parts):
+            if str(part.payment_id) == view.payment_id:
+                then = hours[hour_of(part.at)]
+                then[2] -= part.amount
+                then[3] += part.amount
         hour[0] += 1
         hour[1] += sum(line.quantity for line in lines)
         hour[2] += won
@@ -104,7 +134,7 @@ async def _pages(
 ) -> AsyncIterator[Sequence[tuple[str, Figures]]]:
     """Always of all orders: a period is the sum of all of its orders. They are of one moment, for figures and
     orders are changed together."""
-    hours: dict[datetime, list[int]] = defaultdict(lambda: [0] * 5)
+    hours: dict[datetime, list[int]] = defaultdict(lambda: [0] * 6)
     periods: dict[tuple[str, date], list[int]] = defaultdict(lambda: [0] * 4)
     told_hours: dict[datetime, tuple[int, ...]] = {}
     told_periods: dict[tuple[str, date], list[int]] = defaultdict(lambda: [0] * 4)
@@ -120,7 +150,7 @@ async def _pages(
         async for chunk in views:
             figures_of(chunk, hours, periods)
     yield [
-        (f"{hour}", Figures(f"hour {hour}", tuple(hours[hour]), told_hours.get(hour, (0,) * 5)))
+        (f"{hour}", Figures(f"hour {hour}", tuple(hours[hour]), told_hours.get(hour, (0,) * 6)))
         for hour in sorted(hours.keys() | told_hours.keys())
     ]
     yield [
@@ -135,8 +165,8 @@ async def _pages(
 
 
 def _sales(figures: Figures) -> Iterator[str]:
-    if len(figures.due) == 5 and figures.due != figures.told:
-        names = ("orders", "pieces", "won", "cancelled orders", "won cancelled")
+    if len(figures.due) == 6 and figures.due != figures.told:
+        names = ("orders", "pieces", "won", "won refunded in part", "cancelled orders", "won cancelled")
         off = (due - told for due, told in zip(figures.due, figures.told, strict=True))
         differences = ", ".join(f"{number} {name}" for number, name in zip(off, names, strict=True))
         yield f"{figures.what}: the orders differ from the sales figures by {differences}"

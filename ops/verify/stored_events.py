@@ -13,7 +13,7 @@ from msgspec import Struct
 from coupon_svc.domain import Line
 from ops.verify.check import Check
 from ops.verify.order_records import OrderRecords
-from ops.verify.tables import Claim, Payment
+from ops.verify.tables import Claim, Payment, StoredEvent
 
 _OF_HISTORY = {
     "order.completed": "ORDER_COMPLETED",
@@ -58,6 +58,16 @@ class _Event(NamedTuple):
     type: str
     position: int
     told: _Told
+
+
+def partly_refunded(stored: StoredEvent) -> _Told | None:
+    """What an event tells of a refund in part; None where it tells of none, or cannot be read."""
+    if stored.event_type != "payment.partly_refunded":
+        return None
+    try:
+        return _read(stored.event_data)
+    except msgspec.DecodeError:
+        return None
 
 
 def _as_published(records: OrderRecords) -> Iterator[str]:
@@ -184,6 +194,10 @@ def _payments(records: OrderRecords, events: dict[str, list[_Event]]) -> Iterato
         simple = payment.state in ("HELD", "RELEASED") and not payment.reason and not payment.resolved
         if told_parts > had or (simple and told_parts != had):
             yield f"the parts given back of payment {payment.payment_id} are not those that are stored"
+    noted = records.happened("PAYMENT_PARTLY_REFUNDED")
+    parts = {(one.told.payment_id, one.told.refunded) for one in events.get("payment.partly_refunded", ())}
+    if len(parts) != noted:
+        yield f"{len(parts)} refunds in part are stored, but {noted} stand in its history"
     for event in events.get("order.confirmation_rejected", ()):
         if event.told.payment_id not in payments:
             yield f"event {event.position}: {event.type} of payment {event.told.payment_id}, which is unknown"

@@ -298,6 +298,7 @@ class User(NamedTuple):
     id: int
     state: str
     created_at: datetime
+    due_at: datetime | None
 
 
 class Notification(NamedTuple):
@@ -307,6 +308,7 @@ class Notification(NamedTuple):
     user_id: int
     order_id: str
     kind: str
+    part: str
     reason: str | None
     amount: int | None
 
@@ -331,6 +333,7 @@ class OrderView(NamedTuple):
     lines: str | None
     placed_at: datetime | None
     confirmed_at: datetime | None
+    parts: str | None
 
 
 class StoredEvent(NamedTuple):
@@ -350,6 +353,7 @@ class SalesHour(NamedTuple):
     orders: int
     quantity: int
     revenue: Decimal
+    refunded: Decimal
     cancelled_orders: int
     cancelled_revenue: Decimal
 

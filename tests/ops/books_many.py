@@ -8,7 +8,7 @@ from typing import Any
 from deploy.databases import connect
 from ops.verify.cards import PgEntry
 from ops.verify.tables import ITEMS, SALES_HOURS, TAKINGS, SalesHour, Table
-from tests.ops.books_rows import HOUR, SHIRT_PRICE, Rows, sound_pg, sound_rows
+from tests.ops.books_rows import HOUR, SHIRT_PRICE, SOLD, Rows, sound_pg, sound_rows
 from tests.ops.books_world import World
 
 APART = 2_000
@@ -41,11 +41,14 @@ def _moved(table: Table[Any], column: str, value: Any, number: int) -> Any:
         return value + number * APART
     if not isinstance(value, str):
         return value
+    if column == "part":
+        payment_id, slash, refunded = value.partition("/")
+        return f"{_moved_id(payment_id, number)}{slash}{refunded}" if value else ""
     if column in _IDS or column == "grant_id":
         return _moved_id(value, number)
     if table is ITEMS and column == "name":
         return _named(value, number)
-    if column in ("lines", "event_data") or (table is TAKINGS and column == "pieces"):
+    if column in ("lines", "event_data", "parts") or (table is TAKINGS and column == "pieces"):
         return _moved_text(value, number)
     return value
 
@@ -102,8 +105,8 @@ def fill(world: World, copies: int) -> None:
 
 
 def _hour(copies: int) -> SalesHour:
-    won, lost = Decimal(40_080 + SHIRT_PRICE), Decimal(2 * SHIRT_PRICE)
-    return SalesHour(HOUR, 2 * copies, 5 * copies, won * copies, 2 * copies, lost * copies)
+    won, back, lost = Decimal(SOLD), Decimal(380), Decimal(2 * SHIRT_PRICE)
+    return SalesHour(HOUR, 2 * copies, 5 * copies, won * copies, back * copies, 2 * copies, lost * copies)
 
 
 def _parts(made: Copies, table: Table[Any], copies: int) -> Iterator[Sequence[Any]]:

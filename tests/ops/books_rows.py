@@ -85,6 +85,8 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 BUYER, OTHER = 2, 3
 SHIRT, SOCK = 1, 2
 SHIRT_PRICE, SOCK_PRICE = 49_800, 100
+SOLD = 40_080 + SHIRT_PRICE - 80 - 300
+"""What is left of what was sold, after refunds in part."""
 
 
 def line(item_id: int, quantity: int, unit: int, price: int, coupons: Sequence[int] = ()) -> dict[str, Any]:
@@ -113,6 +115,7 @@ STOCK_YES = ("STOCK_DEDUCTED", "item", "PENDING")
 SHIRT_DONE = (CREATED, STOCK_YES, ("ORDER_COMPLETED", None, "COMPLETED"))
 PAID = ("PAYMENT_COMPLETED", "payment", "COMPLETED")
 CONFIRMED = ("ORDER_CONFIRMED", None, "COMPLETED")
+PARTLY = ("PAYMENT_PARTLY_REFUNDED", "payment", "COMPLETED")
 
 
 def _called_off(*names: str) -> list[tuple[str, str | None, str]]:
@@ -137,6 +140,7 @@ _SPEC: dict[str, tuple[Any, ...]] = {
             ("PAYMENT_COMPLETED", "payment", "COMPLETED"),
             ("ORDER_COMPLETED", None, "COMPLETED"),
             CONFIRMED,
+            PARTLY,
         ],
         None,
     ),
@@ -180,7 +184,7 @@ _SPEC: dict[str, tuple[Any, ...]] = {
         1,
         None,
         {"item": "YES", "payment": "YES"},
-        [*SHIRT_DONE, PAID, CONFIRMED, ("CONFIRMATION_REJECTED", "payment", "COMPLETED")],
+        [*SHIRT_DONE, PAID, CONFIRMED, PARTLY, ("CONFIRMATION_REJECTED", "payment", "COMPLETED")],
         None,
     ),
     UNPAID: (BUYER, "COMPLETED", None, 1, 0, None, {"item": "YES"}, SHIRT_DONE, FUTURE),
@@ -198,6 +202,7 @@ _SPEC: dict[str, tuple[Any, ...]] = {
             PAID,
             ("ORDER_COMPLETED", None, "COMPLETED"),
             CONFIRMED,
+            PARTLY,
             *_called_off("item", "payment"),
             ("STOCK_RESTORED", "item", "FAIL"),
         ],
@@ -452,19 +457,26 @@ def sound_rows() -> Rows:
             Intent(payment_id(30), BUYER, None, 7, None),
         ],
         ACTS: [Act(1, "payment.resolved", payment_id(8)), Act(2, "points.granted", f"{OTHER}")],
-        USERS: [User(BUYER, "ACTIVE", T), User(OTHER, "ACTIVE", LONG_AGO), User(4, "OPENING", T)],
+        USERS: [
+            User(BUYER, "ACTIVE", T, None),
+            User(OTHER, "ACTIVE", LONG_AGO, None),
+            User(4, "OPENING", T, FUTURE),
+        ],
         NOTIFICATIONS: [
-            Notification(1, BUYER, CANCELLED, "order_failed", "coupon_invalid", None),
-            Notification(2, BUYER, CANCELLED, "payment_refunded", None, 39_780),
-            Notification(3, BUYER, FAILED, "order_failed", "out_of_stock", None),
-            Notification(4, BUYER, CARD, "payment_refunded", None, SHIRT_PRICE),
-            Notification(5, OTHER, ATTENTION, "order_cancelled", "cancelled_by_buyer", None),
-            Notification(6, OTHER, KEPT, "order_cancelled", "cancelled_by_buyer", None),
-            Notification(8, OTHER, GIVING_BACK, "order_failed", "timeout", None),
-            Notification(7, OTHER, CALLED_OFF, "order_cancelled", "cancelled_by_admin", None),
+            Notification(1, BUYER, CANCELLED, "order_failed", "", "coupon_invalid", None),
+            Notification(2, BUYER, CANCELLED, "payment_refunded", payment_id(2), None, 39_780),
+            Notification(3, BUYER, FAILED, "order_failed", "", "out_of_stock", None),
+            Notification(4, BUYER, CARD, "payment_refunded", "", None, SHIRT_PRICE),
+            Notification(5, OTHER, ATTENTION, "order_cancelled", "", "cancelled_by_buyer", None),
+            Notification(6, OTHER, KEPT, "order_cancelled", "", "cancelled_by_buyer", None),
+            Notification(7, OTHER, CALLED_OFF, "order_cancelled", "", "cancelled_by_admin", None),
+            Notification(8, OTHER, GIVING_BACK, "order_failed", "", "timeout", None),
+            Notification(9, BUYER, DONE, "payment_partly_refunded", f"{payment_id(1)}/80", None, 80),
+            Notification(10, BUYER, CARD, "payment_partly_refunded", f"{payment_id(5)}/300", None, 300),
+            Notification(11, OTHER, ATTENTION, "payment_partly_refunded", f"{payment_id(7)}/800", None, 800),
         ],
         SALES_HOURS: [
-            SalesHour(HOUR, 2, 5, Decimal(40_080 + SHIRT_PRICE), 2, Decimal(2 * SHIRT_PRICE)),
+            SalesHour(HOUR, 2, 5, Decimal(SOLD), Decimal(380), 2, Decimal(2 * SHIRT_PRICE)),
         ],
         ITEM_SALES: _item_sales(),
     }
@@ -503,7 +515,17 @@ def _view(order: Order) -> OrderView:
         order.lines,
         T,
         T if confirmed else None,
+        _parts(order.id),
     )
+
+
+def _parts(order: str) -> str | None:
+    parts = [
+        {"payment_id": one.payment_id, "refunded": part, "amount": part, "at": "2026-01-05T10:00:00Z"}
+        for one in _PAYMENTS
+        if one.order_id == order and (part := one.refunded - one.released)
+    ]
+    return json.dumps(parts) if parts else None
 
 
 def _item_sales() -> list[ItemSales]:
