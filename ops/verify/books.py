@@ -1,17 +1,19 @@
 """Makes the checks, twice where something looks wrong, and says what is."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.text import Text
 
 from deploy.local.layout import Layout
 from ops.verify.accounts import ACCOUNT_BOOK
-from ops.verify.cards import CardBook, SimulatedPg, Transactions
+from ops.verify.cards import CardBook, Transactions
 from ops.verify.carts import CART_CHECKS
 from ops.verify.check import NOTHING, Book, Facts, Money, Suspect, go_through
 from ops.verify.claims import CLAIM_CHECKS
@@ -29,6 +31,8 @@ from ops.verify.rest import until_rest
 from ops.verify.source import Databases, Source
 from ops.verify.stored_events import EVENT_CHECKS
 from order_svc.settings import OrderSettings
+from payment_svc.pgs import adapter
+from payment_svc.settings import PaymentSettings
 from shared.clock import aware
 from shared.settings import load
 
@@ -102,15 +106,16 @@ def databases(at: Layout) -> Databases:
     return Databases(lambda service: f"{at.verify_url.rstrip('/')}/{service}_svc")
 
 
+def gateway(at: Layout) -> Transactions | None:
+    """The payment gateway that the shop charges cards at; None where it has none."""
+    url = os.environ.get("SHOP_PG_URL") or at.outside_url("pg")
+    return adapter(replace(load(PaymentSettings), pg_url=url)) if url else None
+
+
 async def balance(at: Layout, console: Console) -> Books:
     """Prove the books of a shop, and print the outcome; raises CannotRead."""
-    pg_url = at.outside_url("pg")
     async with databases(at) as source:
-        books = await examine(
-            source,
-            pg=SimulatedPg(pg_url) if pg_url else None,
-            unpaid_s=load(OrderSettings).order_unpaid_s,
-        )
+        books = await examine(source, pg=gateway(at), unpaid_s=load(OrderSettings).order_unpaid_s)
     show(console, books)
     return books
 

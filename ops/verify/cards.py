@@ -5,13 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-import httpx
-import msgspec
-from msgspec import Struct
-
 from ops.databases import CannotRead
 from ops.verify.source import Source
 from ops.verify.tables import Payment
+from payment_svc.pgs import Entry, NoAnswer
 from shared.clock import aware
 
 CURRENCY = "KRW"
@@ -26,20 +23,11 @@ _FIRST = (
 )
 
 
-class PgEntry(NamedTuple):
-    """A transaction as the PG lists it: `number` is our payment's id, `amount` won, below 0 if given back."""
-
-    number: str
-    amount: int
-    currency: str
-    at: datetime
-
-
 class Transactions(Protocol):
-    """The PG's list of transactions."""
+    """The PG's own list, as its adapter reads it."""
 
-    def transactions(self, since: datetime, until: datetime) -> AsyncIterator[PgEntry]:
-        """Every charge and every cancellation from one moment to another. Raises `CannotRead`."""
+    def transactions(self, since: datetime, until: datetime) -> AsyncIterator[Entry]:
+        """Every charge and every cancellation from one moment to another. Raises `NoAnswer`."""
         ...
 
 
@@ -72,9 +60,11 @@ class CardBook:
             async for entry in self._pg.transactions(begin - _MARGIN, now + _MARGIN):
                 if _is_ours(entry.number) and (keys is None or entry.number in keys):
                     _add(charged, entry)
-        except CannotRead:
+        except NoAnswer as silence:
             if since is not None:
-                raise
+                raise CannotRead(
+                    f"the payment gateway does not list what it has charged: {silence}"
+                ) from None
         return charged
 
 
@@ -85,7 +75,7 @@ def _is_ours(number: str) -> bool:
         return False
 
 
-def _add(charged: dict[str, Charged], entry: PgEntry) -> None:
+def _add(charged: dict[str, Charged], entry: Entry) -> None:
     amount, back, strange = charged.get(entry.number, Charged())
     if entry.currency != CURRENCY:
         strange = entry.currency
@@ -127,50 +117,3 @@ def compare(payment: Payment | None, charged: Charged, number: str, now: datetim
     if not right:
         what = f"payment {number} of order {payment.order_id}" if payment.order_id else f"payment {number}"
         yield (f"{what}: is {payment.state} with {amount}, {payment.refunded} of it given back, but {there}")
-
-
-# The simulator -------------------------------------------------------------------------------------------
-
-
-class _Cancel(Struct, frozen=True, rename="camel"):
-    cancel_amount: int
-
-
-class _Charge(Struct, frozen=True, rename="camel"):
-    order_id: str
-    status: str
-    total_amount: int
-    currency: str = CURRENCY
-    cancels: list[_Cancel] | None = None
-
-
-_CHARGED = ("DONE", "CANCELED", "PARTIAL_CANCELED")
-
-
-class SimulatedPg:
-    """The simulated PG of a local run, which lists all that it knows whatever the date."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    async def transactions(self, since: datetime, until: datetime) -> AsyncIterator[PgEntry]:
-        """See `Transactions`."""
-        for charge in await self._charges():
-            if charge.status not in _CHARGED:
-                continue
-            yield PgEntry(charge.order_id, charge.total_amount, charge.currency, until)
-            cancels = charge.cancels
-            if cancels is None and charge.status == "CANCELED":
-                cancels = [_Cancel(charge.total_amount)]
-            for cancel in cancels or ():
-                yield PgEntry(charge.order_id, -cancel.cancel_amount, charge.currency, until)
-
-    async def _charges(self) -> list[_Charge]:
-        try:
-            async with httpx.AsyncClient(base_url=self._url, timeout=10.0, trust_env=False) as http:
-                response = (await http.get("/simulator/charges")).raise_for_status()
-                return msgspec.json.decode(response.content, type=list[_Charge])
-        except (httpx.HTTPError, msgspec.DecodeError) as error:
-            raise CannotRead(
-                f"the payment gateway at {self._url} does not list its charges: {error}"
-            ) from error

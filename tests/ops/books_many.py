@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from deploy.databases import connect
-from ops.verify.cards import PgEntry
 from ops.verify.tables import ITEMS, SALES_HOURS, TAKINGS, SalesHour, Table
+from payment_svc.pgs import Entry
 from tests.ops.books_rows import HOUR, SHIRT_PRICE, SOLD, Rows, sound_pg, sound_rows
 from tests.ops.books_world import World
 
@@ -120,7 +120,7 @@ def _parts(made: Copies, table: Table[Any], copies: int) -> Iterator[Sequence[An
         yield part
 
 
-def pg(copies: int) -> Iterator[PgEntry]:
+def pg(copies: int) -> Iterator[Entry]:
     """What the payment gateway lists of them."""
     for number in range(copies):
         for entry in sound_pg():

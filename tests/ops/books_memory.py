@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from ops.databases import Row
-from ops.verify.cards import PgEntry
 from ops.verify.source import Stream
 from ops.verify.tables import Reading
+from payment_svc.pgs import Entry
 from tests.ops.books_rows import Rows, T
 
 CHUNK = 3
@@ -56,9 +56,9 @@ async def _stream(rows: list[Any]) -> Stream:
 class ListedPg:
     """A payment gateway with a list."""
 
-    def __init__(self, entries: Iterable[PgEntry]) -> None:
+    def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = entries
 
-    async def transactions(self, since: datetime, until: datetime) -> AsyncIterator[PgEntry]:
+    async def transactions(self, since: datetime, until: datetime) -> AsyncIterator[Entry]:
         for entry in self.entries:
             yield entry

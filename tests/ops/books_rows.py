@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ops.verify.cards import PgEntry
 from ops.verify.tables import (
     ACCOUNTS,
     ACTS,
@@ -57,6 +56,7 @@ from ops.verify.tables import (
     Taking,
     User,
 )
+from payment_svc.pgs import Entry
 
 Rows = dict[Table[Any], list[Any]]
 
@@ -623,12 +623,12 @@ def _of_payment(payment: Payment) -> Iterable[tuple[str, dict[str, Any]]]:
         yield "payment.kept", facts | {"amount": payment.amount}
 
 
-def sound_pg() -> list[PgEntry]:
+def sound_pg() -> list[Entry]:
     """What the payment gateway has on its list for these payments, and for another shop."""
-    entries = [PgEntry("another-shop-17", 9, "USD", T)]
+    entries = [Entry("another-shop-17", 9, "USD", T)]
     for payment in _PAYMENTS:
         if payment.method == "card" and payment.state not in ("REJECTED", "ASKING"):
-            entries.append(PgEntry(payment.payment_id, payment.amount or 0, "KRW", T))
+            entries.append(Entry(payment.payment_id, payment.amount or 0, "KRW", T))
             if payment.refunded:
-                entries.append(PgEntry(payment.payment_id, -payment.refunded, "KRW", T))
+                entries.append(Entry(payment.payment_id, -payment.refunded, "KRW", T))
     return entries

@@ -13,9 +13,9 @@ from deploy.local.layout import Layout
 from ops.databases import CannotRead, reading
 from ops.verify import __main__ as verify_command
 from ops.verify.books import Books, examine, show
-from ops.verify.cards import PgEntry
 from ops.verify.one_schema import STATEMENTS, look
 from ops.verify.source import Databases
+from payment_svc.pgs import Entry, NoAnswer
 from tests.ops.books_memory import ListedPg
 from tests.ops.books_rows import ASKING, CANCELLED, DONE, GIVING_BACK, OPEN, UNPAID, payment_id, sound_pg
 from tests.ops.books_world import World, books_world
@@ -37,7 +37,7 @@ def world(_databases: World) -> World:
     return _databases
 
 
-async def books(world: World, pg: Sequence[PgEntry] | None = None) -> Books:
+async def books(world: World, pg: Sequence[Entry] | None = None) -> Books:
     """The outcome, without waiting."""
     async with Databases(world.url_of) as source:
         listed = ListedPg(sound_pg() if pg is None else pg)
@@ -216,8 +216,8 @@ def test_every_statement_is_seen_to_fail() -> None:
 
 async def test_a_payment_gateway_that_is_away_matters_only_with_card_payments(world: World) -> None:
     class Away:
-        async def transactions(self, since: datetime, until: datetime) -> AsyncIterator[PgEntry]:
-            raise CannotRead("away")
+        async def transactions(self, since: datetime, until: datetime) -> AsyncIterator[Entry]:
+            raise NoAnswer("away")
             yield
 
     async with Databases(world.url_of) as source:

@@ -11,7 +11,7 @@ import pytest
 from ops.verify.accounts import ACCOUNT_BOOK
 from ops.verify.accounts import READINGS as OF_ACCOUNTS
 from ops.verify.books import ORDER_BOOK
-from ops.verify.cards import CardBook, PgEntry
+from ops.verify.cards import CardBook
 from ops.verify.check import Book, Facts, Money, go_through
 from ops.verify.coupons import COUPON_BOOK
 from ops.verify.coupons import READINGS as OF_COUPONS
@@ -36,6 +36,7 @@ from ops.verify.tables import (
     LedgerEntry,
     Table,
 )
+from payment_svc.pgs import Entry
 from tests.ops.books_damage import damages
 from tests.ops.books_memory import ListedPg, Memory
 from tests.ops.books_rows import (
@@ -63,7 +64,7 @@ def facts(unpaid_s: float = 1800.0) -> Facts:
     return Facts(now=NOW, told_since=datetime(2026, 1, 1, tzinfo=UTC), unpaid_s=unpaid_s)
 
 
-def books(pg: Iterable[PgEntry]) -> dict[Book[Any], set[Table[Any]]]:
+def books(pg: Iterable[Entry]) -> dict[Book[Any], set[Table[Any]]]:
     """All books, with the tables that each reads."""
     return {
         ORDER_BOOK: {reading.table for reading in OF_ORDERS} | _LOOKED_UP,
@@ -76,7 +77,7 @@ def books(pg: Iterable[PgEntry]) -> dict[Book[Any], set[Table[Any]]]:
 
 
 async def wrong(
-    rows: Rows, pg: Iterable[PgEntry] | None = None, look: Facts | None = None, of: Table[Any] | None = None
+    rows: Rows, pg: Iterable[Entry] | None = None, look: Facts | None = None, of: Table[Any] | None = None
 ) -> list[tuple[str, str]]:
     """What all checks find, or those that read a table."""
     found: list[tuple[str, str]] = []
@@ -237,9 +238,9 @@ async def test_unpaid_orders_may_wait_for_ever_where_the_shop_lets_them() -> Non
     assert await wrong(rows, look=facts(unpaid_s=0)) == []
 
 
-def entry(number: str, amount: int, currency: str = "KRW") -> PgEntry:
+def entry(number: str, amount: int, currency: str = "KRW") -> Entry:
     """A transaction at the payment gateway."""
-    return PgEntry(number, amount, currency, T)
+    return Entry(number, amount, currency, T)
 
 
 CARDS = [
@@ -300,7 +301,7 @@ async def test_cards_are_compared_with_the_payment_gateway(
         ),
     ],
 )
-async def test_strange_charges_are_told_unless_they_are_another_shops(strange: PgEntry, said: str) -> None:
+async def test_strange_charges_are_told_unless_they_are_another_shops(strange: Entry, said: str) -> None:
     found = await wrong(sound_rows(), pg=[*sound_pg(), strange])
     assert [text for _, text in found] == ([said] if said else [])
 

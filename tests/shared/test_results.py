@@ -9,9 +9,8 @@ import aiomysql
 import pymysql.err
 import pytest
 
-from shared.database.connection import connection_options
-from shared.database.results import LONGEST_PAYLOAD, Outcome, _Packets, outcomes
-from shared.database.units import Database
+from shared.database import Database, connection_options
+from shared.results import LONGEST_PAYLOAD, Outcome, _Packets, outcomes, rows_in_parts
 
 NUMBERS = "SELECT 0, -1, 2147483648, 18446744073709551615, TRUE, 1.50, SUM(7), 2.5e0"
 TEXTS = (
@@ -71,6 +70,31 @@ async def test_many_rows_are_the_driver_s(connection: Any):
     assert len(found.rows) > 1000
     assert found.rows == list(theirs)
     assert found.changed == len(theirs)
+
+
+async def test_rows_in_parts_are_all_rows(connection: Any):
+    [found] = await outcomes(connection, MANY)
+    for size in (1, 1000, len(found.rows), 10**6):
+        parts = [part async for part in rows_in_parts(connection, MANY, size)]
+        assert [row for part in parts for row in part] == found.rows
+        assert {len(part) for part in parts[:-1]} <= {size}
+    assert [part async for part in rows_in_parts(connection, "SELECT 1 FROM DUAL WHERE FALSE", 9)] == []
+    [after] = await outcomes(connection, "SELECT 1")
+    assert after.rows == [(1,)], "what was read to its end leaves the connection in order"
+
+
+async def test_an_error_among_rows_in_parts_is_raised_and_the_connection_goes_on(connection: Any):
+    with pytest.raises(pymysql.err.ProgrammingError):
+        _ = [part async for part in rows_in_parts(connection, "SELECT 1 FROM no_such_table", 9)]
+    [after] = await outcomes(connection, "SELECT 1")
+    assert after.rows == [(1,)]
+
+
+async def test_rows_that_are_left_unread_cost_the_connection(connection: Any):
+    parts = rows_in_parts(connection, MANY, 10)
+    assert len(await anext(parts)) == 10
+    await parts.aclose()
+    assert connection.closed, "what was not read must not be the next one's answer"
 
 
 async def test_each_statement_tells_what_it_did(connection: Any):
