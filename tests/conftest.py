@@ -21,6 +21,13 @@ PROGRAMS = ("SHOP_MYSQLD", "SHOP_RABBITMQ_SERVER")
 ELSEWHERE = ("SHOP_AMQP_URL", "SHOP_MANAGEMENT_URL", "SHOP_DATABASE_ADMIN_URL")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What makes a test longer than a suite can bear."""
+    parser.addoption(
+        "--model-steps", type=int, help="so many steps of the model of payments, and its whole crowd"
+    )
+
+
 def pytest_configure() -> None:
     """Forget the settings of the terminal: the suite decides where and how its shop runs."""
     base = KEPT or str(reserve_base(20000, 32000))

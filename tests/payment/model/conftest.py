@@ -1,0 +1,55 @@
+"""Both services' databases, one clock for both, and the loop that the model runs its handlers on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from deploy.local.layout import Layout
+from order_svc.service import service as order_service
+from payment_svc import calls, cards, events, pgs
+from shared import transaction
+from shared.database import Database
+from tests.payment.model.clock import Clock
+from tests.payment.model.numbers import Numbers
+from tests.payment.model.world import World
+from tests.support.databases import fresh_database
+
+Worlds = Callable[[], World]
+
+
+@pytest.fixture(scope="module")
+async def order_db(servers: Layout) -> AsyncIterator[Database]:
+    """The order service's database."""
+    async with fresh_database("order_svc", order_service) as database:
+        yield database
+
+
+@pytest.fixture
+async def loop() -> asyncio.AbstractEventLoop:
+    """The loop of the databases' connections."""
+    return asyncio.get_running_loop()
+
+
+@pytest.fixture
+def worlds(db: Database, order_db: Database, monkeypatch: pytest.MonkeyPatch) -> Worlds:
+    """Makes worlds, one after the other: the handlers know the time, the PG and the numbers of the newest."""
+
+    def make() -> World:
+        clock, numbers = Clock(), Numbers()
+        world = World(db, order_db, clock)
+        monkeypatch.setattr(transaction, "utc_now", clock.read)
+        monkeypatch.setattr(cards, "utc_now", clock.read)
+        monkeypatch.setattr(calls, "utc_now", clock.read)
+        monkeypatch.setattr(cards, "log", world.complaints)
+        monkeypatch.setattr(events, "new_id", numbers.new)
+        monkeypatch.setattr(pgs, "adapter", lambda _: world.pg)
+        return world
+
+    return make
+
+
+@pytest.fixture
+def model_steps(request: pytest.FixtureRequest) -> int | None:
+    """How many steps the long form of the model makes; None in the suite."""
+    return request.config.getoption("--model-steps")
