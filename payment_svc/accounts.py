@@ -85,13 +85,12 @@ async def find_grant(db: Reader, grant_id: UUID) -> int | None:
     return row[0] if row else None
 
 
-async def credited(db: Reader, user_id: int, payment_id: UUID) -> int:
-    """How many points a purchase brought that have not been taken back."""
+async def credited(db: Reader, user_id: int, payment_id: UUID) -> int | None:
+    """How many points a purchase brought that have not been taken back; None where it never brought any."""
     row = await db.row(
-        "SELECT COALESCE(SUM(delta), 0) FROM ledger WHERE user_id = %s AND payment_id = %s",
-        (user_id, payment_id),
+        "SELECT SUM(delta) FROM ledger WHERE user_id = %s AND payment_id = %s", (user_id, payment_id)
     )
-    return int(row[0]) if row else 0
+    return None if row is None or row[0] is None else int(row[0])
 
 
 async def history(db: Reader, user_id: int, *, limit: int, before: int | None) -> list[LedgerEntry]:

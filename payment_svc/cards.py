@@ -204,12 +204,12 @@ async def _ask(db: Database, pg: PaymentGateway, payment: Payment, settings: Pay
 
 async def _change_points(tx: Transaction, before: Payment, after: Payment, user_id: int) -> Payment:
     """Points that were bought come with their charge, and go as far as they are there when it goes back."""
-    bought = before.state is State.ASKING and after.state is State.HELD
+    bought = before.state is not State.HELD and after.state is State.HELD
     if not bought and after.refunded <= before.refunded:
         return after
     balance = (await accounts.lock_balances(tx, [user_id])).get(user_id, 0)
     credited = await accounts.credited(tx, user_id, after.payment_id)
-    if bought:
+    if bought and credited is None:  # a person may have found that what had brought them is held for sure
         credited = amount = after.amount or 0
         balance += amount
         await accounts.apply(
@@ -226,7 +226,7 @@ async def _change_points(tx: Transaction, before: Payment, after: Payment, user_
             ],
         )
         before = replace(before, refunded=0)
-    after, movement = settling.reversal(before, after, balance, credited=credited)
+    after, movement = settling.reversal(before, after, balance, credited=credited or 0)
     if movement is not None:
         await accounts.apply(tx, "reversal", [movement])
     return after

@@ -180,7 +180,7 @@ def reversal(
 def resolved(payment: Payment, outcome: Outcome, note: str) -> Payment:
     """A payment as a person closed it. Raises `Conflict` for one that needs none, or was closed otherwise.
 
-    What is kept although nobody wants it back pays for its order, as if the PG had said so.
+    What is kept although nobody wants it back pays for its order, or for points, as if the PG had said so.
     """
     if payment.resolved == outcome and payment.state is not State.NEEDS_ATTENTION:
         return payment
@@ -189,12 +189,12 @@ def resolved(payment: Payment, outcome: Outcome, note: str) -> Payment:
         raise Conflict(f"The payment is {payment.state}{was}; it does not need attention.")
     closed = replace(payment, resolved=outcome, details={**payment.details, "note": note}, ask_due_at=None)
     match outcome:
-        case "returned" if payment.order_id is not None:
+        case "returned" if payment.reason != "points_spent":
             return replace(_given_back(closed), resolved=outcome)
         case "returned" | "not_charged":
             return replace(closed, state=State.RELEASED)
         case "kept":
-            wanted_back = payment.order_id is None or payment.details.get("wanted") == "cancel"
+            wanted_back = payment.details.get("wanted") == "cancel"
             return replace(closed, state=State.KEPT if wanted_back else State.HELD)
 
 

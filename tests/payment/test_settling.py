@@ -253,9 +253,11 @@ ATTENTION: dict[str, Any] = {"reason": "cancel_refused", "details": {"wanted": "
         ("not_charged", "charge", True, State.RELEASED, 200),
         ("kept", "cancel", True, State.KEPT, 200),
         ("kept", "charge", True, State.HELD, 200),
-        ("returned", "cancel", False, State.RELEASED, 200),
+        ("returned", "cancel", False, State.RELEASED, 1_000),
+        ("returned", "charge", False, State.RELEASED, 1_000),
         ("not_charged", "cancel", False, State.RELEASED, 200),
         ("kept", "cancel", False, State.KEPT, 200),
+        ("kept", "charge", False, State.HELD, 200),
     ],
 )
 def test_a_person_closes_what_needs_attention(
@@ -271,6 +273,12 @@ def test_a_person_closes_what_needs_attention(
     for other in {"returned", "kept", "not_charged"} - {outcome}:
         with pytest.raises(Conflict, match=f"closed as {outcome}"):
             settling.resolved(closed, other, "no")  # type: ignore[arg-type]
+
+
+def test_what_became_of_spent_points_says_nothing_of_the_charge() -> None:
+    changes = {**ATTENTION, "reason": "points_spent", "refunded": 200, "order_id": None}
+    closed = settling.resolved(_payment(State.NEEDS_ATTENTION, **changes), "returned", "because")
+    assert (closed.state, closed.refunded) == (State.RELEASED, 200)
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.NEEDS_ATTENTION}))
