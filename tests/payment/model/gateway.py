@@ -32,7 +32,9 @@ class Trouble(StrEnum):
     LATE = "late"
     """The asker gives up on it; it arrives some time later and is done then."""
     HANGS = "hangs"
-    """Nothing comes, until somebody lets the PG answer or the asker dies."""
+    """Nothing comes, until somebody lets the PG do it and answer, or the asker dies or gives up."""
+    ANSWER_HANGS = "answer hangs"
+    """It is done, but the answer, which gets older, hangs like that."""
     DIES_BEFORE = "dies before"
     """The asker dies before it has asked."""
     DIES_AFTER = "dies after"
@@ -70,6 +72,8 @@ class Parked(NamedTuple):
     """A question that hangs: about what, the task that waits, what the PG will do, and its answer to be."""
 
     payment_id: UUID
+    since: datetime
+    changes: bool
     task: "asyncio.Task[object] | None"
     work: Callable[[], Report]
     answer: "asyncio.Future[Report]"
@@ -148,6 +152,15 @@ class Gateway:
         else:
             parked.answer.set_result(report)
 
+    def give_up(self, patience: timedelta) -> None:
+        """Nobody waits longer than this for an answer; what was asked may still be done."""
+        for parked in [one for one in self.parked if self._clock.now > one.since + patience]:
+            self.parked.remove(parked)
+            if parked.changes:
+                self.late.append(Late(parked.payment_id, parked.since, parked.work))
+            if not parked.answer.done():
+                parked.answer.set_exception(NoAnswer("it took too long"))
+
     def arrive(self, late: Late) -> None:
         """A request that was on its way for long is done, unless it has become too old."""
         self.late.remove(late)
@@ -202,9 +215,13 @@ class Gateway:
                 work()
             case Trouble.LATE if changes:
                 self.late.append(Late(card.payment_id, self._clock.now, work))
-            case Trouble.HANGS if self.may_hang:
+            case Trouble.HANGS | Trouble.ANSWER_HANGS if self.may_hang:
+                if trouble is Trouble.ANSWER_HANGS:
+                    report, changes = work(), False
+                    work = lambda: report  # noqa: E731  what is told now is what was so then
                 answer = asyncio.get_running_loop().create_future()
-                parked = Parked(card.payment_id, asyncio.current_task(), work, answer)
+                task = asyncio.current_task()
+                parked = Parked(card.payment_id, self._clock.now, changes, task, work, answer)
                 self.parked.append(parked)
                 self.someone_hangs.set()
                 return _certain(await parked.answer)

@@ -28,6 +28,8 @@ from tests.support.databases import Heard, empty
 REPLICAS = 2
 NOBODY_LOOKS_S = 500.0
 """The PG's list is read at least so often; it is read ten minutes back."""
+NOBODY_WAITS = timedelta(seconds=5)
+"""Who asks the PG gives up by then: its seconds for an answer, each try, and the pause between."""
 ENOUGH_ROUNDS = 300
 
 TO_PAYMENT: dict[type[Event], type[View]] = {
@@ -253,7 +255,7 @@ class World:
         if row.reason != "points_spent":
             if not self.pg.was_charged(row.payment_id):
                 outcome = "not_charged"
-            elif wish == "not_charged" or left != row.left:
+            elif wish == "not_charged" or not left or left != row.left:
                 outcome = "returned"
             if outcome == "returned" and row.state is State.NEEDS_ATTENTION:
                 self.paid_back[row.payment_id] = self.paid_back.get(row.payment_id, 0) + left
@@ -268,18 +270,12 @@ class World:
         until = self.clock.now + timedelta(seconds=seconds)
         while self.clock.now < until:
             self.clock.move_to(min(until, self._caught_up_at + timedelta(seconds=NOBODY_LOOKS_S)))
+            self.pg.give_up(NOBODY_WAITS)
+            await self.quiet()
             if self.clock.now < until:
                 await self.catch_up()
         await self.orders.sweep()
         self.collect()
-
-    async def go_on(self) -> None:
-        """A moment in which everything goes well."""
-        if self.letters:
-            await self.deliver_all()
-        else:
-            await self.pass_time(1.0)
-            await self.reconcile()
 
     async def rest(self) -> None:
         """Let everything happen that still would, until nothing is due but what waits for a person."""
@@ -325,6 +321,10 @@ class World:
             if order.release_due_at is not None and order.order_id not in undecided:
                 due.append(order.release_due_at)
         return min(due, default=None)
+
+    def is_busy(self, replica: int) -> bool:
+        """Whether a replica waits for the PG."""
+        return bool(self._tasks[replica])
 
     def _running(self) -> set[asyncio.Task[Any]]:
         hanging = {parked.task for parked in self.pg.parked}
