@@ -1,1 +1,1 @@
-"""Card payments as a model: the real handlers between a payment gateway and a network that do what they like."""
+"""Card payments as a model: the real handlers, and around them a world that does what it likes."""

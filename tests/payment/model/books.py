@@ -84,8 +84,9 @@ async def read_payments(db: Database) -> Books:
     payments, ledger, accounts = await db.read(
         lambda reader: reader.rows_of_each(
             (
-                "SELECT payment_id, order_id, state, user_id, method, COALESCE(amount, 0), refunded, released,"
-                " refunding, reason, details, resolved, card_key, ask_due_at FROM payments ORDER BY payment_id",
+                "SELECT payment_id, order_id, state, user_id, method, COALESCE(amount, 0), refunded,"
+                " released, refunding, reason, details, resolved, card_key, ask_due_at FROM payments"
+                " ORDER BY payment_id",
                 (),
             ),
             ("SELECT user_id, kind, delta, balance, payment_id FROM ledger ORDER BY id", ()),
@@ -93,18 +94,8 @@ async def read_payments(db: Database) -> Books:
         )
     )
     return Books(
-        payments=[
-            Row(
-                UUID(row[0]),
-                UUID(row[1]) if row[1] else None,
-                State(row[2]),
-                *row[3:10],
-                msgspec.json.decode(row[10], type=dict),
-                *row[11:],
-            )
-            for row in payments
-        ],
-        ledger=[Entry(*row[:4], UUID(row[4]) if row[4] else None) for row in ledger],
+        payments=[_row(row) for row in payments],
+        ledger=[Entry._make((*row[:4], _maybe(row[4]))) for row in ledger],
         balances=dict(accounts),
     )
 
@@ -119,28 +110,35 @@ async def read_orders(db: Database) -> list[Order]:
         )
     )
     return [
-        Order(UUID(row[0]), *row[1:3], bool(row[3]), bool(row[4]), row[5], _maybe(row[6]), *row[7:])
+        Order._make((UUID(row[0]), *row[1:3], bool(row[3]), bool(row[4]), row[5], _maybe(row[6]), *row[7:]))
         for row in rows
     ]
 
 
 def check_always(books: Books, pg: Gateway, paid_back: dict[UUID, int]) -> None:
-    """What holds after every step, whatever is under way. `paid_back`: won that a person gave back by hand."""
+    """What holds after every step, whatever is under way. `paid_back`: won that a person gave back."""
     for row in books.payments:
         assert row.state not in WAITING or row.ask_due_at is not None, row
         assert not row.refunding or row.ask_due_at is not None, row
         assert 0 <= row.released <= row.refunded <= row.amount, row
         if row.by_card and row.resolved is None and pg.was_charged(row.payment_id):
             # We never say of more than the PG has given back that it was given back.
-            assert row.state is State.ASKING or row.left >= pg.left_of(row.payment_id) or (
-                row.ask_due_at is not None
+            assert (
+                row.state is State.ASKING
+                or row.left >= pg.left_of(row.payment_id)
+                or (row.ask_due_at is not None)
             ), (row, pg.left_of(row.payment_id))
     _nobody_is_charged_unseen(books, pg, paid_back)
     _ledger_adds_up(books)
 
 
-def check_at_rest(books: Books, orders: list[Order], pg: Gateway, paid_back: dict[UUID, int]) -> None:
-    """What holds once nothing is under way, and nothing is due but what a person has to decide."""
+def check_at_rest(
+    books: Books, orders: list[Order], pg: Gateway, paid_back: dict[UUID, int], *, last_looks: bool = False
+) -> None:
+    """What holds once nothing is under way, and nothing is due but what a person has to decide.
+
+    With `last_looks` there may be payments that were given up, and are looked at once more some time later.
+    """
     check_always(books, pg, paid_back)
     moved: dict[UUID, int] = defaultdict(int)
     for entry in books.ledger:
@@ -148,7 +146,8 @@ def check_at_rest(books: Books, orders: list[Order], pg: Gateway, paid_back: dic
             moved[entry.payment_id] += entry.delta
     for row in books.payments:
         assert row.state in AT_REST, row
-        assert row.ask_due_at is None, row
+        is_last = last_looks and row.state in (State.REJECTED, State.RELEASED)
+        assert row.ask_due_at is None or is_last, row
         held = _held(row)
         if row.by_card and held is not None:
             assert pg.left_of(row.payment_id) - paid_back.get(row.payment_id, 0) == held, (row, held)
@@ -222,6 +221,11 @@ def _order_is_at_rest(order: Order, payments: list[Row]) -> None:
         assert order.status in ("FAIL", "CANCEL"), order
         by_kept = [row for row in kept if row.payment_id == order.paid_by]
         assert bool(by_kept) == (order.reason == "payment_kept"), (order, payments)
+
+
+def _row(row: tuple[Any, ...]) -> Row:
+    details = msgspec.json.decode(row[10], type=dict)
+    return Row._make((UUID(row[0]), _maybe(row[1]), State(row[2]), *row[3:10], details, *row[11:]))
 
 
 def _maybe(text: str | None) -> UUID | None:

@@ -1,7 +1,8 @@
 """Both services' databases, one clock for both, and the loop that the model runs its handlers on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 import pytest
 
@@ -15,7 +16,13 @@ from tests.payment.model.numbers import Numbers
 from tests.payment.model.world import World
 from tests.support.databases import fresh_database
 
-Worlds = Callable[[], World]
+
+class Worlds(Protocol):
+    """Makes worlds, one after the other: the handlers know the time, the PG and the numbers of the newest."""
+
+    def __call__(self, clock: Clock | None = None) -> World:
+        """A world whose time stands still until it is moved, or goes as `clock` does."""
+        ...
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +40,10 @@ async def loop() -> asyncio.AbstractEventLoop:
 
 @pytest.fixture
 def worlds(db: Database, order_db: Database, monkeypatch: pytest.MonkeyPatch) -> Worlds:
-    """Makes worlds, one after the other: the handlers know the time, the PG and the numbers of the newest."""
+    """See `Worlds`."""
 
-    def make() -> World:
-        clock, numbers = Clock(), Numbers()
+    def make(clock: Clock | None = None) -> World:
+        clock, numbers = clock or Clock(), Numbers()
         world = World(db, order_db, clock)
         monkeypatch.setattr(transaction, "utc_now", clock.read)
         monkeypatch.setattr(cards, "utc_now", clock.read)

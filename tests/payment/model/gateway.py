@@ -1,4 +1,4 @@
-"""A payment gateway (PG) in memory, after the facts of a real one: sessions, confirmations, cancellations, books.
+"""A payment gateway (PG) in memory, after the facts of a real one: sessions, confirmations, refunds, books.
 
 It implements the port that the payment service asks through, without HTTP. What befalls a question is told to
 it beforehand, for each payment: so what happens does not hang on which of two tasks comes first.
@@ -168,12 +168,16 @@ class Gateway:
             late.work()
 
     def calm_down(self) -> None:
-        """No more trouble: whatever hangs is answered, and whatever is on its way arrives."""
+        """No more trouble: whatever hangs is answered."""
         self._troubles.clear()
         for parked in list(self.parked):
             self.answer(parked, lost=False)
-        for late in list(self.late):
+
+    def arrive_after(self, delay: timedelta) -> datetime | None:
+        """What has been on its way for so long arrives; returns when the next does, if there is one."""
+        for late in [one for one in self.late if one.sent_at + delay <= self._clock.now]:
             self.arrive(late)
+        return min((late.sent_at + delay for late in self.late), default=None)
 
     # The port --------------------------------------------------------------------------------------------
 

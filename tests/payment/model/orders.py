@@ -1,4 +1,4 @@
-"""The order side: the real order service on a database of its own, and an item service that has stock or not."""
+"""The order side: the real order service on a database of its own, and an item service."""
 
 import asyncio
 from datetime import timedelta
@@ -67,6 +67,10 @@ class OrderSide:
         if trouble is Trouble.DIES_AFTER:
             raise asyncio.CancelledError
         return answer
+
+    def has_stock(self, orders: dict[UUID, bool]) -> None:
+        """Which orders item will be able to serve."""
+        self._in_stock |= orders
 
     async def place(self, call: PlaceOrder, *, in_stock: bool) -> None:
         """Place an order, which item will be able to serve or not."""

@@ -1,4 +1,4 @@
-"""The payment service's real handlers on its real database, between a PG, orders and a network of the test's own."""
+"""The payment service's real handlers and database, between a PG, orders and a network of the test's own."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -93,6 +93,7 @@ class World:
         self._heard = Heard()
         self._tasks: list[set[asyncio.Task[Any]]] = [set() for _ in range(REPLICAS)]
         self._caught_up_at = clock.now
+        self._entries_read = 0
         payment_db.publish_through(self._heard)
 
     @property
@@ -116,7 +117,7 @@ class World:
     # The replicas ----------------------------------------------------------------------------------------
 
     async def run(self, replica: int, work: Coroutine[Any, Any, Any]) -> None:
-        """Let a replica work at something until it is done, or hangs at the PG; refusals are what they are."""
+        """Let a replica work at something until it is done, or refused, or hangs at the PG."""
         self._tasks[replica].add(asyncio.create_task(_refusable(work)))
         await self.quiet()
 
@@ -134,9 +135,7 @@ class World:
     async def reconcile(self) -> None:
         """Both replicas ask about all that is due, side by side, by their real job."""
         self.pg.may_hang = False
-        await asyncio.gather(
-            *(cards.reconcile(self.db, self.rpc, self.settings) for _ in range(REPLICAS))
-        )
+        await asyncio.gather(*(cards.reconcile(self.db, self.rpc, self.settings) for _ in range(REPLICAS)))
         self.pg.may_hang = True
         self.collect()
 
@@ -164,7 +163,7 @@ class World:
 
     async def catch_up(self) -> None:
         """Read the PG's list."""
-        self._caught_up_at = self.clock.now
+        self._caught_up_at, self._entries_read = self.clock.now, len(self.pg.entries)
         await cards.catch_up(self.db, self.settings)
 
     # The network -----------------------------------------------------------------------------------------
@@ -277,22 +276,29 @@ class World:
         await self.orders.sweep()
         self.collect()
 
-    async def rest(self) -> None:
-        """Let everything happen that still would, until nothing is due but what waits for a person."""
+    async def rest(self, late_by: timedelta) -> None:
+        """Let everything happen that still would, until nothing is due but what waits for a person.
+
+        Requests that nobody waits for any more arrive so much later than they were sent.
+        """
         self.pg.calm_down()
         await self.quiet()
         for _ in range(ENOUGH_ROUNDS):
             await self.deliver_all()
-            await self.reconcile()
-            await self.catch_up()
-            await self.orders.sweep()
-            self.collect()
-            if self.letters:
-                continue
-            due = await self._next_due()
+            arrives_at = self.pg.arrive_after(late_by)
+            if len(self.pg.entries) != self._entries_read:
+                await self.catch_up()
+            await self.look()
+            ask_at, sweep_at = await self._next_due()
+            due = min(filter(None, (ask_at, sweep_at, arrives_at)), default=None)
             if due is None:
                 return
-            self.clock.move_to(min(due, self.clock.now + timedelta(seconds=NOBODY_LOOKS_S)))
+            self.clock.move_to(due)
+            if ask_at is not None and ask_at <= self.clock.now:
+                await self.reconcile()
+            if sweep_at is not None and sweep_at <= self.clock.now:
+                await self.orders.sweep()
+                self.collect()
         raise AssertionError(f"no rest: {self.books.payments}")
 
     async def look(self) -> None:
@@ -303,28 +309,23 @@ class World:
     async def check_rest(self) -> None:
         """Hold all books against each other, at rest."""
         self.books = await books.read_payments(self.db)
-        books.check_at_rest(
-            self.books, await books.read_orders(self.orders.db), self.pg, self.paid_back
-        )
+        books.check_at_rest(self.books, await books.read_orders(self.orders.db), self.pg, self.paid_back)
 
     # Within ----------------------------------------------------------------------------------------------
 
     async def _settle(self, payment: Payment) -> None:
         await cards.settle(self.db, self.rpc, self.pg, payment, self.settings)
 
-    async def _next_due(self) -> datetime | None:
-        self.books = await books.read_payments(self.db)
+    async def _next_due(self) -> tuple[datetime | None, datetime | None]:
+        """When the PG is to be asked next, by the books just read, and when orders are to be swept next."""
         undecided = {row.order_id for row in self.books.payments if row.state is State.NEEDS_ATTENTION}
-        due = [row.ask_due_at for row in self.books.payments if row.ask_due_at is not None]
+        ask = [row.ask_due_at for row in self.books.payments if row.ask_due_at is not None]
+        sweep: list[datetime] = []
         for order in await books.read_orders(self.orders.db):
-            due += [order.deadline_at] if order.deadline_at is not None else []
+            sweep += [order.deadline_at] if order.deadline_at is not None else []
             if order.release_due_at is not None and order.order_id not in undecided:
-                due.append(order.release_due_at)
-        return min(due, default=None)
-
-    def is_busy(self, replica: int) -> bool:
-        """Whether a replica waits for the PG."""
-        return bool(self._tasks[replica])
+                sweep.append(order.release_due_at)
+        return min(ask, default=None), min(sweep, default=None)
 
     def _running(self) -> set[asyncio.Task[Any]]:
         hanging = {parked.task for parked in self.pg.parked}
