@@ -101,6 +101,9 @@ class Gateway:
         self.parked: list[Parked] = []
         self.late: list[Late] = []
         self.someone_hangs = asyncio.Event()
+        self.fates: list[Trouble] = []
+        """What the first questions about payments meet, by their numbers, if nothing else was said."""
+        self._asked: set[UUID] = set()
         self.may_hang = True
         """Else a question that would hang is answered as one that never arrived."""
         self.delay_s = 0.0
@@ -170,6 +173,7 @@ class Gateway:
     def calm_down(self) -> None:
         """No more trouble: whatever hangs is answered."""
         self._troubles.clear()
+        self.fates = []
         for parked in list(self.parked):
             self.answer(parked, lost=False)
 
@@ -210,8 +214,7 @@ class Gateway:
     async def _question(self, card: Card, work: Callable[[], Report], *, changes: bool = True) -> Report:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
-        troubles = self._troubles.get(card.payment_id)
-        trouble = troubles.popleft() if troubles else Trouble.NONE
+        trouble = self._trouble(card.payment_id)
         match trouble:
             case Trouble.NONE:
                 return _certain(work())
@@ -237,6 +240,15 @@ class Gateway:
             case _:
                 pass
         raise NoAnswer(str(trouble))
+
+    def _trouble(self, payment_id: UUID) -> Trouble:
+        is_first = payment_id not in self._asked
+        self._asked.add(payment_id)
+        if troubles := self._troubles.get(payment_id):
+            return troubles.popleft()
+        if is_first and self.fates:
+            return self.fates[(payment_id.int >> 96) % len(self.fates)]
+        return Trouble.NONE
 
     def _once(self, key: str, work: Callable[[], Report]) -> Report:
         if key not in self._answered:

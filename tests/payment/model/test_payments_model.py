@@ -37,8 +37,19 @@ from tests.payment.model.world import REPLICAS, World
 STEPS = 2_000
 IN_A_RUN = 40
 ENOUGH_ORDERS = 8
-USERS = {1: 0, 2: 5_000, 3: 20_000}
+USERS = {1: 0, 2: 9_000, 3: 40_000}
 """Who there is, with the points of each."""
+
+FATES = (
+    Trouble.NONE,
+    Trouble.NONE,
+    Trouble.LATE,
+    Trouble.LATE,
+    Trouble.ANSWER_LOST,
+    Trouble.UNREACHABLE,
+    Trouble.DIES_AFTER,
+)
+"""What may befall the first question about a payment."""
 
 Call = Pay | BuyPoints | RefundPayment
 
@@ -47,6 +58,7 @@ users = st.sampled_from(sorted(USERS))
 which = st.integers(0, 11)
 replicas = st.integers(0, REPLICAS - 1)
 troubles = st.lists(st.sampled_from(Trouble), max_size=4)
+stock = st.sampled_from((True, True, False))
 waits = st.sampled_from((0.0, 0.0, 3.0, 30.0, 70.0))
 one_trouble = st.lists(st.sampled_from(Trouble), max_size=2)
 keys = st.sampled_from(
@@ -120,18 +132,27 @@ class Payments(RuleBasedStateMachine):
 
     @initialize(
         orders=st.lists(
-            st.tuples(users, amounts, st.sampled_from(("card", "card", "points", None))), max_size=4
+            st.tuples(users, amounts, st.sampled_from(("card", "card", "points", None)), stock), max_size=5
         ),
         purchases=st.lists(st.tuples(users, amounts), max_size=2),
-        is_settled=st.booleans(),
+        is_settled=st.sampled_from((True, True, False)),
+        fates=st.lists(st.sampled_from(FATES), max_size=5),
         late_by_s=st.sampled_from((0, 90, 590)),
     )
-    def begin(self, orders: list[Any], purchases: list[Any], is_settled: bool, late_by_s: float) -> None:
+    def begin(
+        self,
+        orders: list[Any],
+        purchases: list[Any],
+        is_settled: bool,
+        fates: list[Trouble],
+        late_by_s: float,
+    ) -> None:
         """A shop with some orders and purchases, which have come to their end or not."""
+        self.world.pg.fates = fates
         self.late_by = timedelta(seconds=late_by_s)
         self.do(self.world.begin(USERS))
-        for user, amount, pay_with in orders:
-            self.do(self.place_order(user, amount, pay_with, "none", declines=False, in_stock=True))
+        for user, amount, pay_with, in_stock in orders:
+            self.do(self.place_order(user, amount, pay_with, "none", declines=False, in_stock=in_stock))
         for user, amount in purchases:
             self.do(self.buy(user, amount, 0, "none", declines=False, befalls=[]))
         if is_settled:
@@ -147,7 +168,7 @@ class Payments(RuleBasedStateMachine):
         pay_with=st.sampled_from(("card", "card", "card", "points", None)),
         key=keys,
         declines=st.booleans(),
-        in_stock=st.sampled_from((True, True, False)),
+        in_stock=stock,
         at_once=st.booleans(),
     )
     def place(
@@ -305,7 +326,7 @@ class Payments(RuleBasedStateMachine):
             case RefundPayment():
                 await self.world.refund(replica, call)
 
-    @possible(n=which, by=st.sampled_from(("buyer", "admin")))
+    @possible(often=2, n=which, by=st.sampled_from(("buyer", "admin")))
     def cancel(self, n: int, by: Any) -> None:
         """An order is cancelled."""
         if not self.placed:
@@ -451,6 +472,7 @@ class Payments(RuleBasedStateMachine):
     # People of the shop ----------------------------------------------------------------------------------
 
     @possible(
+        often=2,
         n=which,
         replica=replicas,
         share=st.sampled_from((0.3, 0.3, 1.0, None)),
