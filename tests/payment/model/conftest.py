@@ -25,6 +25,13 @@ class Worlds(Protocol):
         ...
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long form takes its time."""
+    if config.getoption("--model-steps"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(scope="module")
 async def order_db(servers: Layout) -> AsyncIterator[Database]:
     """The order service's database."""

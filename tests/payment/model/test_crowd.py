@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from uuid import UUID
 
-import pytest
-
 from order_svc import calls as order_calls
 from order_svc.contracts import CancelOrder
 from payment_svc import cards
@@ -63,7 +61,6 @@ class Crowd:
         )
 
 
-@pytest.mark.timeout(150)
 async def test_a_crowd_comes_to_rest(worlds: Worlds, model_steps: int | None) -> None:
     crowd = Crowd(1.0 if model_steps else 0.2)
     world = worlds(RealTime())

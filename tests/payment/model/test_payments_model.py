@@ -582,9 +582,13 @@ def test_payments_come_to_rest_with_books_that_agree(
             deadline=None,
             derandomize=True,
             database=None,
-            phases=(Phase.generate,),
+            # What is found is made shorter in the long form; the suite has no time for that.
+            phases=(Phase.generate, Phase.shrink) if model_steps else (Phase.generate,),
             suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
         ),
     )
     print(f"\n{dict(sorted(reached.items()))}")
-    assert reached["steps"] >= 0.8 * steps
+    assert reached["steps"] >= 0.9 * steps
+    # It would prove little of what it does not reach.
+    for state in State:
+        assert any(name.startswith(state) for name in reached) or state is State.KEPT, (state, reached)
