@@ -218,6 +218,7 @@ async def _begin(tx: Transaction, ask: Ask, settings: PaymentSettings, *, has_in
     # This process asks the PG itself; the job does if it dies over it.
     ask_at = tx.now + timedelta(seconds=settings.pg_lease_s)
     [payment], movements = domain.decide([ask], balances, ask_at=ask_at)
+    payment = replace(payment, created_at=tx.now)
     await payments.add(tx, [payment])
     if has_intent:
         await intents.use(tx, [ask.payment_id])

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar import Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET, Struct, UnsetType
 
@@ -181,6 +181,7 @@ async def refund_payment(
     "/payments/pg/webhook",
     operation_id="take_webhook",
     summary="A webhook of the payment gateway",
+    media_type=MediaType.TEXT,
     status_code=200,
     responses=problems(400),
 )
@@ -192,7 +193,7 @@ async def take_webhook(request: ShopRequest) -> Response[str]:
     body = await request.body_as_it_came()
     call = TakeNotice(headers=_handed_on(request), body=body.decode(errors="replace"))
     await request.rpc.call(call)
-    return Response("", media_type="text/plain")
+    return Response("", media_type=MediaType.TEXT)
 
 
 def _handed_on(request: ShopRequest) -> dict[str, str]:

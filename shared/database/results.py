@@ -5,7 +5,7 @@ was a third of all that the order service did; here rows are cut out of whatever
 protocol see "Text Resultset", "OK_Packet" and "EOF_Packet" in MySQL's internals manual.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -63,7 +63,7 @@ async def outcomes(connection: Any, sql: str) -> list[Outcome]:
     return found
 
 
-async def rows_in_parts(connection: Any, sql: str, size: int) -> AsyncIterator[list[tuple[Any, ...]]]:
+async def rows_in_parts(connection: Any, sql: str, size: int) -> AsyncGenerator[list[tuple[Any, ...]], None]:
     """The rows of one statement while they arrive, `size` at a time: never are all of them in memory.
 
     Times, and what is raised, are as with `outcomes`. Whoever stops before the end loses the connection.

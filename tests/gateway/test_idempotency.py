@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from deploy.local.layout import Layout
+from payment_svc import payments
+from payment_svc.domain import Payment, State
 from shared.ids import new_id
 from tests.dead_letters.letters import kept, letter
 from tests.gateway.fakes import Signer, gateway
@@ -145,6 +147,33 @@ async def charge_points(acting: Acting) -> Case:
     return Case(Wish("/points/charge", {"amount": 10}), Wish("/points/charge", {"amount": 11}))
 
 
+async def make_payment_intent(acting: Acting) -> Case:
+    path = "/payments/intents"
+    return Case(Wish(path, {"amount": 1000}), Wish(path, {"amount": 1001}))
+
+
+async def grant_points(acting: Acting) -> Case:
+    path, body = f"/users/{BUYER}/points", {"delta": 5, "reason": "a present"}
+    return Case(Wish(path, body), Wish(path, body | {"delta": 6}), ADMIN)
+
+
+async def resolve_payment(acting: Acting) -> Case:
+    payment_id = new_id()
+    refused = Payment(
+        payment_id=payment_id,
+        order_id=new_id(),
+        state=State.NEEDS_ATTENTION,
+        user_id=BUYER,
+        method="card",
+        amount=1000,
+        reason="cancel_refused",
+        details={"wanted": "cancel"},
+    )
+    await acting.shop.database("payment").transaction(lambda tx: payments.add(tx, [refused]))
+    path, body = f"/ops/payments/{payment_id}/resolve", {"as": "kept", "reason": "agreed with the buyer"}
+    return Case(Wish(path, body), Wish(path, body | {"as": "not_charged"}), ADMIN)
+
+
 async def read_notification(acting: Acting) -> Case:
     database = acting.shop.database("user")
     for _ in range(2):
@@ -202,6 +231,9 @@ CASES: dict[str, Callable[[Acting], Awaitable[Case]]] = {
         pay,
         refund_payment,
         charge_points,
+        make_payment_intent,
+        grant_points,
+        resolve_payment,
         read_notification,
         redrive_dead_letter,
         discard_dead_letter,

@@ -510,7 +510,7 @@ async def test_it_gives_back_what_it_holds_when_patience_or_the_process_ends(lab
             link = next(link for link in runtime.links if link.name.endswith("consume"))
             await eventually(lambda: _some(not link.is_up))  # its connection is given up, and made anew
             await is_up(runtime)
-        assert await lab.length(ear.queue) == 1
+        await eventually(lambda: lab.length(ear.queue), holds=lambda length: length == 1)
         await proxy.heal()
         async with ear.running(proxy.via(url)):
             await ear.handled(url, "a", "b")

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from payment_svc.pgs import Card, Entry, Finding, NoAnswer, Report
+from payment_svc.pgs import Card, Entry, Finding, NoAnswer, Notice, Report
 from tests.payment.model.clock import Clock
 
 WINDOW = timedelta(minutes=10)
@@ -205,9 +205,9 @@ class Gateway:
             if since <= entry.at <= until:
                 yield entry
 
-    def read_notice(self, headers: Mapping[str, str], body: str) -> str | None:
-        """A notice's body is the number itself; any other is none."""
-        return body or None
+    def read_notice(self, headers: Mapping[str, str], body: str) -> Notice | None:
+        """A notice's body is the number itself, and says nothing of how it stands; any other is none."""
+        return Notice(body) if body else None
 
     # What it does ----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from payment_svc.domain import Payment, State
 from payment_svc.settings import PaymentSettings
 from shared.database import Database
 from shared.errors import Problem
+from shared.idempotency import Idempotency
 from shared.messages import Event, View
 from shared.rpc import Rpc
 from shared.transaction import Transaction
@@ -24,6 +25,8 @@ from tests.payment.model.clock import Clock
 from tests.payment.model.gateway import Gateway, Trouble
 from tests.payment.model.orders import OrderSide
 from tests.support.databases import Heard, empty
+
+NO_KEY = Idempotency.without_key()
 
 REPLICAS = 2
 NOBODY_LOOKS_S = 500.0
@@ -237,15 +240,15 @@ class World:
 
     async def pay(self, replica: int, call: contracts.Pay) -> None:
         """Pay for a completed order."""
-        await self.run(replica, paying.pay(call, self.db, self.rpc, self.settings))
+        await self.run(replica, paying.pay(call, self.db, self.rpc, self.settings, NO_KEY))
 
     async def buy(self, replica: int, call: contracts.BuyPoints) -> None:
         """Buy points."""
-        await self.run(replica, paying.buy_points(call, self.db, self.rpc, self.settings))
+        await self.run(replica, paying.buy_points(call, self.db, self.rpc, self.settings, NO_KEY))
 
     async def refund(self, replica: int, call: contracts.RefundPayment) -> None:
         """Refund a payment, whole or in part."""
-        await self.run(replica, paying.refund(call, self.db, self.rpc, self.settings))
+        await self.run(replica, paying.refund(call, self.db, self.rpc, self.settings, NO_KEY))
 
     async def resolve(self, row: books.Row, wish: Outcome) -> None:
         """A person looks the payment up at the PG's own counter and closes it, as wished if that is true."""
