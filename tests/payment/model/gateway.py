@@ -144,6 +144,11 @@ class Gateway:
         """Somebody cancels so many won at the PG's own counter."""
         self._give_back(session, min(amount, session.left))
 
+    def notice_of(self, session: Session) -> str:
+        """What the PG tells of a payment as it stands now."""
+        report = self._report(session)
+        return f"{session.number} {report.finding} {report.returned}"
+
     def answer(self, parked: Parked, *, lost: bool) -> None:
         """Let a question that hangs be done, and its answer arrive or get lost."""
         self.parked.remove(parked)
@@ -206,8 +211,14 @@ class Gateway:
                 yield entry
 
     def read_notice(self, headers: Mapping[str, str], body: str) -> Notice | None:
-        """A notice's body is the number itself, and says nothing of how it stands; any other is none."""
-        return Notice(body) if body else None
+        """A notice says a number, a finding and how much was given back; the number alone tells nothing."""
+        match body.split():
+            case [number, finding, returned]:
+                return Notice(number, Finding(finding), int(returned))
+            case [number]:
+                return Notice(number)
+            case _:
+                return None
 
     # What it does ----------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from tests.support.databases import Heard, empty
 NO_KEY = Idempotency.without_key()
 
 REPLICAS = 2
+NO_KEY = Idempotency.without_key()
 NOBODY_LOOKS_S = 500.0
 """The PG's list is read at least so often; it is read ten minutes back."""
 NOBODY_WAITS = timedelta(seconds=5)
@@ -89,6 +90,8 @@ class World:
         self.pg = Gateway(clock)
         self.orders = OrderSide(order_db)
         self.letters: list[Letter] = []
+        self.notices: list[str] = []
+        """What the PG has told of payments, to arrive at any time, again and again, or never."""
         self.paid_back: dict[UUID, int] = {}
         """What a person gave back by hand, since the PG would not."""
         self.complaints = Complaints()
