@@ -26,8 +26,6 @@ from tests.payment.model.gateway import Gateway, Trouble
 from tests.payment.model.orders import OrderSide
 from tests.support.databases import Heard, empty
 
-NO_KEY = Idempotency.without_key()
-
 REPLICAS = 2
 NO_KEY = Idempotency.without_key()
 NOBODY_LOOKS_S = 500.0
