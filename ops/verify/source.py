@@ -15,8 +15,8 @@ import pymysql
 
 from ops.databases import CannotRead, Row, connect, said
 from ops.verify.tables import Reading
-from shared.results import outcomes, rows_in_parts
-from shared.sql import statement
+from shared.database.results import outcomes, rows_in_parts
+from shared.database.sql import statement
 
 R = TypeVar("R")
 Stream = AsyncIterator[list[Any]]

@@ -9,8 +9,9 @@ import aiomysql
 import pymysql.err
 import pytest
 
-from shared.database import Database, connection_options
-from shared.results import LONGEST_PAYLOAD, Outcome, _Packets, outcomes, rows_in_parts
+from shared.database.connection import connection_options
+from shared.database.results import LONGEST_PAYLOAD, Outcome, _Packets, outcomes, rows_in_parts
+from shared.database.units import Database
 
 NUMBERS = "SELECT 0, -1, 2147483648, 18446744073709551615, TRUE, 1.50, SUM(7), 2.5e0"
 TEXTS = (

@@ -7,7 +7,7 @@ import aio_pika
 from deploy.local.layout import Layout
 from ops.databases import reading
 from ops.verify.books import databases, examine
-from shared.topology import dead_name, queue_name
+from shared.broker.topology import dead_name, queue_name
 from tests.contracts.house import SERVICES
 
 QUEUES = [queue_name(name, hearing.heard) for name, service in SERVICES.items() for hearing in service.hears]

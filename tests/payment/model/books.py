@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from payment_svc.domain import WAITING, State
-from shared.database import Database
+from shared.database.units import Database
 from tests.payment.model.gateway import Gateway
 
 AT_REST = frozenset({State.HELD, State.REJECTED, State.RELEASED, State.NEEDS_ATTENTION, State.KEPT})

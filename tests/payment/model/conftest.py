@@ -9,8 +9,8 @@ import pytest
 from deploy.local.layout import Layout
 from order_svc.service import service as order_service
 from payment_svc import calls, cards, events, pgs
-from shared import transaction
-from shared.database import Database
+from shared.database import transaction
+from shared.database.units import Database
 from tests.payment.model.clock import Clock
 from tests.payment.model.numbers import Numbers
 from tests.payment.model.world import World

@@ -18,10 +18,10 @@ from order_svc.contracts import (
     ReleaseItem,
 )
 from order_svc.settings import OrderSettings
-from shared.database import Database
+from shared.database.units import Database
 from shared.errors import OutcomeUnknown, Unavailable
+from shared.events.outbox import Outbox
 from shared.messages import Event
-from shared.outbox import Outbox
 from tests.payment.model.clock import START
 from tests.payment.model.gateway import Trouble
 from tests.support.databases import Heard

@@ -14,12 +14,12 @@ from payment_svc import calls, cards, contracts, events, paying, payments
 from payment_svc.contracts import Outcome
 from payment_svc.domain import Payment, State
 from payment_svc.settings import PaymentSettings
-from shared.database import Database
+from shared.database.idempotency import Idempotency
+from shared.database.transaction import Transaction
+from shared.database.units import Database
 from shared.errors import Problem
-from shared.idempotency import Idempotency
 from shared.messages import Event, View
 from shared.rpc import Rpc
-from shared.transaction import Transaction
 from tests.payment.model import books
 from tests.payment.model.clock import Clock
 from tests.payment.model.gateway import Gateway, Trouble
