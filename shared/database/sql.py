@@ -4,11 +4,11 @@ Every value is turned into a literal by its type; a type that is not known here 
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from shared.clock import naive
@@ -19,6 +19,16 @@ STATEMENT_CHARACTERS = 2 * 1024 * 1024
 which the server hangs up, as if it were away."""
 
 _VALUES = re.compile(r"(.*?\sVALUES\s*)(\([^()]*\))((?:\s+ON\s+DUPLICATE\s.*)?)", re.DOTALL | re.IGNORECASE)
+
+
+class Cases(NamedTuple):
+    """A value for each row by its `id`: what a column is set to where rows do not get the same.
+
+    `otherwise` is the SQL of what rows get that have no value here. `queries.each` makes these.
+    """
+
+    by_id: Mapping[Any, Any]
+    otherwise: str = "NULL"
 
 
 def statement(sql: str, args: Sequence[Any]) -> str:
@@ -101,6 +111,13 @@ def _list(value: Sequence[Any]) -> str:
     return f"({','.join(_literals(value))})"
 
 
+def _cases(value: Cases) -> str:
+    if not value.by_id:
+        return value.otherwise
+    whens = " ".join(f"WHEN {literal(row)} THEN {literal(one)}" for row, one in value.by_id.items())
+    return f"CASE id {whens} ELSE {value.otherwise} END"
+
+
 class _Writers(dict[type, Callable[[Any], str]]):
     """How values of a type become literals; those of a subclass as those of its base."""
 
@@ -122,6 +139,7 @@ _WRITERS = _Writers(
         datetime: _moment,
         list: _list,
         tuple: _list,
+        Cases: _cases,
         Decimal: str,
         float: repr,
     }

@@ -1,11 +1,14 @@
 """A unit of work from within: questions to the database, changes to it, and what is to be told of them."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from shared.clock import utc_now
 from shared.database.pipeline import Outcome, Pipeline
+from shared.database.queries import Query as Query
+from shared.database.queries import Question, Select
+from shared.database.queries import among as among
 from shared.database.sql import statement, statements
 from shared.messages import Event
 
@@ -25,27 +28,9 @@ class Emitted(NamedTuple):
     sequence: int | None
 
 
-Question = tuple[str, Sequence[Any]]
-"""A statement with its arguments."""
-
 T = TypeVar("T")
 U = TypeVar("U")
 V = TypeVar("V")
-
-
-class Query(NamedTuple, Generic[T]):
-    """A question together with what its rows are read as: what a unit of work may ask along with others.
-
-    Without a question nothing is asked, and no rows are read: a list in SQL must not be empty.
-    """
-
-    question: Question | None
-    read: Callable[[list[tuple[Any, ...]]], T]
-
-
-def among(sql: str, values: Collection[Any], read: Callable[[list[tuple[Any, ...]]], T]) -> Query[T]:
-    """A query whose one argument is the list of these values, in order; for none of them nothing is asked."""
-    return Query((sql, [sorted(values)]) if values else None, read)
 
 
 class Reader:
@@ -70,6 +55,15 @@ class Reader:
             return []
         outcomes = await self._pipeline.ask(*(statement(sql, args) for sql, args in questions))
         return [outcome.rows for outcome in outcomes]
+
+    async def find(self, select: Select[T], *args: Any) -> list[T]:
+        """All rows of a `Select` with these arguments."""
+        return select.read(await self.rows(select.sql, args))
+
+    async def find_one(self, select: Select[T], *args: Any) -> T | None:
+        """The first row of a `Select` with these arguments, or None."""
+        found = await self.find(select, *args)
+        return found[0] if found else None
 
     @overload
     async def ask(self, one: Query[T], /) -> tuple[T]: ...
