@@ -6,7 +6,7 @@ from uuid import UUID
 from order_svc import saga, store
 from order_svc.saga import Signal
 from order_svc.settings import OrderSettings
-from order_svc.store import StoredOrder
+from order_svc.stored import StoredOrder
 from shared.database.transaction import Transaction
 from shared.logs import log
 from shared.messages import View

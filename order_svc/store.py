@@ -8,56 +8,15 @@ from uuid import UUID
 import msgspec
 
 from order_svc import due
-from order_svc.contracts import (
-    ConfirmationRejected,
-    HistoryEntry,
-    OrderCancelled,
-    OrderCompleted,
-    OrderConfirmed,
-    OrderFailed,
-    OrderPlaced,
-    OrderSettled,
-    ParticipantView,
-    ReleaseCoupon,
-    ReleaseItem,
-    ReleasePayment,
-)
+from order_svc.announcing import announcements
+from order_svc.contracts import HistoryEntry, OrderPlaced
 from order_svc.reading import HISTORY, read_details, read_history, read_names
-from order_svc.saga import Change, Milestone, Participant, Saga, Stand, Status
+from order_svc.saga import Change, Participant, Saga, Stand, Status
 from order_svc.settings import OrderSettings
+from order_svc.stored import StoredOrder, StoredParticipant
 from shared.database.transaction import Transaction
-from shared.messages import Event
-
-RELEASES = {"item": ReleaseItem, "coupon": ReleaseCoupon, "payment": ReleasePayment}
 
 _json = msgspec.json.Encoder()
-
-
-class ParticipantRow(msgspec.Struct):
-    """A participant's row: its id, if it is there already, and when the participant moved last."""
-
-    id: int | None
-    moved_at: datetime
-
-
-class StoredOrder(msgspec.Struct, kw_only=True):
-    """An order under its row lock: the saga, and what surrounds it."""
-
-    id: UUID
-    buyer_id: int
-    total: int
-    pay_with: str | None
-    version: int
-    created_at: datetime
-    deadline_at: datetime | None
-    extended_at: datetime | None
-    """When it was given one more deadline for an outage."""
-    saga: Saga
-    item_names: dict[int, str]
-    """What its items were called when they were taken, once that is known."""
-    rows: dict[str, ParticipantRow]
-    """What is kept of each participant besides, in the order in which they joined."""
-    history: list[HistoryEntry]
 
 
 async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], settings: OrderSettings) -> None:
@@ -113,11 +72,11 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
         (HISTORY, [ids]),
     )
     participants: dict[str, dict[str, Participant]] = {}
-    kept: dict[str, dict[str, ParticipantRow]] = {}
+    kept: dict[str, dict[str, StoredParticipant]] = {}
     for row_id, order_id, name, stand, payment_id, changed_at in participant_rows:
         paid_by = UUID(payment_id) if payment_id else None
         participants.setdefault(order_id, {})[name] = Participant(stand=Stand(stand), payment_id=paid_by)
-        kept.setdefault(order_id, {})[name] = ParticipantRow(row_id, changed_at)
+        kept.setdefault(order_id, {})[name] = StoredParticipant(row_id, changed_at)
     history = read_history(history_rows)
     orders = (
         StoredOrder(
@@ -157,7 +116,8 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
         order.version += 1
         order.deadline_at = due.order_due(order.saga, order.deadline_at, tx.now, settings)
         for name in _moved(order):
-            order.rows[name] = ParticipantRow(order.rows[name].id if name in order.rows else None, tx.now)
+            row_id = order.rows[name].id if name in order.rows else None
+            order.rows[name] = StoredParticipant(row_id, tx.now)
     await _save_states(tx, changed)
     await _save_participants(tx, changed, settings)
     await tx.write_many(
@@ -169,7 +129,8 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
         ],
     )
     for order in changed:
-        _emit(tx, order)
+        for event in announcements(order, tx.now):
+            tx.emit(event, sequence=order.version)
 
 
 def _entry(order: StoredOrder, change: Change, now: datetime) -> HistoryEntry:
@@ -256,64 +217,6 @@ def _each(column: str, by_id: Mapping[Any, Any]) -> tuple[str, list[Any]]:
         return column, []
     cases = " ".join(["WHEN %s THEN %s"] * len(by_id))
     return f"CASE id {cases} ELSE {column} END", [value for pair in by_id.items() for value in pair]
-
-
-def _emit(tx: Transaction, order: StoredOrder) -> None:
-    for name in order.saga.releases:
-        tx.emit(RELEASES[name](order_id=order.id), sequence=order.version)
-    for told in order.saga.milestones:
-        tx.emit(_event(order, told, tx.now), sequence=order.version)
-    for payment_id in order.saga.rejected:
-        reason = order.saga.reason or ("paid" if order.saga.paid else "not_completed")
-        rejected = ConfirmationRejected(order_id=order.id, payment_id=payment_id, reason=reason)
-        tx.emit(rejected, sequence=order.version)
-
-
-def _event(order: StoredOrder, told: Milestone, now: datetime) -> Event:
-    reason = order.saga.reason or ""
-    match told:
-        case Milestone.COMPLETED:
-            return OrderCompleted(
-                order_id=order.id,
-                buyer_id=order.buyer_id,
-                total=order.total,
-                paid=order.saga.paid,
-                version=order.version,
-                participants=[
-                    ParticipantView(name=name, state=one.stand.value, changed_at=order.rows[name].moved_at)
-                    for name, one in order.saga.participants.items()
-                ],
-                history=order.history,
-                item_names=order.item_names,
-            )
-        case Milestone.CONFIRMED:
-            payment_id = order.saga.participants["payment"].payment_id
-            assert payment_id is not None  # noqa: S101  payment said yes, and every yes of it bears its id
-            return OrderConfirmed(
-                order_id=order.id,
-                buyer_id=order.buyer_id,
-                total=order.total,
-                payment_id=payment_id,
-                confirmed_at=now,
-            )
-        case Milestone.FAILED:
-            return OrderFailed(
-                order_id=order.id,
-                buyer_id=order.buyer_id,
-                reason=reason,
-                reason_details=order.saga.reason_details,
-                settled=order.saga.settled,
-                was_completed=order.saga.was_completed,
-            )
-        case Milestone.CANCELLED:
-            return OrderCancelled(order_id=order.id, buyer_id=order.buyer_id, reason=reason)
-        case Milestone.SETTLED:
-            return OrderSettled(
-                order_id=order.id,
-                buyer_id=order.buyer_id,
-                reason=reason,
-                reason_details=order.saga.reason_details,
-            )
 
 
 def _details(details: dict[str, Any] | None) -> str | None:

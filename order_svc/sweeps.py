@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from order_svc import due, saga, store
+from order_svc import announcing, due, saga, store
 from order_svc.contracts import OrderPlaced
 from order_svc.settings import OrderSettings
-from order_svc.store import StoredOrder
+from order_svc.stored import StoredOrder
 from shared.database.transaction import Transaction
 from shared.events.outbox import Outbox
 
@@ -68,7 +68,7 @@ async def release_again(tx: Transaction, settings: OrderSettings) -> None:
             "UPDATE participants SET release_due_at = %s, releases = releases + 1 WHERE id = %s",
             (tx.now + due.pause(releases, settings), row_id),
         )
-        tx.emit(store.RELEASES[name](order_id=UUID(order_id)))
+        tx.emit(announcing.release(name, UUID(order_id)))
 
 
 async def end_waiting_for_ever(tx: Transaction, settings: OrderSettings) -> None:

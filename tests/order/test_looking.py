@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from order_svc import calls, events, store
+from order_svc import calls, events
 from order_svc.contracts import (
     GetOrder,
     ListOrders,
@@ -141,9 +141,3 @@ async def test_nobody_cancels_what_is_not_his(db: Database) -> None:
         with pytest.raises(NotFound):
             await cancel(db, order_id, "buyer", buyer)
     assert (await cancel(db, order.id, "admin", None)).reason == "cancelled_by_admin"
-
-
-async def test_every_kind_of_release_has_its_event() -> None:
-    assert {name: kind.wire_name for name, kind in store.RELEASES.items()} == {
-        name: f"order.release.{name}" for name in ("item", "coupon", "payment")
-    }
