@@ -17,6 +17,7 @@ from order_svc.contracts import (
     PlaceOrder,
 )
 from order_svc.settings import OrderSettings
+from shared.database.queries import page
 from shared.database.transaction import Reader, Transaction
 from shared.errors import Conflict, NotFound, Problem
 
@@ -58,9 +59,10 @@ async def get_orders(calls: list[GetOrder], reader: Reader) -> list[OrderView | 
 
 async def list_orders(call: ListOrders, reader: Reader) -> OrderPage:
     """A page of orders, newest first."""
-    found = await reading.summaries(reader, call, limit=call.limit + 1)
-    page = found[: call.limit]
-    return OrderPage(items=page, next=page[-1].id if len(found) > call.limit else None)
+    items, after = await page(
+        call.limit, lambda most: reading.summaries(reader, call, limit=most), lambda order: order.id
+    )
+    return OrderPage(items=items, next=after)
 
 
 async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettings) -> OrderView:
@@ -82,15 +84,14 @@ async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettin
 
 async def get_payment_due(call: GetPaymentDue, reader: Reader) -> PaymentDue:
     """What the order costs, if it is completed, unpaid and this buyer's."""
-    row = await reader.row("SELECT buyer_id, status, paid, total FROM orders WHERE id = %s", [call.order_id])
-    if row is None or row[0] != call.buyer_id:
+    order = await reader.find_one(reading.BILL, call.order_id)
+    if order is None or order.buyer_id != call.buyer_id:
         raise NotFound(f"There is no order {call.order_id}.")
-    _, status, paid, total = row
-    if paid and status == saga.Status.COMPLETED:
+    if order.paid and order.status == saga.Status.COMPLETED:
         raise Conflict("The order is paid already.")
-    if status != saga.Status.COMPLETED:
-        raise Conflict(f"Only a completed order is paid for; this one is {status}.")
-    return PaymentDue(amount=total)
+    if order.status != saga.Status.COMPLETED:
+        raise Conflict(f"Only a completed order is paid for; this one is {order.status}.")
+    return PaymentDue(amount=order.total)
 
 
 def _shown(view: OrderView | None, call: GetOrder) -> OrderView | Problem:

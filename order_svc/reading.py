@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from order_svc.contracts import (
     HistoryEntry,
     Line,
@@ -15,20 +13,64 @@ from order_svc.contracts import (
     OrderSummary,
     OrderView,
     ParticipantView,
+    PayWith,
 )
+from shared.database.queries import Row, Select
 from shared.database.transaction import Reader
+from shared.ids import least_id
 
 _CLOCKS_DIFFER = timedelta(days=1)
 
-_read_lines = msgspec.json.Decoder(list[Line]).decode
-read_names = msgspec.json.Decoder(dict[int, str]).decode
-read_details = msgspec.json.Decoder(dict[str, Any]).decode
 
-HISTORY = (
-    "SELECT order_id, at, what, participant, status, details FROM order_history WHERE order_id IN %s"
-    " ORDER BY id"
-)
-"""What happened to orders; see `read_history`."""
+class _Order(Row):
+    id: UUID
+    buyer_id: int
+    status: str
+    reason: str | None
+    reason_details: dict[str, Any] | None
+    settled: bool
+    paid: bool
+    pay_with: PayWith | None
+    total: int
+    lines: list[Line]
+    version: int
+    created_at: datetime
+    item_names: dict[int, str] | None
+
+
+class _Participant(Row):
+    order_id: str
+    name: str
+    stand: str
+    changed_at: datetime
+
+
+class HistoryRow(Row):
+    """Something that happened to an order."""
+
+    order_id: str
+    at: datetime
+    what: str
+    participant: str | None
+    status: str
+    details: dict[str, Any] | None
+
+
+class Bill(Row):
+    """What an order costs, whom, and whether that is to be paid."""
+
+    buyer_id: int
+    status: str
+    paid: bool
+    total: int
+
+
+BILL = Select(Bill, "FROM orders WHERE id = %s")
+_ORDERS = Select(_Order, "FROM orders WHERE id IN %s")
+_SUMMARIES = Select(OrderSummary, "FROM orders")
+_PARTICIPANTS = Select(_Participant, "FROM participants WHERE order_id IN %s ORDER BY id")
+HISTORY = Select(HistoryRow, "FROM order_history WHERE order_id IN %s ORDER BY id")
+"""What happened to orders; see `by_order`."""
 
 
 async def of_orders(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, OrderView]:
@@ -37,56 +79,44 @@ async def of_orders(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, Ord
         return {}
     ids = sorted({str(order_id) for order_id in order_ids})
     # First the status: whoever sees an order settled must not see its participants as they were before.
-    rows, participant_rows, history_rows = await reader.rows_of_each(
-        (
-            "SELECT id, buyer_id, status, reason, reason_details, settled, paid, pay_with, total, `lines`,"
-            " version, created_at, item_names FROM orders WHERE id IN %s",
-            [ids],
-        ),
-        (
-            "SELECT order_id, name, stand, changed_at FROM participants WHERE order_id IN %s ORDER BY id",
-            [ids],
-        ),
-        (HISTORY, [ids]),
+    rows, participant_rows, history_rows = await reader.ask(
+        _ORDERS.of(ids), _PARTICIPANTS.of(ids), HISTORY.of(ids)
     )
     participants: dict[str, list[ParticipantView]] = {}
-    for order_id, name, stand, changed_at in participant_rows:
-        view = ParticipantView(name=name, state=stand, changed_at=changed_at)
-        participants.setdefault(order_id, []).append(view)
-    history = read_history(history_rows)
-    return {
-        UUID(row[0]): OrderView(
-            id=UUID(row[0]),
-            buyer_id=row[1],
-            status=row[2],
-            reason=row[3],
-            reason_details=read_details(row[4]) if row[4] else None,
-            settled=bool(row[5]),
-            paid=bool(row[6]),
-            pay_with=row[7],
-            total=row[8],
-            lines=line_views(_read_lines(row[9]), read_names(row[12]) if row[12] else {}),
-            participants=participants.get(row[0], []),
-            history=history.get(row[0], []),
-            version=row[10],
-            created_at=row[11],
+    for row in participant_rows:
+        view = ParticipantView(name=row.name, state=row.stand, changed_at=row.changed_at)
+        participants.setdefault(row.order_id, []).append(view)
+    history = by_order(history_rows)
+    orders: dict[UUID, OrderView] = {}
+    for row in rows:
+        order_id = str(row.id)
+        orders[row.id] = OrderView(
+            id=row.id,
+            buyer_id=row.buyer_id,
+            status=row.status,
+            reason=row.reason,
+            reason_details=row.reason_details,
+            settled=row.settled,
+            paid=row.paid,
+            pay_with=row.pay_with,
+            total=row.total,
+            lines=line_views(row.lines, row.item_names or {}),
+            participants=participants.get(order_id, []),
+            history=history.get(order_id, []),
+            version=row.version,
+            created_at=row.created_at,
         )
-        for row in rows
-    }
+    return orders
 
 
-def read_history(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[HistoryEntry]]:
+def by_order(rows: Iterable[HistoryRow]) -> dict[str, list[HistoryEntry]]:
     """What `HISTORY` finds, by order."""
     history: dict[str, list[HistoryEntry]] = {}
-    for order_id, at, what, participant, status, details in rows:
+    for row in rows:
         entry = HistoryEntry(
-            at=at,
-            what=what,
-            participant=participant,
-            status=status,
-            details=read_details(details) if details else None,
+            at=row.at, what=row.what, participant=row.participant, status=row.status, details=row.details
         )
-        history.setdefault(order_id, []).append(entry)
+        history.setdefault(row.order_id, []).append(entry)
     return history
 
 
@@ -120,32 +150,7 @@ async def summaries(reader: Reader, wanted: ListOrders, *, limit: int) -> list[O
     must("created_at >= %s", wanted.since)
     must("created_at < %s", wanted.until)
     # Ids begin with the time they were made at, and are indexed; a day allows for clocks that disagree.
-    must("id >= %s", _id_at(wanted.since, -_CLOCKS_DIFFER))
-    must("id <= %s", _id_at(wanted.until, _CLOCKS_DIFFER))
-    rows = await reader.rows(
-        "SELECT id, buyer_id, status, reason, settled, paid, total, version, created_at FROM orders"  # noqa: S608
-        f" WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %s",
-        [*args, limit],
-    )
-    return [
-        OrderSummary(
-            id=UUID(row[0]),
-            buyer_id=row[1],
-            status=row[2],
-            reason=row[3],
-            settled=bool(row[4]),
-            paid=bool(row[5]),
-            total=row[6],
-            version=row[7],
-            created_at=row[8],
-        )
-        for row in rows
-    ]
-
-
-def _id_at(moment: datetime | None, shift: timedelta) -> UUID | None:
-    """The least id (UUIDv7) that could be made at a moment, moved by `shift`."""
-    if moment is None:
-        return None
-    ms = int((moment.timestamp() + shift.total_seconds()) * 1000)
-    return UUID(int=min(max(ms, 0), 2**48 - 1) << 80)
+    must("id >= %s", wanted.since and least_id(wanted.since - _CLOCKS_DIFFER))
+    must("id <= %s", wanted.until and least_id(wanted.until + _CLOCKS_DIFFER))
+    wanted_rows = _SUMMARIES + f"WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %s"
+    return await reader.find(wanted_rows, *args, limit)

@@ -1,6 +1,6 @@
 """Orders in the database: loaded and saved in lists, with few statements, under the orders' row locks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,13 +10,44 @@ import msgspec
 from order_svc import due
 from order_svc.announcing import announcements
 from order_svc.contracts import HistoryEntry, OrderPlaced
-from order_svc.reading import HISTORY, read_details, read_history, read_names
+from order_svc.reading import HISTORY, by_order
 from order_svc.saga import Change, Participant, Saga, Stand, Status
 from order_svc.settings import OrderSettings
 from order_svc.stored import StoredOrder, StoredParticipant
+from shared.database.queries import Row, Select, each
 from shared.database.transaction import Transaction
 
 _json = msgspec.json.Encoder()
+
+
+class _Order(Row):
+    id: UUID
+    buyer_id: int
+    total: int
+    pay_with: str | None
+    version: int
+    created_at: datetime
+    deadline_at: datetime | None
+    extended_at: datetime | None
+    status: Status
+    reason: str | None
+    reason_details: dict[str, Any] | None
+    settled: bool
+    paid: bool
+    item_names: dict[int, str] | None
+
+
+class _Participant(Row):
+    id: int
+    order_id: str
+    name: str
+    stand: Stand
+    payment_id: UUID | None
+    changed_at: datetime
+
+
+_LOCKING = Select(_Order, "FROM orders WHERE id IN %s ORDER BY id FOR UPDATE")
+_PARTICIPANTS = Select(_Participant, "FROM participants WHERE order_id IN %s ORDER BY id")
 
 
 async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], settings: OrderSettings) -> None:
@@ -57,53 +88,42 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
     ids = sorted({str(order_id) for order_id in order_ids})
     if not ids:
         return {}
-    rows, participant_rows, history_rows = await tx.rows_of_each(
-        (
-            "SELECT id, buyer_id, total, pay_with, version, created_at, deadline_at, extended_at, status,"
-            " reason, reason_details, settled, paid, item_names FROM orders WHERE id IN %s ORDER BY id"
-            " FOR UPDATE",
-            [ids],
-        ),
-        (
-            "SELECT id, order_id, name, stand, payment_id, changed_at FROM participants"
-            " WHERE order_id IN %s ORDER BY id",
-            [ids],
-        ),
-        (HISTORY, [ids]),
+    rows, participant_rows, history_rows = await tx.ask(
+        _LOCKING.of(ids), _PARTICIPANTS.of(ids), HISTORY.of(ids)
     )
     participants: dict[str, dict[str, Participant]] = {}
     kept: dict[str, dict[str, StoredParticipant]] = {}
-    for row_id, order_id, name, stand, payment_id, changed_at in participant_rows:
-        paid_by = UUID(payment_id) if payment_id else None
-        participants.setdefault(order_id, {})[name] = Participant(stand=Stand(stand), payment_id=paid_by)
-        kept.setdefault(order_id, {})[name] = StoredParticipant(row_id, changed_at)
-    history = read_history(history_rows)
-    orders = (
-        StoredOrder(
-            id=UUID(row[0]),
-            buyer_id=row[1],
-            total=row[2],
-            pay_with=row[3],
-            version=row[4],
-            created_at=row[5],
-            deadline_at=row[6],
-            extended_at=row[7],
+    for row in participant_rows:
+        participant = Participant(stand=row.stand, payment_id=row.payment_id)
+        participants.setdefault(row.order_id, {})[row.name] = participant
+        kept.setdefault(row.order_id, {})[row.name] = StoredParticipant(row.id, row.changed_at)
+    history = by_order(history_rows)
+    orders: dict[UUID, StoredOrder] = {}
+    for row in rows:
+        order_id = str(row.id)
+        orders[row.id] = StoredOrder(
+            id=row.id,
+            buyer_id=row.buyer_id,
+            total=row.total,
+            pay_with=row.pay_with,
+            version=row.version,
+            created_at=row.created_at,
+            deadline_at=row.deadline_at,
+            extended_at=row.extended_at,
             saga=Saga(
-                status=Status(row[8]),
-                reason=row[9],
-                reason_details=read_details(row[10]) if row[10] else None,
-                settled=bool(row[11]),
-                paid=bool(row[12]),
-                pays=row[3] is not None,
-                participants=participants.get(row[0], {}),
+                status=row.status,
+                reason=row.reason,
+                reason_details=row.reason_details,
+                settled=row.settled,
+                paid=row.paid,
+                pays=row.pay_with is not None,
+                participants=participants.get(order_id, {}),
             ),
-            item_names=read_names(row[13]) if row[13] else {},
-            rows=kept.get(row[0], {}),
-            history=history.get(row[0], []),
+            item_names=row.item_names or {},
+            rows=kept.get(order_id, {}),
+            history=history.get(order_id, []),
         )
-        for row in rows
-    )
-    return {order.id: order for order in orders}
+    return orders
 
 
 async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: OrderSettings) -> None:
@@ -161,12 +181,12 @@ async def _save_states(tx: Transaction, orders: list[StoredOrder]) -> None:
         alike.setdefault(state, []).append(order)
     for state, these in alike.items():
         named = {order.id: _json.encode(order.item_names).decode() for order in these if order.item_names}
-        names, args = _each("item_names", named)
-        await tx.write(
-            "UPDATE orders SET status = %s, reason = %s, reason_details = %s, settled = %s, paid = %s,"  # noqa: S608
-            f" deadline_at = %s, version = version + 1, updated_at = %s, item_names = {names} WHERE id IN %s",
-            [*state, tx.now, *args, [order.id for order in these]],
-        )
+        for names, ids in each(named, ids=[order.id for order in these], otherwise="item_names"):
+            await tx.write(
+                "UPDATE orders SET status = %s, reason = %s, reason_details = %s, settled = %s, paid = %s,"
+                " deadline_at = %s, version = version + 1, updated_at = %s, item_names = %s WHERE id IN %s",
+                [*state, tx.now, names, ids],
+            )
 
 
 async def _save_participants(tx: Transaction, orders: list[StoredOrder], settings: OrderSettings) -> None:
@@ -188,12 +208,12 @@ async def _save_participants(tx: Transaction, orders: list[StoredOrder], setting
             alike.setdefault((stand.value, tx.now, due_at, asked), {})[row_id] = participant
     for values, these in alike.items():
         paid_by = {row_id: one.payment_id for row_id, one in these.items() if one.payment_id}
-        payments, args = _each("payment_id", paid_by)
-        await tx.write(
-            "UPDATE participants SET stand = %s, changed_at = %s, release_due_at = %s,"  # noqa: S608
-            f" releases = releases + %s, payment_id = {payments} WHERE id IN %s",
-            [*values, *args, sorted(these)],
-        )
+        for payments, ids in each(paid_by, ids=sorted(these), otherwise="payment_id"):
+            await tx.write(
+                "UPDATE participants SET stand = %s, changed_at = %s, release_due_at = %s,"
+                " releases = releases + %s, payment_id = %s WHERE id IN %s",
+                [*values, payments, ids],
+            )
     await tx.write_many(
         "INSERT INTO participants (order_id, name, stand, changed_at, release_due_at, releases, payment_id)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",
@@ -209,14 +229,6 @@ async def hasten_releases(tx: Transaction, order: StoredOrder, settings: OrderSe
         " WHERE order_id = %s AND stand = 'RELEASING'",
         (soon, soon, order.id),
     )
-
-
-def _each(column: str, by_id: Mapping[Any, Any]) -> tuple[str, list[Any]]:
-    """The expression that gives each row its own value of a column, by id, and leaves those of other rows."""
-    if not by_id:
-        return column, []
-    cases = " ".join(["WHEN %s THEN %s"] * len(by_id))
-    return f"CASE id {cases} ELSE {column} END", [value for pair in by_id.items() for value in pair]
 
 
 def _details(details: dict[str, Any] | None) -> str | None:

@@ -7,10 +7,36 @@ from order_svc import announcing, due, saga, store
 from order_svc.contracts import OrderPlaced
 from order_svc.settings import OrderSettings
 from order_svc.stored import StoredOrder
+from shared.database.queries import Row, Select
 from shared.database.transaction import Transaction
 from shared.events.outbox import Outbox
 
 SWEEP = 200
+
+
+class _Found(Row):
+    id: UUID
+
+
+class _Unacknowledged(Row):
+    id: int
+    order_id: UUID
+    name: str
+    releases: int
+
+
+_OVERDUE = Select(
+    _Found,
+    "FROM orders WHERE deadline_at <= %s ORDER BY deadline_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+)
+_WAITING_FOR_EVER = Select(
+    _Found, "FROM orders WHERE deadline_at = %s ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
+)
+_UNACKNOWLEDGED = Select(
+    _Unacknowledged,
+    "FROM participants WHERE release_due_at <= %s ORDER BY release_due_at, id LIMIT %s"
+    " FOR UPDATE SKIP LOCKED",
+)
 
 
 async def fail_overdue(tx: Transaction, outbox: Outbox, settings: OrderSettings) -> None:
@@ -23,14 +49,10 @@ async def fail_overdue(tx: Transaction, outbox: Outbox, settings: OrderSettings)
     """
     if outbox.connected_since is None:
         return
-    found = await tx.rows(
-        "SELECT id FROM orders WHERE deadline_at <= %s ORDER BY deadline_at, id LIMIT %s"
-        " FOR UPDATE SKIP LOCKED",
-        (tx.now, SWEEP),
-    )
+    found = await tx.find(_OVERDUE, tx.now, SWEEP)
     if not found:
         return
-    orders = await store.lock_orders(tx, [UUID(row[0]) for row in found])
+    orders = await store.lock_orders(tx, [order.id for order in found])
     held_up = await _held_up(orders, tx, outbox, settings)
     if held_up:
         await tx.write(
@@ -58,29 +80,21 @@ async def _held_up(
 
 async def release_again(tx: Transaction, settings: OrderSettings) -> None:
     """Ask again, with a new event, for what has not been given back; ever more slowly, but for ever."""
-    found = await tx.rows(
-        "SELECT id, order_id, name, releases FROM participants WHERE release_due_at <= %s"
-        " ORDER BY release_due_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
-        (tx.now, SWEEP),
-    )
-    for row_id, order_id, name, releases in found:
+    for participant in await tx.find(_UNACKNOWLEDGED, tx.now, SWEEP):
         await tx.write(
             "UPDATE participants SET release_due_at = %s, releases = releases + 1 WHERE id = %s",
-            (tx.now + due.pause(releases, settings), row_id),
+            (tx.now + due.pause(participant.releases, settings), participant.id),
         )
-        tx.emit(announcing.release(name, UUID(order_id)))
+        tx.emit(announcing.release(participant.name, participant.order_id))
 
 
 async def end_waiting_for_ever(tx: Transaction, settings: OrderSettings) -> None:
     """Give a deadline to orders that were completed while there was no time to be paid within, and now is."""
     if not settings.order_unpaid_s:
         return
-    found = await tx.rows(
-        "SELECT id FROM orders WHERE deadline_at = %s ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
-        (due.FOR_EVER, SWEEP),
-    )
+    found = await tx.find(_WAITING_FOR_EVER, due.FOR_EVER, SWEEP)
     if found:
         await tx.write(
             "UPDATE orders SET deadline_at = %s WHERE id IN %s",
-            (due.payment_due(tx.now, settings), [row[0] for row in found]),
+            (due.payment_due(tx.now, settings), [order.id for order in found]),
         )
