@@ -1,40 +1,15 @@
 """Every text of every service compares by one collation, or byte by byte, on whatever server it is kept."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from uuid import uuid4
-
 import pytest
 
 from deploy.databases import connect
 from deploy.local.layout import Layout
 from deploy.services import load_services
 from shared.database.collation import COLLATION
-from tests.support.databases import migrate
 
 BYTEWISE = {"ascii_bin", "utf8mb4_bin"}
 # What the driver of migrations keeps for itself is a table like any other.
 SERVICES = [service.module for service in load_services() if service.database]
-
-
-@pytest.fixture(scope="module")
-async def schemas(servers: Layout) -> AsyncIterator[dict[str, str]]:
-    """Each service's tables, in databases that were made by somebody who asked for another collation."""
-    made = {module: f"test_collation_{module}_{uuid4().hex[:8]}" for module in SERVICES}
-    with connect(servers.admin_url) as connection, connection.cursor() as cursor:
-        for name in made.values():
-            cursor.execute(f"CREATE DATABASE {name} COLLATE utf8mb4_general_ci")
-        try:
-            await asyncio.gather(
-                *(
-                    migrate(module, f"{servers.admin_url.rstrip('/')}/{name}", seed=False)
-                    for module, name in made.items()
-                )
-            )
-            yield made
-        finally:
-            for name in made.values():
-                cursor.execute(f"DROP DATABASE {name}")
 
 
 @pytest.mark.parametrize("module", SERVICES)
