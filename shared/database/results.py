@@ -179,6 +179,8 @@ def _read_of(column: bytes) -> Read:
     if kind in _TEXTS:
         character_set = int.from_bytes(column[-12:-10], "little")
         return bytes if character_set == NO_TEXT else bytes.decode
+    if kind == FIELD_TYPE.NEWDECIMAL and column[-3] == 0:
+        return int  # without places it is a whole number: what the server makes of the sum of such
     if kind not in _READS:
         raise pymysql.err.NotSupportedError(f"columns of type {kind} are not read here")
     return _READS[kind]
