@@ -3,7 +3,7 @@
 What asks the PG between its units of work stands in `paying.py`.
 """
 
-from payment_svc import accounts, audit, cards, domain, intents, payments, pgs, settling
+from payment_svc import cards, domain, pgs, settling
 from payment_svc.contracts import (
     AuditPage,
     Balance,
@@ -24,6 +24,7 @@ from payment_svc.contracts import (
 )
 from payment_svc.domain import Intent, Payment, State
 from payment_svc.settings import PaymentSettings
+from payment_svc.store import accounts, audit, intents, payments
 from shared.clock import utc_now
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database

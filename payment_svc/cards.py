@@ -12,11 +12,12 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from order_svc.contracts import CancelOrder
-from payment_svc import accounts, domain, payments, pgs, settling
+from payment_svc import domain, pgs, settling
 from payment_svc.domain import Payment, State
 from payment_svc.pgs import Card, Finding, NoAnswer, PaymentGateway, Report
 from payment_svc.settings import PaymentSettings
 from payment_svc.settling import Listed
+from payment_svc.store import accounts, payments
 from shared.clock import utc_now
 from shared.context import traceparent, working_on
 from shared.database.transaction import Transaction

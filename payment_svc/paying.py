@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from order_svc.contracts import GetPaymentDue
-from payment_svc import accounts, audit, cards, domain, intents, payments, pgs, settling
+from payment_svc import cards, domain, pgs, settling
 from payment_svc.contracts import (
     BuyPoints,
     GetPayment,
@@ -25,6 +25,7 @@ from payment_svc.contracts import (
 )
 from payment_svc.domain import Ask, Payment, State
 from payment_svc.settings import PaymentSettings
+from payment_svc.store import accounts, audit, intents, payments
 from shared.database.idempotency import Idempotency
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database

@@ -1,6 +1,6 @@
 """The point accounts of the seeded people of a local run."""
 
-from payment_svc import accounts
+from payment_svc.store import accounts
 from shared.database.transaction import Transaction
 
 POINTS = {1: 0, 2: 1_000_000, 3: 1_000_000}

@@ -55,7 +55,7 @@ def test_the_rules_know_every_service() -> None:
         ("order_svc/calls.py", "import coupon_svc.domain", "Services know each other by contracts"),
         (
             "gateway/shop/points.py",
-            "from payment_svc import accounts",
+            "from payment_svc.store import accounts",
             "Services know each other by contracts",
         ),
         ("item_svc/domain.py", "from shared.database.units import Transaction", "Rules are pure"),

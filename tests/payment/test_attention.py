@@ -6,7 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from payment_svc import calls, payments
+from payment_svc import calls
 from payment_svc.contracts import (
     AuditPage,
     ListAudit,
@@ -16,6 +16,7 @@ from payment_svc.contracts import (
     PaymentPage,
     PaymentRefunded,
 )
+from payment_svc.store import payments
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
 from tests.payment.fake_pg import error

@@ -7,9 +7,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from payment_svc import calls, cards, events, payments, pgs
+from payment_svc import calls, cards, events, pgs
 from payment_svc.contracts import GetPayment, PaymentCaptured, PaymentDeclined, PaymentRefunded
 from payment_svc.pgs import Card, Finding, Report
+from payment_svc.store import payments
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.ids import new_id
 from tests.payment.fake_pg import HANG, LATE, LOST, error

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from payment_svc import calls, intents, paying
+from payment_svc import calls, paying
 from payment_svc.contracts import BringKey, Intent, MakeIntent, PaymentCaptured, PaymentDeclined
+from payment_svc.store import intents
 from shared.clock import utc_now
 from shared.errors import Conflict, RuleBroken
 from shared.ids import new_id

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import structlog.testing
 
-from payment_svc import payments
 from payment_svc.contracts import PaymentCaptured, TakeNotice
+from payment_svc.store import payments
 from shared.clock import utc_now
 from shared.ids import new_id
 from tests.payment.fake_pg import LATE

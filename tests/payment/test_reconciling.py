@@ -6,8 +6,9 @@ import time
 import httpx
 import pytest
 
-from payment_svc import cards, payments
+from payment_svc import cards
 from payment_svc.contracts import PaymentCaptured
+from payment_svc.store import payments
 from shared.errors import Unavailable
 from tests.payment.fake_pg import HANG
 from tests.payment.world import World

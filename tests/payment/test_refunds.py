@@ -7,8 +7,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from payment_svc import calls, cards, payments
+from payment_svc import calls, cards
 from payment_svc.contracts import ListAudit, PaymentPartlyRefunded, PaymentRefunded
+from payment_svc.store import payments
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.ids import new_id
 from tests.payment.fake_pg import LATE, LOST, error

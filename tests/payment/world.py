@@ -23,8 +23,8 @@ from payment_svc.contracts import (
     TakeNotice,
 )
 from payment_svc.domain import Payment
-from payment_svc.payments import find
 from payment_svc.settings import PaymentSettings
+from payment_svc.store.payments import find
 from shared.database.idempotency import Idempotency
 from shared.database.transaction import Transaction
 from shared.database.units import Database

@@ -1,0 +1,1 @@
+"""The payment service's tables: payments, accounts with their ledger, numbers given out, the audit log."""
