@@ -25,7 +25,7 @@ from payment_svc.contracts import (
 from payment_svc.domain import Intent, Payment, State
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import accounts, audit, intents, payments
-from shared.clock import utc_now
+from shared.database.queries import page
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database
 from shared.errors import Conflict, NotFound
@@ -44,10 +44,9 @@ async def open_account(call: OpenAccount, tx: Transaction) -> Balance:
     if found is None:
         await accounts.open_account(tx, call.user_id)
         return Balance(balance=0)
-    balance, state = found
-    if state != "OPEN":
+    if found.state != "OPEN":
         raise Conflict("This user's registration has failed; the account stays closed.")
-    return Balance(balance=balance)
+    return Balance(balance=found.balance)
 
 
 async def get_balance(call: GetBalance, db: Reader) -> Balance:
@@ -71,9 +70,12 @@ async def grant_points(call: GrantPoints, tx: Transaction, settings: PaymentSett
 async def get_history(call: GetHistory, db: Reader) -> LedgerPage:
     """A page of the ledger."""
     await accounts.balance(db, call.user_id)
-    entries = await accounts.history(db, call.user_id, limit=call.limit + 1, before=call.after)
-    page = entries[: call.limit]
-    return LedgerPage(items=page, next=page[-1].id if len(entries) > call.limit else None)
+    items, after = await page(
+        call.limit,
+        lambda most: accounts.history(db, call.user_id, limit=most, before=call.after),
+        lambda entry: entry.id,
+    )
+    return LedgerPage(items=items, next=after)
 
 
 async def bring_key(call: BringKey, tx: Transaction, settings: PaymentSettings) -> None:
@@ -110,10 +112,12 @@ async def get_payment(call: GetPayment, db: Reader) -> PaymentView:
 async def list_payments(call: ListPayments, db: Reader) -> PaymentPage:
     """A page of the payments of one status."""
     refunded = {"PARTLY_REFUNDED": True, "CAPTURED": False}.get(call.status)
-    found = await payments.page(
-        db, _STATES[call.status], refunded=refunded, after=call.after, limit=call.limit + 1
+    state = _STATES[call.status]
+    shown, after = await page(
+        call.limit,
+        lambda most: payments.in_state(db, state, refunded=refunded, after=call.after, limit=most),
+        lambda payment: payment.payment_id,
     )
-    shown = found[: call.limit]
     closed = await audit.resolutions(db, [one.payment_id for one in shown if one.resolved])
     items = [
         OperatorPayment(
@@ -133,7 +137,7 @@ async def list_payments(call: ListPayments, db: Reader) -> PaymentPage:
         )
         for one in shown
     ]
-    return PaymentPage(items=items, next=shown[-1].payment_id if len(found) > call.limit else None)
+    return PaymentPage(items=items, next=after)
 
 
 async def resolve(call: ResolvePayment, db: Database, rpc: Rpc) -> PaymentView:
@@ -157,7 +161,12 @@ async def resolve(call: ResolvePayment, db: Database, rpc: Rpc) -> PaymentView:
 
 async def list_audit(call: ListAudit, db: Reader) -> AuditPage:
     """A page of the audit log."""
-    return await audit.page(call, db)
+    items, after = await page(
+        call.limit,
+        lambda most: audit.entries(db, limit=most, before=call.after),
+        lambda entry: entry.id,
+    )
+    return AuditPage(items=items, next=after)
 
 
 async def take_notice(call: TakeNotice, tx: Transaction, settings: PaymentSettings) -> None:
@@ -175,4 +184,4 @@ async def measure(db: Reader) -> None:
 
 async def purge(db: Database) -> None:
     """Forget the numbers that ended long ago."""
-    await intents.purge(db, utc_now())
+    await intents.forget(db)

@@ -5,8 +5,43 @@ from uuid import UUID
 
 from payment_svc.contracts import LedgerEntry, LedgerKind
 from payment_svc.domain import Movement
+from shared.database.queries import Row, Select
 from shared.database.transaction import Reader, Transaction
 from shared.errors import NotFound
+
+
+class Account(Row):
+    """An account as it is now."""
+
+    balance: int
+    state: str
+
+
+class _Balance(Row):
+    user_id: int
+    balance: int
+
+
+class _Granted(Row):
+    balance: int
+
+
+class _Credited(Row):
+    points: int | None
+
+
+_LOCKING = Select(
+    _Balance, "FROM accounts WHERE user_id IN %s AND state = 'OPEN' ORDER BY user_id FOR UPDATE"
+)
+_ACCOUNT = Select(Account, "FROM accounts WHERE user_id = %s")
+_LOCKING_ONE = _ACCOUNT + "FOR UPDATE"
+_GRANT = Select(_Granted, "FROM ledger WHERE grant_id = %s")
+_CREDITED = Select(
+    _Credited,
+    "FROM ledger WHERE user_id = %s AND payment_id = %s",
+    made={"points": "SUM(delta)"},
+)
+_HISTORY = Select(LedgerEntry, "FROM ledger WHERE user_id = %s AND id < %s ORDER BY id DESC LIMIT %s")
 
 
 async def lock_balances(tx: Transaction, user_ids: Iterable[int]) -> dict[int, int]:
@@ -15,15 +50,8 @@ async def lock_balances(tx: Transaction, user_ids: Iterable[int]) -> dict[int, i
     Always in the order of ids and in one statement: two lists that share accounts wait for each other, and
     never in a ring.
     """
-    wanted = sorted(set(user_ids))
-    if not wanted:
-        return {}
-    rows = await tx.rows(
-        "SELECT user_id, balance FROM accounts WHERE user_id IN %s AND state = 'OPEN'"
-        " ORDER BY user_id FOR UPDATE",
-        (wanted,),
-    )
-    return dict(rows)
+    [found] = await tx.ask(_LOCKING.among(set(user_ids)))
+    return {one.user_id: one.balance for one in found}
 
 
 async def apply(tx: Transaction, kind: LedgerKind, movements: Sequence[Movement]) -> None:
@@ -56,21 +84,17 @@ async def close_account(tx: Transaction, user_id: int) -> None:
     )
 
 
-async def account(db: Reader, user_id: int, *, lock: bool = False) -> tuple[int, str] | None:
-    """An account's balance and state."""
-    row = await db.row(
-        f"SELECT balance, state FROM accounts WHERE user_id = %s{' FOR UPDATE' if lock else ''}",  # noqa: S608
-        (user_id,),
-    )
-    return (row[0], row[1]) if row else None
+async def account(db: Reader, user_id: int, *, lock: bool = False) -> Account | None:
+    """An account, if there is one; with `lock` held until the commit."""
+    return await db.find_one(_LOCKING_ONE if lock else _ACCOUNT, user_id)
 
 
 async def balance(db: Reader, user_id: int, *, lock: bool = False) -> int:
     """The points of an open account. Raises `NotFound` where there is none."""
     found = await account(db, user_id, lock=lock)
-    if found is None or found[1] != "OPEN":
+    if found is None or found.state != "OPEN":
         raise NotFound("There is no such point account.")
-    return found[0]
+    return found.balance
 
 
 async def grant(tx: Transaction, user_id: int, delta: int, balance: int, grant_id: UUID, note: str) -> None:
@@ -81,38 +105,19 @@ async def grant(tx: Transaction, user_id: int, delta: int, balance: int, grant_i
 
 async def find_grant(db: Reader, grant_id: UUID) -> int | None:
     """The balance right after a grant, if it was made."""
-    row = await db.row("SELECT balance FROM ledger WHERE grant_id = %s", (grant_id,))
-    return row[0] if row else None
+    found = await db.find_one(_GRANT, grant_id)
+    return found.balance if found else None
 
 
 async def credited(db: Reader, user_id: int, payment_id: UUID) -> int | None:
     """How many points a purchase brought that have not been taken back; None where it never brought any."""
-    row = await db.row(
-        "SELECT SUM(delta) FROM ledger WHERE user_id = %s AND payment_id = %s", (user_id, payment_id)
-    )
-    return None if row is None or row[0] is None else int(row[0])
+    [found] = await db.find(_CREDITED, user_id, payment_id)
+    return found.points
 
 
 async def history(db: Reader, user_id: int, *, limit: int, before: int | None) -> list[LedgerEntry]:
     """The newest `limit` ledger entries of an account that are older than the entry `before`."""
-    rows = await db.rows(
-        "SELECT id, at, kind, delta, balance, order_id, payment_id, note FROM ledger"
-        " WHERE user_id = %s AND id < %s ORDER BY id DESC LIMIT %s",
-        (user_id, before or 2**63 - 1, limit),
-    )
-    return [
-        LedgerEntry(
-            id=entry_id,
-            at=at,
-            kind=kind,
-            delta=delta,
-            balance=balance,
-            order_id=UUID(order_id) if order_id else None,
-            payment_id=UUID(payment_id) if payment_id else None,
-            note=note,
-        )
-        for entry_id, at, kind, delta, balance, order_id, payment_id, note in rows
-    ]
+    return await db.find(_HISTORY, user_id, before or 2**63 - 1, limit)
 
 
 async def _append(tx: Transaction, rows: Sequence[Sequence[object]]) -> None:

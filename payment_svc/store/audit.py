@@ -1,14 +1,32 @@
 """Who did what about money: one row for each thing that a person of the shop did, in the unit that did it."""
 
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
-from payment_svc.contracts import AuditEntry, AuditPage, ListAudit, Resolution
+from payment_svc.contracts import AuditEntry, Resolution
+from shared.database.queries import Row, Select
 from shared.database.transaction import Reader, Transaction
 
 Action = Literal["payment.resolved", "payment.refunded", "points.granted"]
+
+
+class _Noted(Row):
+    subject: str
+    at: datetime
+    actor_id: int
+    details: dict[str, Any]
+
+
+_ENTRIES = Select(
+    AuditEntry, "FROM audit_log WHERE id < %s ORDER BY id DESC LIMIT %s", made={"by": "actor_id"}
+)
+_REFUNDS = Select(_Noted, "FROM audit_log WHERE subject = %s AND action = 'payment.refunded'")
+_RESOLUTIONS = Select(
+    _Noted, "FROM audit_log WHERE subject IN %s AND action = 'payment.resolved' ORDER BY id"
+)
 
 
 async def note(
@@ -23,45 +41,21 @@ async def note(
 
 async def refund_asked(db: Reader, payment_id: UUID, refund_id: UUID) -> dict[str, Any] | None:
     """What was noted of this refund of a payment, if it was asked for before."""
-    rows = await db.rows(
-        "SELECT details FROM audit_log WHERE subject = %s AND action = 'payment.refunded'", (payment_id,)
-    )
-    noted = (msgspec.json.decode(text, type=dict) for (text,) in rows)
+    noted = [one.details for one in await db.find(_REFUNDS, payment_id)]
     return next((one for one in noted if one["refund_id"] == str(refund_id)), None)
 
 
-async def page(call: ListAudit, db: Reader) -> AuditPage:
-    """A page of the log, newest first."""
-    rows = await db.rows(
-        "SELECT id, at, actor_id, action, subject, details FROM audit_log"
-        " WHERE id < %s ORDER BY id DESC LIMIT %s",
-        (call.after or 2**63 - 1, call.limit + 1),
-    )
-    items = [
-        AuditEntry(
-            id=row_id,
-            at=at,
-            by=by,
-            action=action,
-            subject=subject,
-            details=msgspec.json.decode(details, type=dict),
-        )
-        for row_id, at, by, action, subject, details in rows[: call.limit]
-    ]
-    return AuditPage(items=items, next=items[-1].id if len(rows) > call.limit else None)
+async def entries(db: Reader, *, limit: int, before: int | None) -> list[AuditEntry]:
+    """The newest `limit` entries of the log that are older than the entry `before`."""
+    return await db.find(_ENTRIES, before or 2**63 - 1, limit)
 
 
 async def resolutions(db: Reader, payment_ids: list[UUID]) -> dict[UUID, Resolution]:
     """How those of these payments were closed that a person has closed; the last time counts."""
-    if not payment_ids:
-        return {}
-    rows = await db.rows(
-        "SELECT subject, at, actor_id, details FROM audit_log"
-        " WHERE subject IN %s AND action = 'payment.resolved' ORDER BY id",
-        (payment_ids,),
-    )
-    found: dict[UUID, Resolution] = {}
-    for subject, at, by, text in rows:
-        details = msgspec.json.decode(text, type=dict)
-        found[UUID(subject)] = Resolution(outcome=details["outcome"], reason=details["reason"], by=by, at=at)
-    return found
+    [noted] = await db.ask(_RESOLUTIONS.among(payment_ids))
+    return {
+        UUID(one.subject): Resolution(
+            outcome=one.details["outcome"], reason=one.details["reason"], by=one.actor_id, at=one.at
+        )
+        for one in noted
+    }

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from payment_svc.domain import Intent
 from payment_svc.settings import PaymentSettings
+from shared.database.purging import purge
+from shared.database.queries import Select
 from shared.database.transaction import Transaction
 from shared.database.units import Database
 
-KEPT = timedelta(days=7)
-PURGE = 1000
-_COLUMNS = "payment_id, user_id, order_id, amount, card_key, expires_at, used_at"
+KEPT_DAYS = 7
+
+_LOCKING = Select(Intent, "FROM payment_intents WHERE payment_id IN %s ORDER BY payment_id FOR UPDATE")
 
 
 def end(now: datetime, settings: PaymentSettings) -> datetime:
@@ -22,14 +23,8 @@ def end(now: datetime, settings: PaymentSettings) -> datetime:
 
 async def lock(tx: Transaction, payment_ids: Iterable[UUID]) -> dict[UUID, Intent]:
     """Those of these numbers that were given out, held until the commit."""
-    wanted = sorted(set(payment_ids))
-    if not wanted:
-        return {}
-    rows = await tx.rows(
-        f"SELECT {_COLUMNS} FROM payment_intents WHERE payment_id IN %s ORDER BY payment_id FOR UPDATE",  # noqa: S608
-        (wanted,),
-    )
-    return {intent.payment_id: intent for intent in map(_intent, rows)}
+    [found] = await tx.ask(_LOCKING.among(set(payment_ids)))
+    return {intent.payment_id: intent for intent in found}
 
 
 async def add(tx: Transaction, intent: Intent) -> None:
@@ -67,24 +62,6 @@ async def use(tx: Transaction, payment_ids: Iterable[UUID]) -> None:
         )
 
 
-async def purge(db: Database, now: datetime) -> None:
-    """Delete numbers that ended a week ago, a thousand at a time, until none is left."""
-    while True:
-        deleted = await db.execute(
-            "DELETE FROM payment_intents WHERE expires_at < %s ORDER BY expires_at LIMIT %s",
-            (now - KEPT, PURGE),
-        )
-        if deleted < PURGE:
-            return
-
-
-def _intent(row: tuple[Any, ...]) -> Intent:
-    return Intent(
-        payment_id=UUID(row[0]),
-        user_id=row[1],
-        order_id=UUID(row[2]) if row[2] else None,
-        amount=row[3],
-        card_key=row[4],
-        expires_at=row[5],
-        used_at=row[6],
-    )
+async def forget(db: Database) -> None:
+    """Delete the numbers that ended a week ago."""
+    await purge(db, "payment_intents", "expires_at", KEPT_DAYS)

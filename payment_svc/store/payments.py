@@ -13,6 +13,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from payment_svc.domain import Payment, State
+from shared.database.queries import Row, Select, columns, values
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database
 from shared.errors import NotFound
@@ -24,11 +25,9 @@ HINT_PACE = timedelta(seconds=0.2)
 
 NEEDING_ATTENTION = Gauge("shop_payments_needing_attention", "Payments that a person has to decide about")
 
-_COLUMNS = (
-    "payment_id, order_id, attempt, state, user_id, method, amount, refunded, released, refunding, refund_id,"
-    " reason, details, resolved, card_key, asks, asked_at, looked_at, ask_due_at, created_at, changed_at"
+_INSERT = (
+    f"INSERT INTO payments ({columns(Payment)}) VALUES ({', '.join(['%s'] * len(Payment.__struct_fields__))})"
 )
-_INSERT = f"INSERT INTO payments ({_COLUMNS}) VALUES ({', '.join(['%s'] * 21)})"  # noqa: S608  our own names
 _MUTABLE = (
     "state",
     "refunded",
@@ -46,18 +45,39 @@ _MUTABLE = (
 _UPDATE = f"{_INSERT} ON DUPLICATE KEY UPDATE {', '.join(f'{name} = VALUES({name})' for name in _MUTABLE)}"
 
 
+class _Key(Row):
+    card_key: str | None
+
+
+class _Count(Row):
+    count: int
+
+
+class _Turn(Row):
+    next_at: datetime
+
+
+_PAYMENTS = Select(Payment, "FROM payments")
+_OF_NUMBERS = _PAYMENTS + "WHERE payment_id IN %s"
+_LOCKING = _OF_NUMBERS + "ORDER BY order_id, attempt FOR UPDATE"
+_LOCKING_BY_ORDER = _PAYMENTS + "WHERE order_id IN %s ORDER BY order_id, attempt FOR UPDATE"
+_LOCKING_KEYS = Select(_Key, "FROM payments WHERE card_key IN %s ORDER BY card_key FOR UPDATE")
+_IN_STATE = Select(_Count, "FROM payments WHERE state = %s", made={"count": "COUNT(*)"})
+_NEXT_TURN = Select(_Turn, "FROM notice_pace WHERE id = 1 FOR UPDATE")
+
+
 async def lock_latest(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, Payment]:
     """The latest payment of each of these orders that has one, held until the commit.
 
     Only the latest can count: another one is begun only when those before it hold nothing any more.
     """
-    found = await _lock(tx, "order_id", order_ids)
+    found = await _lock(tx, _LOCKING_BY_ORDER, order_ids)
     return {payment.order_id: payment for payment in found if payment.order_id is not None}
 
 
 async def lock(tx: Transaction, payment_ids: Iterable[UUID]) -> list[Payment]:
     """These payments, held until the commit."""
-    return await _lock(tx, "payment_id", payment_ids)
+    return await _lock(tx, _LOCKING, payment_ids)
 
 
 async def lock_keys(tx: Transaction, card_keys: Iterable[str | None]) -> set[str]:
@@ -65,25 +85,19 @@ async def lock_keys(tx: Transaction, card_keys: Iterable[str | None]) -> set[str
     wanted = sorted({key for key in card_keys if key is not None})
     if not wanted:
         return set()
-    rows = await tx.rows(
-        "SELECT card_key FROM payments WHERE card_key IN %s ORDER BY card_key FOR UPDATE", (wanted,)
-    )
-    return {row[0] for row in rows}
+    found = await tx.find(_LOCKING_KEYS, wanted)
+    return {one.card_key for one in found if one.card_key is not None}
 
 
 async def find(db: Reader, payment_id: UUID) -> Payment | None:
     """One payment as it is now."""
-    row = await db.row(f"SELECT {_COLUMNS} FROM payments WHERE payment_id = %s", (payment_id,))  # noqa: S608
-    return _payment(row) if row else None
+    found = await of_numbers(db, [payment_id])
+    return found[0] if found else None
 
 
 async def of_numbers(db: Reader, payment_ids: Sequence[UUID]) -> list[Payment]:
     """Those of these payments that there are, as they are now."""
-    rows = await db.rows(
-        f"SELECT {_COLUMNS} FROM payments WHERE payment_id IN %s",  # noqa: S608
-        (sorted(payment_ids),),
-    )
-    return [_payment(row) for row in rows]
+    return await db.find(_OF_NUMBERS, sorted(payment_ids))
 
 
 async def known(db: Database, payment_id: UUID) -> Payment:
@@ -94,7 +108,7 @@ async def known(db: Database, payment_id: UUID) -> Payment:
     return payment
 
 
-async def page(
+async def in_state(
     db: Reader, state: State, *, refunded: bool | None, after: UUID | None, limit: int
 ) -> list[Payment]:
     """The oldest `limit` payments in a state that are younger than `after`; numbers sort by time.
@@ -102,12 +116,10 @@ async def page(
     With `refunded`, only those that were (or were not) given back in part.
     """
     only = {True: " AND refunded > 0", False: " AND refunded = 0", None: ""}[refunded]
-    rows = await db.rows(
-        f"SELECT {_COLUMNS} FROM payments WHERE state = %s AND payment_id > %s AND user_id IS NOT NULL{only}"  # noqa: S608
-        " ORDER BY payment_id LIMIT %s",
-        (state.value, after or "", limit),
+    select = _PAYMENTS + (
+        f"WHERE state = %s AND payment_id > %s AND user_id IS NOT NULL{only} ORDER BY payment_id LIMIT %s"
     )
-    return [_payment(row) for row in rows]
+    return await db.find(select, state, after or "", limit)
 
 
 async def any_by_card(db: Reader) -> bool:
@@ -117,12 +129,13 @@ async def any_by_card(db: Reader) -> bool:
 
 async def count(db: Reader, state: State) -> int:
     """How many payments are in a state."""
-    return (await db.rows("SELECT COUNT(*) FROM payments WHERE state = %s", (state.value,)))[0][0]
+    [found] = await db.find(_IN_STATE, state)
+    return found.count
 
 
 async def add(tx: Transaction, payments: Sequence[Payment]) -> None:
     """Write new payments down. A twin that was faster shows as a duplicate key: the whole unit runs again."""
-    await tx.write_many(_INSERT, [_values(payment, tx.now, created_at=tx.now) for payment in payments])
+    await tx.write_many(_INSERT, [_values(payment, tx.now, tx.now) for payment in payments])
 
 
 async def save(tx: Transaction, payments: Sequence[Payment]) -> None:
@@ -131,9 +144,7 @@ async def save(tx: Transaction, payments: Sequence[Payment]) -> None:
     The rows are there; the insert is only a way to name many of them.
     """
     ordered = sorted(payments, key=lambda payment: payment.payment_id)
-    await tx.write_many(
-        _UPDATE, [_values(payment, tx.now, created_at=payment.created_at) for payment in ordered]
-    )
+    await tx.write_many(_UPDATE, [_values(payment, payment.created_at, tx.now) for payment in ordered])
 
 
 async def take_due(tx: Transaction, *, lease_s: float, limit: int, first: int) -> list[Payment]:
@@ -145,12 +156,10 @@ async def take_due(tx: Transaction, *, lease_s: float, limit: int, first: int) -
     for asked, most in (("asks = 0", limit), ("asks > 0", first)):
         most = min(most, limit - len(due))
         if most > 0:
-            rows = await tx.rows(
-                f"SELECT {_COLUMNS} FROM payments WHERE ask_due_at <= %s AND {asked}"  # noqa: S608
-                " ORDER BY ask_due_at LIMIT %s FOR UPDATE SKIP LOCKED",
-                (tx.now, most),
+            select = _PAYMENTS + (
+                f"WHERE ask_due_at <= %s AND {asked} ORDER BY ask_due_at LIMIT %s FOR UPDATE SKIP LOCKED"
             )
-            due += [_payment(row) for row in rows]
+            due += await tx.find(select, tx.now, most)
     if due:
         until = tx.now + timedelta(seconds=lease_s)
         await tx.write(
@@ -180,7 +189,7 @@ async def hint(
     What a person has closed is not opened again. Nothing is asked `unless` says that we know it already. What
     the PG itself says, in its own list, is not `paced`.
     """
-    [payment] = await _lock(tx, "payment_id", [payment_id]) or [None]
+    [payment] = await lock(tx, [payment_id]) or [None]
     if payment is None or not payment.by_card or unless(payment):
         return
     if payment.resolved is not None and payment.state in (State.RELEASED, State.KEPT):
@@ -191,8 +200,8 @@ async def hint(
         await tx.write(
             "INSERT INTO notice_pace (id, next_at) VALUES (1, %s) ON DUPLICATE KEY UPDATE id = id", (tx.now,)
         )
-        [(turn,)] = await tx.rows("SELECT next_at FROM notice_pace WHERE id = 1 FOR UPDATE")
-        at = max(at, turn)
+        [turn] = await tx.find(_NEXT_TURN)
+        at = max(at, turn.next_at)
     if payment.ask_due_at is not None and payment.ask_due_at <= max(at, tx.now + HINT_PAUSE):
         return
     if paced:
@@ -200,64 +209,10 @@ async def hint(
     await tx.write("UPDATE payments SET ask_due_at = %s WHERE payment_id = %s", (at, payment_id))
 
 
-async def _lock(tx: Transaction, column: str, values: Iterable[UUID]) -> list[Payment]:
-    wanted = sorted(set(values))
-    if not wanted:
-        return []
-    rows = await tx.rows(
-        f"SELECT {_COLUMNS} FROM payments WHERE {column} IN %s ORDER BY order_id, attempt FOR UPDATE",  # noqa: S608
-        (wanted,),
-    )
-    return [_payment(row) for row in rows]
+async def _lock(tx: Transaction, select: Select[Payment], wanted: Iterable[UUID]) -> list[Payment]:
+    [found] = await tx.ask(select.among(set(wanted)))
+    return found
 
 
-def _values(payment: Payment, now: datetime, *, created_at: datetime | None) -> tuple[Any, ...]:
-    return (
-        payment.payment_id,
-        payment.order_id,
-        payment.attempt,
-        payment.state.value,
-        payment.user_id,
-        payment.method,
-        payment.amount,
-        payment.refunded,
-        payment.released,
-        payment.refunding,
-        payment.refund_id,
-        payment.reason,
-        msgspec.json.encode(payment.details).decode(),
-        payment.resolved,
-        payment.card_key,
-        payment.asks,
-        payment.asked_at,
-        payment.looked_at,
-        payment.ask_due_at,
-        created_at,
-        now,
-    )
-
-
-def _payment(row: tuple[Any, ...]) -> Payment:
-    return Payment(
-        payment_id=UUID(row[0]),
-        order_id=UUID(row[1]) if row[1] else None,
-        attempt=row[2],
-        state=State(row[3]),
-        user_id=row[4],
-        method=row[5],
-        amount=row[6],
-        refunded=row[7],
-        released=row[8],
-        refunding=row[9],
-        refund_id=UUID(row[10]) if row[10] else None,
-        reason=row[11],
-        details=msgspec.json.decode(row[12], type=dict),
-        resolved=row[13],
-        card_key=row[14],
-        asks=row[15],
-        asked_at=row[16],
-        looked_at=row[17],
-        ask_due_at=row[18],
-        created_at=row[19],
-        changed_at=row[20],
-    )
+def _values(payment: Payment, created_at: datetime | None, changed_at: datetime) -> Sequence[Any]:
+    return values(msgspec.structs.replace(payment, created_at=created_at, changed_at=changed_at))

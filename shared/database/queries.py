@@ -11,12 +11,14 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.inspect import CollectionType, DictType, StructType, Type, UnionType, type_info
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo, astuple, fields
 
 from shared.database.sql import Cases
 
 CASES_PER_STATEMENT = 500
 """The database walks through a CASE for every row, so one of thousands of rows would cost its square."""
+
+_json = msgspec.json.Encoder()
 
 Question = tuple[str, Sequence[Any]]
 """A statement with its arguments."""
@@ -83,6 +85,15 @@ def columns(kind: type, *, of: str = "", made: Mapping[str, str] | None = None) 
     )
 
 
+def values(row: msgspec.Struct) -> list[Any]:
+    """What the columns of a Struct hold of it, in the order of `columns`: documents as JSON."""
+    found = list(astuple(row))
+    for place, _ in _documents(type(row)):
+        if found[place] is not None:
+            found[place] = _json.encode(found[place]).decode()
+    return found
+
+
 def among(sql: str, values: Collection[Any], read: Callable[[list[tuple[Any, ...]]], T]) -> Query[T]:
     """A query whose one argument is the list of these values, in order; for none of them nothing is asked."""
     return Query((sql, [sorted(values)]) if values else None, read)
@@ -125,15 +136,21 @@ def _fields(kind: type) -> tuple[FieldInfo, ...]:
 
 
 @lru_cache(None)
-def _reading(kind: type[T]) -> Callable[[list[tuple[Any, ...]]], list[T]]:
-    """How rows become Structs of a kind: with one call for all of them, since lists are long."""
-    list_of_kind: Any = list[kind]
-    names = [field.encode_name for field in _fields(kind)]
-    documents = [
+def _documents(kind: type) -> list[tuple[int, msgspec.json.Decoder[Any]]]:
+    """Where a Struct has fields whose columns hold JSON, and what reads it."""
+    return [
         (place, msgspec.json.Decoder(field.type))
         for place, field in enumerate(_fields(kind))
         if _is_document(type_info(field.type))
     ]
+
+
+@lru_cache(None)
+def _reading(kind: type[T]) -> Callable[[list[tuple[Any, ...]]], list[T]]:
+    """How rows become Structs of a kind: with one call for all of them, since lists are long."""
+    list_of_kind: Any = list[kind]
+    names = [field.encode_name for field in _fields(kind)]
+    documents = _documents(kind)
     is_array = kind.__struct_config__.array_like  # type: ignore[attr-defined]
 
     def read(rows: list[tuple[Any, ...]]) -> list[T]:

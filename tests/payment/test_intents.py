@@ -8,8 +8,8 @@ import pytest
 
 from payment_svc import calls, paying
 from payment_svc.contracts import BringKey, Intent, MakeIntent, PaymentCaptured, PaymentDeclined
-from payment_svc.store import intents
 from shared.clock import utc_now
+from shared.database import purging
 from shared.errors import Conflict, RuleBroken
 from shared.ids import new_id
 from tests.payment.world import BUYER, PRICE, World, at_once
@@ -237,7 +237,7 @@ async def test_of_payments_with_one_key_at_once_one_is_made(world: World) -> Non
 async def test_numbers_are_forgotten_a_week_after_their_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intents, "PURGE", 2)
+    monkeypatch.setattr(purging, "PURGE_ROWS", 2)
     numbers = [(await _intent(world, amount=1)).payment_id for _ in range(6)]
     for days, number in zip((8, 8, 8, 8, 8, 6), numbers, strict=True):
         await world.execute(

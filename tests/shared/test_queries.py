@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.database.queries import CASES_PER_STATEMENT, Row, Select, columns, each, page
+from shared.database.queries import CASES_PER_STATEMENT, Row, Select, columns, each, page, values
 from shared.database.sql import statement
 from shared.database.units import Database
 from shared.ids import least_id, new_id
@@ -73,6 +73,24 @@ def test_rows_become_structs_as_their_fields_say(kind: type[Any]) -> None:
         ),
         kind(id=one, status=Status.PENDING, paid=False, reason=None, due_at=None, parts=None, names=None),
     ]
+
+
+@pytest.mark.parametrize("kind", [Quick, Named])
+def test_what_is_written_is_what_is_read(kind: type[Any]) -> None:
+    one = kind(
+        id=new_id(),
+        status=Status.PENDING,
+        paid=True,
+        reason=None,
+        due_at=NOON,
+        parts=[Part(5)],
+        names={7: "a"},
+    )
+
+    written = values(one)
+    assert written == [one.id, Status.PENDING, True, None, NOON, '[{"amount":5}]', '{"7":"a"}']
+    written[:2] = [str(one.id), "PENDING"]
+    assert Select(kind, "FROM orders").read([tuple(written)]) == [one]
 
 
 @pytest.mark.parametrize(
