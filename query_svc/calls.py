@@ -1,16 +1,19 @@
 """What query answers: orders, their events and timelines, rankings, sales, and how far it has come."""
 
+from collections import defaultdict
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from uuid import UUID
 
 import msgspec
+from msgspec.structs import asdict
 
 from query_svc import contracts, projections, rebuild, store
-from query_svc.domain import Kept, Order, buckets, end_of, hour_of, start_of
+from query_svc.domain import HourFigures, Order, buckets, end_of, hour_of, start_of
 from query_svc.timeline import way
+from shared.database.queries import page
 from shared.database.transaction import Reader, Transaction
 from shared.errors import FieldError, NotFound, RuleBroken
+from shared.ids import least_id
 
 MOST_BUCKETS = 1000
 STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
@@ -21,7 +24,7 @@ _CLOCKS_DIFFER = timedelta(days=1)
 
 
 async def find_orders(call: contracts.FindOrders, db: Reader) -> contracts.OrderRows:
-    """A page of orders, one more being read to know whether another page follows."""
+    """A page of orders, newest first."""
     conditions: list[str] = []
     args: list[Any] = []
 
@@ -37,13 +40,16 @@ async def find_orders(call: contracts.FindOrders, db: Reader) -> contracts.Order
     must("placed_at >= %s", call.since)
     must("placed_at < %s", call.until)
     # Ids begin with the time they were made at, and are indexed; a day allows for clocks that disagree.
-    must("order_id >= %s", call.since and _id_at(call.since - _CLOCKS_DIFFER))
-    must("order_id <= %s", call.until and _id_at(call.until + _CLOCKS_DIFFER))
+    must("order_id >= %s", call.since and least_id(call.since - _CLOCKS_DIFFER))
+    must("order_id <= %s", call.until and least_id(call.until + _CLOCKS_DIFFER))
     if call.text is not None:
         must("order_id IN %s", await _orders_of_text(db, call.text) or ["none"])
-    rows = await projections.find_orders(db, conditions, args, limit=call.limit + 1)
-    page = [_row(order) for order in rows[: call.limit]]
-    return contracts.OrderRows(items=page, next=page[-1].order_id if len(rows) > call.limit else None)
+    orders, after = await page(
+        call.limit,
+        lambda most: projections.find_orders(db, conditions, args, limit=most),
+        lambda order: order.order_id,
+    )
+    return contracts.OrderRows(items=[_row(order) for order in orders], next=after)
 
 
 async def _orders_of_text(db: Reader, text: str) -> list[str]:
@@ -53,11 +59,6 @@ async def _orders_of_text(db: Reader, text: str) -> list[str]:
     if event is not None:
         found.add(event.saga_id)
     return sorted(found)
-
-
-def _id_at(moment: datetime) -> UUID:
-    """The least id (UUIDv7) that could be made at a moment."""
-    return UUID(int=min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1) << 80)
 
 
 async def order_facts(call: contracts.GetOrderFacts, db: Reader) -> contracts.OrderFacts:
@@ -108,7 +109,7 @@ def _row(order: Order) -> contracts.OrderRow:
 async def list_events(call: contracts.ListEvents, db: Reader) -> contracts.StoredEvents:
     """A page of the store, or of one saga's events."""
     events, more = await store.read_page(db, call.after, call.limit, saga_id=call.saga_id)
-    items = [_event(event, stored_at) for event, stored_at in events]
+    items = [_event(event) for event in events]
     return contracts.StoredEvents(items=items, next=items[-1].position if more else None)
 
 
@@ -117,11 +118,11 @@ async def get_event(call: contracts.GetEvent, db: Reader) -> contracts.StoredEve
     event = await store.read_event(db, call.message_id)
     if event is None:
         raise NotFound(f"No event {call.message_id!r} is stored.")
-    [(found, stored_at)], _ = await store.read_page(db, event.position - 1, 1)
-    return _event(found, stored_at)
+    [found], _ = await store.read_page(db, event.position - 1, 1)
+    return _event(found)
 
 
-def _event(event: Kept, stored_at: datetime) -> contracts.StoredEvent:
+def _event(event: store.Stored) -> contracts.StoredEvent:
     return contracts.StoredEvent(
         position=event.position,
         message_id=event.message_id,
@@ -134,7 +135,7 @@ def _event(event: Kept, stored_at: datetime) -> contracts.StoredEvent:
         correlation_id=event.correlation_id,
         causation_id=event.causation_id,
         time=event.time,
-        stored_at=stored_at,
+        stored_at=event.stored_at,
         data=msgspec.json.decode(event.event_data),
     )
 
@@ -194,8 +195,8 @@ def _ms(start: datetime, end: datetime | None) -> int | None:
 async def ranking(call: contracts.GetRanking, db: Reader) -> contracts.Ranking:
     """The best sellers of a period: the first entries of an index."""
     start = start_of(call.period, call.on or db.now.date())
-    rows = await projections.best_sellers(db, call.period, start, call.by, call.limit)
-    names = await projections.read_names(db, {item_id for item_id, _, _ in rows})
+    best = await projections.best_sellers(db, call.period, start, call.by, call.limit)
+    names = await projections.read_names(db, {item.item_id for item in best})
     head = await store.read_head(db)
     return contracts.Ranking(
         period=call.period,
@@ -204,9 +205,13 @@ async def ranking(call: contracts.GetRanking, db: Reader) -> contracts.Ranking:
         until=None if call.period == "all" else _midnight(end_of(call.period, start)),
         items=[
             contracts.RankedItem(
-                rank=rank, item_id=item_id, name=names.get(item_id), quantity=quantity, revenue=revenue
+                rank=rank,
+                item_id=item.item_id,
+                name=names.get(item.item_id),
+                quantity=item.quantity,
+                revenue=item.revenue,
             )
-            for rank, (item_id, quantity, revenue) in enumerate(rows, start=1)
+            for rank, item in enumerate(best, start=1)
         ],
         complete=head.is_folded,
     )
@@ -225,34 +230,14 @@ async def sales(call: contracts.GetSales, db: Reader) -> contracts.Sales:
             field="until", message=f"Expected at most {MOST_BUCKETS} {call.bucket}s from the beginning"
         )
         raise RuleBroken(f"At most {MOST_BUCKETS} buckets are told at once.", errors=[error])
-    sold: dict[datetime, list[int]] = {}
-    for hour, *figures in await projections.sales_hours(db, since, until):
-        bucket = sold.setdefault(_floor(hour, call.bucket), [0] * len(figures))
-        bucket[:] = [sum_ + figure for sum_, figure in zip(bucket, figures, strict=True)]
-    nothing = [0, 0, 0, 0, 0, 0]
-    items = [_bucket(start, *sold.get(start, nothing)) for start in buckets(since, until, step)]
+    sold: dict[datetime, HourFigures] = defaultdict(HourFigures)
+    for one in await projections.sales_hours(db, since, until):
+        sold[_floor(one.hour, call.bucket)] += one
+    items = [
+        contracts.SalesBucket(start=start, **asdict(sold[start])) for start in buckets(since, until, step)
+    ]
     head = await store.read_head(db)
     return contracts.Sales(bucket=call.bucket, since=since, until=until, items=items, complete=head.is_folded)
-
-
-def _bucket(
-    start: datetime,
-    orders: int,
-    quantity: int,
-    revenue: int,
-    refunded: int,
-    cancelled_orders: int,
-    cancelled_revenue: int,
-) -> contracts.SalesBucket:
-    return contracts.SalesBucket(
-        start=start,
-        orders=orders,
-        quantity=quantity,
-        revenue=revenue,
-        refunded=refunded,
-        cancelled_orders=cancelled_orders,
-        cancelled_revenue=cancelled_revenue,
-    )
 
 
 def _floor(moment: datetime, bucket: contracts.Bucket) -> datetime:
@@ -270,14 +255,14 @@ def _midnight(day: date) -> datetime:
 async def lag(_call: contracts.GetLag, db: Reader) -> contracts.Lag:
     """How far store and views have come."""
     head = await store.read_head(db)
-    last = await store.read_page(db, head.position - 1, 1) if head.position else ([], False)
-    event, stored_at = last[0][0] if last[0] else (None, None)
+    last, _ = await store.read_page(db, head.position - 1, 1) if head.position else ([], False)
+    event = last[0] if last else None
     orders, unsettled = await projections.count_orders(db)
     return contracts.Lag(
         position=head.position,
         folded=0 if head.wiping else head.folded,
         last_event_at=event.time if event else None,
-        last_stored_at=stored_at,
+        last_stored_at=event.stored_at if event else None,
         orders=orders,
         unsettled=unsettled,
     )

@@ -259,6 +259,12 @@ class HourFigures(msgspec.Struct):
     cancelled_orders: int = 0
     cancelled_revenue: int = 0
 
+    def __add__(self, other: "HourFigures") -> "HourFigures":
+        """Both together."""
+        return HourFigures(
+            **{name: getattr(self, name) + getattr(other, name) for name in HourFigures.__struct_fields__}
+        )
+
 
 class Changes(msgspec.Struct):
     """By how much figures change."""

@@ -14,8 +14,9 @@ import msgspec
 from msgspec.structs import astuple
 
 from query_svc import facts
-from query_svc.domain import Changes, Kept, Order, Part, Sale, count, learn
+from query_svc.domain import Changes, HourFigures, Kept, Order, Sale, count, learn
 from query_svc.facts import ItemEvent, Line, OrderEvent, OrderPlaced, StockReserved
+from shared.database.queries import Row, Select, columns, values
 from shared.database.transaction import Reader, Transaction
 from shared.errors import describe
 from shared.logs import log
@@ -28,12 +29,53 @@ READ = sorted(kind.wire_name for kind in (*get_args(OrderEvent), *get_args(ItemE
 
 _FACTS = Order.__struct_fields__
 """What is known of an order, in columns of the same names."""
-_ORDER_COLUMNS = ", ".join(_FACTS)
 _json = msgspec.json.Encoder()
-_read_lines: msgspec.json.Decoder[list[Line]] = msgspec.json.Decoder(list[Line])
-_read_names: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
-_read_parts: msgspec.json.Decoder[list[Part]] = msgspec.json.Decoder(list[Part])
-_read_details: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+class _OrderLines(Row):
+    order_id: UUID
+    lines: list[Line] | None
+
+
+class _Name(Row):
+    item_id: int
+    name: str
+
+
+class _ToldName(Row):
+    item_id: int
+    version: int
+    told_at: datetime
+    name: str
+
+
+class _Counted(Row):
+    settled: bool
+    count: int
+
+
+class Seller(Row):
+    """What was sold of an item in a period."""
+
+    item_id: int
+    quantity: int
+    revenue: int
+
+
+class SalesHour(HourFigures, kw_only=True):
+    """An hour and its figures."""
+
+    hour: datetime
+
+
+_ORDERS = Select(Order, "FROM order_views")
+_ORDERS_OF = _ORDERS + "WHERE order_id IN %s"
+_LINES = Select(_OrderLines, "FROM order_views WHERE order_id IN %s AND `lines` IS NOT NULL")
+_COUNTED = Select(_Counted, "FROM order_views GROUP BY settled", made={"count": "COUNT(*)"})
+_NAMES = Select(_Name, "FROM item_names WHERE item_id IN %s")
+_TOLD_NAMES = Select(_ToldName, "FROM item_names WHERE item_id IN %s")
+_SELLERS = Select(Seller, "FROM item_sales WHERE period = %s AND start = %s AND quantity > 0")
+_HOURS = Select(SalesHour, "FROM sales_hours WHERE hour >= %s AND hour < %s ORDER BY hour")
 
 
 async def fold(tx: Transaction, events: Iterable[Kept]) -> None:
@@ -84,44 +126,14 @@ async def _learn_orders(tx: Transaction, news: Sequence[tuple[OrderEvent, dateti
 
 async def read_orders(db: Reader, order_ids: Iterable[UUID]) -> dict[UUID, Order]:
     """The facts known of some orders."""
-    ids = sorted(map(str, order_ids))
-    if not ids:
-        return {}
-    rows = await db.rows(f"SELECT {_ORDER_COLUMNS} FROM order_views WHERE order_id IN %s", [ids])  # noqa: S608
-    return {UUID(row[0]): _order(row) for row in rows}
-
-
-def _order(row: tuple[Any, ...]) -> Order:
-    return Order(
-        order_id=UUID(row[0]),
-        last_event_at=row[1],
-        buyer_id=row[2],
-        total=row[3],
-        pay_with=row[4],
-        participants=_read_names.decode(row[5]) if row[5] else None,
-        line_count=row[6],
-        payment_id=UUID(row[7]) if row[7] else None,
-        reason=row[8],
-        reason_details=_read_details.decode(row[9]) if row[9] else None,
-        placed_at=row[10],
-        completed_at=row[11],
-        confirmed_at=row[12],
-        failed_at=row[13],
-        settled_at=row[14],
-        cancelled_at=row[15],
-        parts=_read_parts.decode(row[16]) if row[16] else None,
-    )
+    [found] = await db.ask(_ORDERS_OF.among({*map(str, order_ids)}))
+    return {order.order_id: order for order in found}
 
 
 async def read_lines(db: Reader, order_ids: Iterable[UUID]) -> dict[UUID, list[Line]]:
     """The lines of those of some orders that are known to be placed."""
-    ids = sorted(map(str, order_ids))
-    if not ids:
-        return {}
-    rows = await db.rows(
-        "SELECT order_id, `lines` FROM order_views WHERE order_id IN %s AND `lines` IS NOT NULL", [ids]
-    )
-    return {UUID(row[0]): _read_lines.decode(row[1]) for row in rows}
+    [found] = await db.ask(_LINES.among({*map(str, order_ids)}))
+    return {one.order_id: one.lines for one in found if one.lines is not None}
 
 
 async def _save_orders(
@@ -138,7 +150,7 @@ async def _save_orders(
         known = before.get(order.order_id)
         its_lines = _stored(lines.get(order.order_id))
         if known is None:
-            fresh.append((*map(_stored, facts), order.status, order.settled, its_lines))
+            fresh.append((*values(order), order.status, order.settled, its_lines))
             continue
         news = [
             (name, _stored(fact)) for name, fact, old in zip(_FACTS, facts, known, strict=True) if fact != old
@@ -149,7 +161,7 @@ async def _save_orders(
             news += [("status", order.status), ("settled", order.settled)]
             alike.setdefault(tuple(news), []).append(order.order_id)
     await tx.write_many(
-        f"INSERT INTO order_views ({_ORDER_COLUMNS}, status, settled, `lines`)"  # noqa: S608
+        f"INSERT INTO order_views ({columns(Order)}, status, settled, `lines`)"
         f" VALUES ({', '.join(['%s'] * (len(_FACTS) + 3))})",
         fresh,
     )
@@ -184,10 +196,9 @@ async def _learn_names(tx: Transaction, news: Sequence[tuple[ItemEvent, datetime
             found[event.item_id] = (event.version, at, event.name)
     if not found:
         return
-    rows = await tx.rows(
-        "SELECT item_id, version, told_at, name FROM item_names WHERE item_id IN %s", [sorted(found)]
-    )
-    known = {item_id: (version, at, name) for item_id, version, at, name in rows}
+    known = {
+        one.item_id: (one.version, one.told_at, one.name) for one in await tx.find(_TOLD_NAMES, sorted(found))
+    }
     await tx.write_many(
         "INSERT INTO item_names (item_id, version, told_at, name) VALUES (%s, %s, %s, %s)"
         " ON DUPLICATE KEY UPDATE version = VALUES(version), told_at = VALUES(told_at), name = VALUES(name)",
@@ -258,46 +269,30 @@ async def find_orders(
     db: Reader, conditions: Sequence[str], args: Sequence[Any], *, limit: int
 ) -> list[Order]:
     """The newest `limit` orders that fit all conditions (ids sort by time)."""
-    rows = await db.rows(
-        f"SELECT {_ORDER_COLUMNS} FROM order_views"  # noqa: S608
-        f" WHERE {' AND '.join(conditions) or '1 = 1'} ORDER BY order_id DESC LIMIT %s",
-        [*args, limit],
-    )
-    return [_order(row) for row in rows]
+    select = _ORDERS + f"WHERE {' AND '.join(conditions) or '1 = 1'} ORDER BY order_id DESC LIMIT %s"
+    return await db.find(select, *args, limit)
 
 
 async def count_orders(db: Reader) -> tuple[int, int]:
     """How many orders are known, and how many of them are not settled."""
-    counted = await db.rows("SELECT settled, COUNT(*) FROM order_views GROUP BY settled")
-    counts = {bool(settled): int(count) for settled, count in counted}
+    counts = {one.settled: one.count for one in await db.find(_COUNTED)}
     return sum(counts.values()), counts.get(False, 0)
 
 
 async def read_names(db: Reader, item_ids: Iterable[int]) -> dict[int, str]:
     """What those of some items are called whose names are known."""
-    ids = sorted(item_ids)
-    if not ids:
-        return {}
-    return dict(await db.rows("SELECT item_id, name FROM item_names WHERE item_id IN %s", [ids]))
+    [found] = await db.ask(_NAMES.among({*item_ids}))
+    return {one.item_id: one.name for one in found}
 
 
 async def best_sellers(
     db: Reader, period: str, start: date, by: Literal["quantity", "revenue"], limit: int
-) -> list[tuple[int, int, int]]:
+) -> list[Seller]:
     """Items with quantity and revenue, by one of them; the first entries of the index for it."""
-    rows = await db.rows(
-        "SELECT item_id, quantity, revenue FROM item_sales WHERE period = %s AND start = %s AND quantity > 0"  # noqa: S608
-        f" ORDER BY {by} DESC, item_id LIMIT %s",
-        [period, start.isoformat(), limit],
-    )
-    return [(row[0], int(row[1]), int(row[2])) for row in rows]
+    select = _SELLERS + f"ORDER BY {by} DESC, item_id LIMIT %s"
+    return await db.find(select, period, start.isoformat(), limit)
 
 
-async def sales_hours(db: Reader, since: datetime, until: datetime) -> list[tuple[Any, ...]]:
-    """The figures of the hours that have any, in the order of `HourFigures`, after the hour."""
-    rows = await db.rows(
-        "SELECT hour, orders, quantity, revenue, refunded, cancelled_orders, cancelled_revenue"
-        " FROM sales_hours WHERE hour >= %s AND hour < %s ORDER BY hour",
-        [since, until],
-    )
-    return [(hour, *map(int, figures)) for hour, *figures in rows]
+async def sales_hours(db: Reader, since: datetime, until: datetime) -> list[SalesHour]:
+    """The figures of the hours that have any."""
+    return await db.find(_HOURS, since, until)

@@ -1,19 +1,18 @@
 """The event store: every event once, in the order in which they were committed here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from query_svc.domain import Kept, keep
+from shared.database.queries import Row, Select, columns, page, values
 from shared.database.transaction import Reader, Transaction
 from shared.events.cloudevents import Undecoded
 
 PAGE_BYTES = 1024 * 1024
 """How much event data a page may hold: a thousand small events, or a few of the largest."""
-
-_HEAD = "SELECT position, folded, wiping FROM event_store_head WHERE id = 1"
 
 
 class Head(msgspec.Struct):
@@ -29,20 +28,50 @@ class Head(msgspec.Struct):
         return self.folded == self.position and not self.wiping
 
 
+class Stored(Kept, frozen=True, kw_only=True):
+    """An event with the time at which it was stored."""
+
+    stored_at: datetime
+
+
+class _Size(Row):
+    position: int
+    bytes: int
+
+
+class _Known(Row):
+    message_id: str
+
+
+_HEAD = Select(Head, "FROM event_store_head WHERE id = 1")
+_LOCKING_HEAD = _HEAD + "FOR UPDATE"
+_KNOWN = Select(_Known, "FROM saga_event_log WHERE message_id IN %s")
+_EVENTS = Select(Kept, "FROM saga_event_log")
+_EVENT = _EVENTS + "WHERE message_id = %s"
+_OF_SAGA = _EVENTS + "WHERE saga_id = %s ORDER BY position"
+_OF_TYPES = _EVENTS + "WHERE position > %s AND position <= %s AND event_type IN %s ORDER BY position"
+_SIZES = Select(_Size, "FROM saga_event_log", made={"bytes": "LENGTH(event_data)"})
+_INSERT = (
+    f"INSERT INTO saga_event_log ({columns(Kept)}, stored_at)"
+    f" VALUES ({', '.join(['%s'] * len(Kept.__struct_fields__))}, %s)"
+)
+_STORED = Select(Stored, "FROM saga_event_log WHERE position IN %s ORDER BY position")
+
+
 async def lock_head(tx: Transaction) -> Head:
     """Become the one who writes; the others wait until this transaction ends."""
-    return _head(await tx.row(f"{_HEAD} FOR UPDATE"))
+    return _there(await tx.find_one(_LOCKING_HEAD))
 
 
 async def read_head(db: Reader) -> Head:
     """How far store and views have come, just to know it."""
-    return _head(await db.row(_HEAD))
+    return _there(await db.find_one(_HEAD))
 
 
-def _head(row: tuple[Any, ...] | None) -> Head:
-    if row is None:
+def _there(head: Head | None) -> Head:
+    if head is None:
         raise LookupError("event_store_head has no row: the migrations of query_svc are not complete")
-    return Head(row[0], row[1], bool(row[2]))
+    return head
 
 
 async def save_head(tx: Transaction, head: Head) -> None:
@@ -57,116 +86,51 @@ async def append(tx: Transaction, head: Head, events: Sequence[Undecoded]) -> li
     """Add the events that are not in the store yet, at the positions after its head; returns those."""
     by_id = {event.id: event for event in events}
     # That an event is there already shows when its row is written. Only then is there anything to look up.
-    for message_id in await _known(tx, by_id) if tx.is_again else ():
-        del by_id[message_id]
+    for known in await tx.find(_KNOWN, sorted(by_id)) if tx.is_again else ():
+        del by_id[known.message_id]
     fresh = [keep(event, head.position + number) for number, event in enumerate(by_id.values(), start=1)]
-    await tx.write_many(
-        "INSERT INTO saga_event_log (position, message_id, saga_id, service, event_type, event_data, status,"
-        " time, stored_at, subject, sequence, correlation_id, causation_id)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            (
-                one.position,
-                one.message_id,
-                one.saga_id,
-                one.service,
-                one.event_type,
-                one.event_data,
-                one.status,
-                one.time,
-                tx.now,
-                one.subject,
-                one.sequence,
-                one.correlation_id,
-                one.causation_id,
-            )
-            for one in fresh
-        ],
-    )
+    await tx.write_many(_INSERT, [(*values(one), tx.now) for one in fresh])
     head.position += len(fresh)
     return fresh
 
 
-async def _known(tx: Transaction, message_ids: Iterable[str]) -> list[str]:
-    rows = await tx.rows(
-        "SELECT message_id FROM saga_event_log WHERE message_id IN %s", [sorted(message_ids)]
-    )
-    return [message_id for (message_id,) in rows]
-
-
-_COLUMNS = (
-    "position, message_id, saga_id, service, event_type, event_data, status, time, subject, sequence,"
-    " correlation_id, causation_id"
-)
-
-
 async def read_kept(db: Reader, after: int, until: int, types: Sequence[str]) -> list[Kept]:
     """The events of some types above one position up to another."""
-    rows = await db.rows(
-        f"SELECT {_COLUMNS} FROM saga_event_log WHERE position > %s AND position <= %s"  # noqa: S608
-        " AND event_type IN %s ORDER BY position",
-        [after, until, types],
-    )
-    return [_kept(row) for row in rows]
+    return await db.find(_OF_TYPES, after, until, types)
 
 
 async def read_saga(db: Reader, saga_id: str) -> list[Kept]:
     """All events of a saga, in the order in which they were stored."""
-    rows = await db.rows(
-        f"SELECT {_COLUMNS} FROM saga_event_log WHERE saga_id = %s ORDER BY position",  # noqa: S608
-        [saga_id],
-    )
-    return [_kept(row) for row in rows]
-
-
-def _kept(row: tuple[Any, ...]) -> Kept:
-    return Kept(
-        position=row[0],
-        message_id=row[1],
-        saga_id=row[2],
-        service=row[3],
-        event_type=row[4],
-        event_data=row[5],
-        status=row[6],
-        time=row[7],
-        subject=row[8],
-        sequence=row[9],
-        correlation_id=row[10],
-        causation_id=row[11],
-    )
+    return await db.find(_OF_SAGA, saga_id)
 
 
 async def read_page(
     db: Reader, after: int, limit: int, *, saga_id: str | None = None
-) -> tuple[list[tuple[Kept, datetime]], bool]:
-    """Events above a position with the times they were stored, and whether there are more of them.
+) -> tuple[list[Stored], bool]:
+    """Events above a position, and whether there are more of them.
 
     A page holds `limit` events or `PAGE_BYTES`, but one event at least.
     """
     where, args = "position > %s", list[Any]([after])
     if saga_id is not None:
         where, args = f"saga_id = %s AND {where}", [saga_id, *args]
-    sizes = await db.rows(
-        f"SELECT position, LENGTH(event_data) FROM saga_event_log WHERE {where} ORDER BY position LIMIT %s",  # noqa: S608
-        [*args, limit + 1],
+    select = _SIZES + f"WHERE {where} ORDER BY position LIMIT %s"
+    sizes, after_these = await page(
+        limit, lambda most: db.find(select, *args, most), lambda one: one.position
     )
     positions: list[int] = []
     size = 0
-    for position, length in sizes[:limit]:
-        if positions and size + length > PAGE_BYTES:
+    for one in sizes:
+        if positions and size + one.bytes > PAGE_BYTES:
             break
-        positions.append(position)
-        size += length
+        positions.append(one.position)
+        size += one.bytes
     if not positions:
         return [], False
-    rows = await db.rows(
-        f"SELECT {_COLUMNS}, stored_at FROM saga_event_log WHERE position IN %s ORDER BY position",  # noqa: S608
-        [positions],
-    )
-    return [(_kept(row[:-1]), row[-1]) for row in rows], len(sizes) > len(positions)
+    more = after_these is not None or len(positions) < len(sizes)
+    return await db.find(_STORED, positions), more
 
 
 async def read_event(db: Reader, message_id: str) -> Kept | None:
     """An event by its message id."""
-    row = await db.row(f"SELECT {_COLUMNS} FROM saga_event_log WHERE message_id = %s", [message_id])  # noqa: S608
-    return _kept(row) if row else None
+    return await db.find_one(_EVENT, message_id)
