@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from deploy.local.layout import Layout
-from payment_svc import payments
 from payment_svc.domain import Payment, State
+from payment_svc.store import payments
 from shared.ids import new_id
 from tests.dead_letters.letters import kept, letter
 from tests.gateway.fakes import Signer, gateway

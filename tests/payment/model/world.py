@@ -10,10 +10,11 @@ import msgspec
 
 from order_svc import contracts as order_contracts
 from order_svc import events as order_events
-from payment_svc import calls, cards, contracts, events, paying, payments
+from payment_svc import calls, cards, contracts, events, paying
 from payment_svc.contracts import Outcome
 from payment_svc.domain import Payment, State
 from payment_svc.settings import PaymentSettings
+from payment_svc.store import payments
 from shared.database.idempotency import Idempotency
 from shared.database.transaction import Transaction
 from shared.database.units import Database
