@@ -58,9 +58,10 @@ async def create_policy(call: contracts.CreatePolicy, tx: Transaction) -> contra
     return contracts.PolicyCreated(id=policy_id)
 
 
-async def list_policies(call: contracts.ListPolicies, _db: Reader) -> contracts.PolicyPage:
+async def list_policies(call: contracts.ListPolicies, db: Reader) -> contracts.PolicyPage:
     """A page of policies, one row more being read to know whether another page follows."""
-    rows = await models.CouponPolicy.filter(id__gt=call.after or 0).order_by("id").limit(call.limit + 1)
+    query = models.CouponPolicy.filter(id__gt=call.after or 0).using_db(db.models)
+    rows = await query.order_by("id").limit(call.limit + 1)
     page = [_policy(row) for row in rows[: call.limit]]
     return contracts.PolicyPage(items=page, next=page[-1].id if len(rows) > call.limit else None)
 
@@ -74,7 +75,7 @@ async def list_uses(call: contracts.ListUses, db: Reader) -> contracts.CouponUse
         " WHERE u.policy_id = %s AND s.id < %s ORDER BY s.id DESC LIMIT %s",
         [call.policy_id, before, call.limit + 1],
     )
-    if not rows and not await models.CouponPolicy.exists(id=call.policy_id):
+    if not rows and not await models.CouponPolicy.exists(id=call.policy_id, using_db=db.models):
         raise no_policy(call.policy_id)
     uses = [
         contracts.CouponUse(

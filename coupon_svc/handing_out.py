@@ -16,10 +16,10 @@ from user_svc.contracts import FindUsers
 
 async def issue_coupon(call: contracts.IssueCoupon, tx: Transaction) -> contracts.HeldCoupon:
     """Hand one coupon to whoever asks for it, while there are any."""
-    policy = await _lock(call.policy_id)
+    policy = await _lock(tx, call.policy_id)
     check_begun(_stock(policy), tx.now)
     [(coupon_id, _)] = await _hand_out(tx, policy, call.request_id, [call.user_id])
-    coupon = await models.UserCoupon.get(id=coupon_id)
+    coupon = await models.UserCoupon.get(id=coupon_id, using_db=tx.models)
     return _held(coupon, policy)
 
 
@@ -32,7 +32,7 @@ async def grant_coupons(
 
     async def grant(tx: Transaction) -> contracts.Granted:
         await idempotency.begin(tx)
-        policy = await _lock(call.policy_id)
+        policy = await _lock(tx, call.policy_id)
         handed_out = await _hand_out(tx, policy, call.request_id, call.user_ids)
         granted = contracts.Granted(
             coupon_id=policy.id,
@@ -46,21 +46,23 @@ async def grant_coupons(
     return await database.transaction(grant)
 
 
-async def list_held(call: contracts.ListHeld, _db: Reader) -> contracts.HeldPage:
+async def list_held(call: contracts.ListHeld, db: Reader) -> contracts.HeldPage:
     """A page of the coupons in a user's hands."""
-    query = models.UserCoupon.filter(user_id=call.user_id, id__gt=call.after or 0)
+    query = models.UserCoupon.filter(user_id=call.user_id, id__gt=call.after or 0).using_db(db.models)
     rows = await query.order_by("id").limit(call.limit + 1)
     page = rows[: call.limit]
-    policies = await models.CouponPolicy.in_bulk({row.policy_id for row in page}, "id")
+    policies = await models.CouponPolicy.in_bulk({row.policy_id for row in page}, "id", using_db=db.models)
     return contracts.HeldPage(
         items=[_held(row, policies[row.policy_id]) for row in page],
         next=page[-1].id if len(rows) > call.limit else None,
     )
 
 
-async def _lock(policy_id: int) -> models.CouponPolicy:
+async def _lock(tx: Transaction, policy_id: int) -> models.CouponPolicy:
     """A policy, locked: all who want one stand in line here, so that no more go out than there are."""
-    policy = await models.CouponPolicy.filter(id=policy_id).select_for_update().get_or_none()
+    policy = (
+        await models.CouponPolicy.filter(id=policy_id).using_db(tx.models).select_for_update().get_or_none()
+    )
     if policy is None:
         raise no_policy(policy_id)
     return policy

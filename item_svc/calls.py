@@ -38,23 +38,24 @@ async def create_item(call: contracts.CreateItem, tx: Transaction) -> contracts.
     return contracts.ItemId(id=item_id)
 
 
-async def get_item(call: contracts.GetItem, _db: Reader) -> contracts.Item:
+async def get_item(call: contracts.GetItem, db: Reader) -> contracts.Item:
     """One item that is on sale."""
-    item = await models.Item.get_or_none(id=call.id, retired=0)
+    item = await models.Item.get_or_none(id=call.id, retired=0, using_db=db.models)
     if item is None:
         raise _missing(call.id)
     return _view(item)
 
 
-async def get_items(call: contracts.GetItems, _db: Reader) -> contracts.ItemPage:
+async def get_items(call: contracts.GetItems, db: Reader) -> contracts.ItemPage:
     """Those of the items asked for that are on sale."""
-    items = await models.Item.filter(id__in=sorted(set(call.ids)), retired=0).order_by("id")
+    wanted = models.Item.filter(id__in=sorted(set(call.ids)), retired=0)
+    items = await wanted.using_db(db.models).order_by("id")
     return contracts.ItemPage(items=[_view(item) for item in items])
 
 
-async def list_items(call: contracts.ListItems, _db: Reader) -> contracts.ItemPage:
+async def list_items(call: contracts.ListItems, db: Reader) -> contracts.ItemPage:
     """A page of what is on sale, one row more being read to know whether another page follows."""
-    query = models.Item.filter(id__gt=call.after or 0, retired=0)
+    query = models.Item.filter(id__gt=call.after or 0, retired=0).using_db(db.models)
     if call.q is not None:
         query = query.filter(name__icontains=call.q)
     items = await query.order_by("id").limit(call.limit + 1)
@@ -64,7 +65,7 @@ async def list_items(call: contracts.ListItems, _db: Reader) -> contracts.ItemPa
 
 async def change_item(call: contracts.ChangeItem, tx: Transaction) -> contracts.Item:
     """Change what is given, unless somebody else changed the item first."""
-    item = await _lock(call.id)
+    item = await _lock(tx, call.id)
     if await done_for(tx, call.request_id) is not None:
         return _view(item)
     _check_version(item, call.expected_version)
@@ -89,7 +90,7 @@ async def change_item(call: contracts.ChangeItem, tx: Transaction) -> contracts.
 
 async def delete_item(call: contracts.DeleteItem, tx: Transaction) -> None:
     """Take an item off sale. Its row stays for the orders that hold some of it, its name becomes free."""
-    item = await _lock(call.id)
+    item = await _lock(tx, call.id)
     if await done_for(tx, call.request_id) is not None:
         return
     _check_version(item, call.expected_version)
@@ -105,7 +106,7 @@ async def delete_item(call: contracts.DeleteItem, tx: Transaction) -> None:
 async def adjust_stock(call: contracts.AdjustStock, tx: Transaction) -> contracts.Item:
     """Change an item's stock by hand."""
     reason = tidy(call.reason, "reason")
-    item = await _lock(call.id)
+    item = await _lock(tx, call.id)
     if await done_for(tx, call.request_id) is not None:
         return _view(item)
     _check_on_sale(item)
@@ -121,13 +122,13 @@ async def adjust_stock(call: contracts.AdjustStock, tx: Transaction) -> contract
     return _view(item)
 
 
-async def stock_history(call: contracts.StockHistory, _db: Reader) -> contracts.StockHistoryPage:
+async def stock_history(call: contracts.StockHistory, db: Reader) -> contracts.StockHistoryPage:
     """Every change of an item's stock, also of one that is no longer on sale."""
-    query = models.StockChange.filter(item_id=call.id)
+    query = models.StockChange.filter(item_id=call.id).using_db(db.models)
     if call.after is not None:
         query = query.filter(id__lt=call.after)
     rows = await query.order_by("-id").limit(call.limit + 1)
-    if not rows and not await models.Item.exists(id=call.id):
+    if not rows and not await models.Item.exists(id=call.id, using_db=db.models):
         raise _missing(call.id)
     changes = [
         contracts.StockChange(
@@ -151,7 +152,7 @@ async def get_cart(call: contracts.GetCart, db: Reader) -> contracts.Cart:
 
 async def set_cart_line(call: contracts.SetCartLine, tx: Transaction) -> contracts.Cart:
     """Put an item into a cart, or change how many of it are there."""
-    if not await models.Item.exists(id=call.item_id, retired=0):
+    if not await models.Item.exists(id=call.item_id, retired=0, using_db=tx.models):
         raise _missing(call.item_id)
     if not await cart.has_room(tx, call.user_id, call.item_id, MAX_CART_LINES):
         raise RuleBroken(f"The cart is full: it holds {MAX_CART_LINES} different items.")
@@ -185,9 +186,9 @@ async def _cart(db: Reader, user_id: int) -> contracts.Cart:
     return contracts.Cart(items=lines)
 
 
-async def _lock(item_id: int) -> models.Item:
+async def _lock(tx: Transaction, item_id: int) -> models.Item:
     """An item, on sale or not. Locked before all else, so that a repeated request waits for the first."""
-    item = await models.Item.filter(id=item_id).select_for_update().get_or_none()
+    item = await models.Item.filter(id=item_id).using_db(tx.models).select_for_update().get_or_none()
     if item is None:
         raise _missing(item_id)
     return item

@@ -24,7 +24,7 @@ from user_svc.throttle import Throttle
 
 async def get_me(call: GetMe, db: Reader) -> Profile:
     """A user's own profile."""
-    user = await User.get_or_none(id=call.user_id, state="ACTIVE")
+    user = await User.get_or_none(id=call.user_id, state="ACTIVE", using_db=db.models)
     if user is None:
         raise NotFound("There is no such user.")
     return msgspec.convert(user, Profile, from_attributes=True)
@@ -59,7 +59,8 @@ async def change_me(call: ChangeMe, db: Database, settings: UserSettings) -> Pro
 
 async def list_users(call: ListUsers, db: Reader) -> UserPage:
     """A page of all users."""
-    users = await User.filter(id__gt=call.after or 0).order_by("id").limit(call.limit + 1)
+    query = User.filter(id__gt=call.after or 0).using_db(db.models)
+    users = await query.order_by("id").limit(call.limit + 1)
     page = [msgspec.convert(user, UserEntry, from_attributes=True) for user in users[: call.limit]]
     return UserPage(items=page, next=page[-1].id if len(users) > call.limit else None)
 

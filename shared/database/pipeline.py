@@ -23,7 +23,7 @@ class Pipeline:
     """The statements of one unit of work on one connection, in the order in which they were given."""
 
     def __init__(self, connection: Any, *, transaction: bool) -> None:
-        self._connection = connection
+        self.connection = connection
         self._waiting: list[str] = []
         self._characters = 0
         self._transaction = transaction
@@ -48,7 +48,7 @@ class Pipeline:
         self._characters = 0
         self._begun = self._transaction
         try:
-            found = await outcomes(self._connection, ";".join(journey))
+            found = await outcomes(self.connection, ";".join(journey))
         except pymysql.err.IntegrityError as error:
             if error.args[0] == DUPLICATE:
                 raise DuplicateKey(str(error.args[1])) from error
@@ -68,9 +68,9 @@ class Pipeline:
     async def rollback(self) -> None:
         """Undo what was done; what was put off is forgotten."""
         self._waiting.clear()
-        if self._begun and not self._connection.closed:
-            await self._connection.rollback()
+        if self._begun and not self.connection.closed:
+            await self.connection.rollback()
 
     def close(self) -> None:
         """Give the connection up: nobody knows what it has in store."""
-        self._connection.close()
+        self.connection.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from shared.clock import utc_now
 from shared.database.pipeline import Outcome, Pipeline
@@ -11,6 +11,11 @@ from shared.database.queries import Question, Select
 from shared.database.queries import among as among
 from shared.database.sql import statement, statements
 from shared.messages import Event
+
+if TYPE_CHECKING:
+    from tortoise.backends.base.client import BaseDBAsyncClient
+
+    from shared.database.orm import Orm
 
 
 class Cause(NamedTuple):
@@ -36,9 +41,23 @@ V = TypeVar("V")
 class Reader:
     """A connection for questions. `now` is the one time that this unit of work knows."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, orm: "Orm | None" = None) -> None:
         self._pipeline = pipeline
+        self._orm = orm
+        self._models: BaseDBAsyncClient | None = None
         self.now: datetime = utc_now()
+
+    @property
+    def models(self) -> "BaseDBAsyncClient":
+        """This unit of work for a model to ask in: `Model.filter(...).using_db(db.models)`.
+
+        Raises `TypeError` in a process that asks through no models.
+        """
+        if self._models is None:
+            if self._orm is None:
+                raise TypeError("this service asks in SQL alone (asks_models=False, or it names no models)")
+            self._models = self._orm.within(self._pipeline)
+        return self._models
 
     async def rows(self, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; `%s` are placeholders, and a list as argument expands for `IN %s`."""
@@ -86,8 +105,15 @@ class Reader:
 class Transaction(Reader):
     """A unit of work that commits as a whole, together with the events it emits."""
 
-    def __init__(self, pipeline: Pipeline, causes: Sequence[Cause] = (), *, is_again: bool = False) -> None:
-        super().__init__(pipeline)
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        orm: "Orm | None" = None,
+        causes: Sequence[Cause] = (),
+        *,
+        is_again: bool = False,
+    ) -> None:
+        super().__init__(pipeline, orm)
         self.causes = causes
         self.is_again = is_again
         """Whether the unit ran before and was undone; perhaps a key that it wrote was there already."""

@@ -1,7 +1,7 @@
 """Units of work on the service's own database: READ COMMITTED, UTC, retried whole, safe from cancellation.
 
 `Database.transaction(unit)` is the way to change anything, `Database.read(unit)` to look.
-Both hand the unit a connection that Tortoise's models use as well, where there are any to ask through.
+Models ask in the unit of work that they are told: `Model.filter(...).using_db(tx.models)`.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ class Database:
 
         async def look() -> T:
             async with self._pipeline() as pipeline:
-                return await unit(Reader(pipeline))
+                return await unit(Reader(pipeline, self._orm))
 
         return await self._undisturbed(look())
 
@@ -160,7 +160,7 @@ class Database:
         *,
         is_again: bool,
     ) -> T:
-        tx = Transaction(pipeline, causes, is_again=is_again)
+        tx = Transaction(pipeline, self._orm, causes, is_again=is_again)
         try:
             result = await unit(tx)
             stored = await self._staging.store(tx) if self._staging and tx.emitted else None
@@ -181,7 +181,7 @@ class Database:
 
     @asynccontextmanager
     async def _pipeline(self, *, transaction: bool = False) -> AsyncIterator[Pipeline]:
-        """The way to the server on a connection that the models use too, for as long as the block runs."""
+        """The way to the server on a connection of its own, for as long as the block runs."""
         pool = self._pool
         if pool is None:
             raise DatabaseUnavailable("the database is closed")
@@ -189,7 +189,6 @@ class Database:
             # A slot means that there is a connection to take or to make, so this never waits for others.
             connection = await _reached(pool.acquire())
             pipeline = Pipeline(connection, transaction=transaction)
-            lent = self._orm.lend(connection, pipeline) if self._orm is not None else None
             try:
                 await self._prepare(connection)
                 yield pipeline
@@ -202,8 +201,6 @@ class Database:
                 connection.close()
                 raise
             finally:
-                if self._orm is not None:
-                    self._orm.take_back(lent)
                 await pool.release(connection)
 
     async def _prepare(self, connection: Any) -> None:

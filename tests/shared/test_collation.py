@@ -5,16 +5,17 @@ from typing import Any
 
 import aiomysql
 import pytest
+from tortoise import Tortoise
+from tortoise.connection import get_connection
 
 from deploy.databases import connect
 from deploy.local.layout import Layout
 from ops.databases import reading
 from shared.database.collation import COLLATION, adopt
 from shared.database.connection import connection_options
-from shared.database.orm import Orm
+from shared.database.orm import orm_config
 from shared.database.units import Database
 from tests.shared.lab import Lab, unique
-from tests.shared.tiny.models import Mark
 
 FOREIGN = "utf8mb4_general_ci"
 OLD_TABLE = f"""
@@ -146,13 +147,13 @@ async def test_services_say_their_character_set(hostile: str) -> None:
         await db.close()
 
 
-async def test_models_say_it(hostile: str) -> None:
-    orm = await Orm.open(hostile, ["tests.shared.tiny.models"])
+async def test_migrations_say_it(hostile: str) -> None:
+    await Tortoise.init(config=orm_config(hostile, {"service": (["tests.shared.tiny.models"], None)}))
     try:
-        _, [row] = await Mark._meta.db.execute_query(NAMES)
+        _, [row] = await get_connection("default").execute_query(NAMES)
         assert tuple(row.values()) == OURS
     finally:
-        await orm.close()
+        await Tortoise.close_connections()
 
 
 async def test_tools_say_it(hostile: str) -> None:

@@ -1,11 +1,14 @@
 """Units of work: all or nothing, retried whole, never torn apart, and clear about a database that is away."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from tortoise.transactions import in_transaction
 
+from shared.database.orm import NoUnitNamed
 from shared.database.pipeline import DuplicateKey
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import CommitUnknown, Database, DatabaseUnavailable
@@ -36,7 +39,7 @@ async def test_commits_what_the_unit_did_and_returns_what_it_returned(db: Databa
 async def test_undoes_everything_when_the_unit_raises(db: Database, lab: Lab):
     async def unit(tx: Transaction) -> None:
         await tx.execute(MARK, ["a"])
-        await Mark.create(key="b")
+        await Mark.create(key="b", using_db=tx.models)
         raise Refused
 
     with pytest.raises(Refused):
@@ -44,14 +47,79 @@ async def test_undoes_everything_when_the_unit_raises(db: Database, lab: Lab):
     assert await lab.marks(db.url) == []
 
 
-async def test_models_use_the_transaction_they_stand_in(db: Database, lab: Lab):
+async def test_models_ask_in_the_unit_that_they_are_told(db: Database, lab: Lab):
     async def unit(tx: Transaction) -> list[tuple[object, ...]]:
-        await Mark.create(key="a", at=tx.now)
+        await tx.write(MARK, ["put off"])
+        await Mark.create(key="a", at=tx.now, using_db=tx.models)
+        assert await Mark.filter(key="put off").using_db(tx.models).exists()
         assert await lab.marks(db.url) == []  # nobody else can see it yet
-        return await tx.rows("SELECT `key` FROM marks")
+        return await tx.rows("SELECT `key` FROM marks ORDER BY id")
 
-    assert await db.transaction(unit) == [("a",)]
-    assert await lab.marks(db.url) == ["a"]
+    assert await db.transaction(unit) == [("put off",), ("a",)]
+    assert len(await lab.marks(db.url)) == 2
+    assert await db.read(lambda reader: Mark.filter(key="a").using_db(reader.models).count()) == 1
+
+
+async def _within_a_transaction_of_its_own() -> None:
+    async with in_transaction() as connection:
+        await Mark.create(key="a", using_db=connection)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: Mark.create(key="a"),
+        lambda: Mark.get_or_none(key="a"),
+        lambda: Mark.get_or_create(key="a"),
+        lambda: Mark.exists(key="a"),
+        lambda: Mark.all(),
+        lambda: Mark.filter(key="a").order_by("id").limit(1),
+        lambda: Mark.filter(key="a").update(text="b"),
+        lambda: Mark.filter(key="a").delete(),
+        lambda: Mark.in_bulk([1], "id"),
+        lambda: Mark.bulk_create([Mark(key="a")]),
+        lambda: Mark(key="a").save(),
+        lambda: Mark.raw("SELECT * FROM marks"),
+        _within_a_transaction_of_its_own,
+    ],
+)
+async def test_a_model_that_is_told_no_unit_asks_nothing_and_says_so(
+    db: Database, lab: Lab, ask: Callable[[], Awaitable[object]]
+):
+    async def within(_: Reader) -> None:
+        await ask()
+
+    for run in (ask, lambda: db.read(within), lambda: db.transaction(within)):
+        with pytest.raises(NoUnitNamed, match=r"using_db\(tx\.models\)"):
+            await run()
+    assert await lab.marks(db.url) == []
+
+
+async def test_a_service_that_asks_in_sql_alone_has_no_models(lab: Lab, url: str):
+    database = Database(url, pool=1)
+    await database.open()
+
+    async def unit(tx: Transaction) -> None:
+        with pytest.raises(TypeError, match="in SQL alone"):
+            await Mark.exists(using_db=tx.models)
+
+    try:
+        await database.transaction(unit)
+    finally:
+        await database.close()
+
+
+async def test_a_duplicate_key_of_a_model_has_the_same_name(db: Database, lab: Lab):
+    async def unit(tx: Transaction) -> None:
+        await Mark.create(key="a", unique_key="same", using_db=tx.models)
+        other = await Mark.create(key="b", unique_key="other", using_db=tx.models)
+        with pytest.raises(DuplicateKey):
+            await Mark.create(key="c", unique_key="same", using_db=tx.models)
+        with pytest.raises(DuplicateKey):
+            await Mark.filter(id=other.id).using_db(tx.models).update(unique_key="same")
+
+    await db.transaction(unit)
+    assert await lab.marks(db.url) == ["a", "b"]
 
 
 async def test_a_duplicate_key_that_is_caught_undoes_its_statement_alone(db: Database, lab: Lab):
@@ -287,9 +355,9 @@ async def test_times_are_utc_on_both_sides_and_ids_are_text(db: Database, lab: L
     async def unit(tx: Transaction) -> tuple[object, ...] | None:
         assert tx.now.tzinfo is UTC
         await tx.execute("INSERT INTO marks (`key`, text, at) VALUES (%s, '', %s)", [key, moment])
-        mark = await Mark.get(key=str(key))
+        mark = await Mark.get(key=str(key), using_db=tx.models)
         assert mark.at == moment
-        await Mark.create(key="model", at=moment)
+        await Mark.create(key="model", at=moment, using_db=tx.models)
         assert await tx.row("SELECT at FROM marks WHERE `key` = 'model'") == (stored,)
         return await tx.row("SELECT `key`, at FROM marks WHERE `key` = %s", [key])
 
