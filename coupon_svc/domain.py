@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
+from shared.messages import Rejection
 
 MAX_PER_LINE = 2
 
@@ -60,13 +61,6 @@ class Refusal(NamedTuple):
     user_coupon_id: int
     why: Why
     facts: dict[str, Any]
-
-
-class Rejection(NamedTuple):
-    """Why an order's coupons are not applied, with details for people."""
-
-    reason: str
-    details: dict[str, Any]
 
 
 def discounted_price(price: int, coupons: Sequence[Coupon]) -> int:

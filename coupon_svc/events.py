@@ -4,12 +4,12 @@ from datetime import datetime
 from uuid import UUID
 
 from coupon_svc import contracts
-from coupon_svc.domain import Line, Rejection, judge
+from coupon_svc.domain import Line, judge
 from coupon_svc.prices import Price, learn
 from coupon_svc.wallet import give_back, locked_coupons, terms_of, use_coupons, with_terms
 from shared.database.transaction import Transaction
-from shared.events.claims import Claim, Claims
-from shared.messages import Event, View
+from shared.events.claims import Claims
+from shared.messages import Rejection, View
 
 CLAIMS = Claims("coupon_claims", key="order_id")
 
@@ -56,43 +56,37 @@ class ItemDeleted(View, of="item.deleted"):
 async def apply_coupons(orders: list[OrderPlaced], tx: Transaction) -> None:
     """Use up the coupons of every order that may use them; tell the others why not.
 
-    An order that was answered before gets the same answer again, and one that was released gets a no.
     Coupons are judged by the time of the order, so that a wait in a queue does not let them expire.
     """
     asked = [order for order in orders if "coupon" in order.participants]
     wanted = {one for order in asked for line in order.lines for one in line.user_coupon_ids}
-    claims, held, terms = await tx.ask(
-        CLAIMS.locked({order.order_id for order in asked}), locked_coupons(wanted), terms_of(wanted)
-    )
+    known, held, terms = await tx.ask(CLAIMS.of(asked), locked_coupons(wanted), terms_of(wanted))
     coupons = with_terms(held, terms)
-    unseen = {order.order_id: order for order in asked if order.order_id not in claims}
     used: dict[UUID, list[int]] = {}
-    made: dict[UUID, Claim] = {}
-    for order_id, order in unseen.items():
+
+    def decide(order: OrderPlaced) -> Rejection | None:
         outcome = judge(order.lines, order.buyer_id, order.placed_at, coupons)
         if isinstance(outcome, Rejection):
-            made[order_id] = Claim("REJECTED", outcome.reason, outcome.details)
-        else:
-            made[order_id] = Claim("HELD")
-            used[order_id] = outcome
-            coupons |= {one: coupons[one]._replace(used_by=order_id) for one in outcome}
+            return outcome
+        coupons.update({one: coupons[one]._replace(used_by=order.order_id) for one in outcome})
+        used[order.order_id] = outcome
+        return None
+
+    answers = await CLAIMS.answer(tx, known, asked, decide)
     await use_coupons(tx, used)
-    await CLAIMS.add(tx, made)
-    claims |= made
-    for order in asked:
-        tx.emit(_answer(order.order_id, claims[order.order_id]))
+    for order, rejection in answers:
+        tx.emit(
+            contracts.CouponsApplied(order_id=order.order_id)
+            if rejection is None
+            else contracts.CouponsRejected(
+                order_id=order.order_id, reason=rejection.reason, details=rejection.details
+            )
+        )
 
 
 async def release_coupons(releases: list[ReleaseCoupons], tx: Transaction) -> None:
-    """Give back the coupons that orders use, and acknowledge, as often as it is asked.
-
-    An order never seen gets a RELEASED claim, so that it uses nothing if it arrives after its own release.
-    """
-    order_ids = {release.order_id for release in releases}
-    [claims] = await tx.ask(CLAIMS.locked(order_ids))
-    await give_back(tx, [order_id for order_id, claim in claims.items() if claim.state == "HELD"])
-    await CLAIMS.release(tx, [order_id for order_id, claim in claims.items() if claim.state != "RELEASED"])
-    await CLAIMS.add(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})
+    """Give back the coupons that orders use, and acknowledge, as often as it is asked."""
+    await CLAIMS.release(tx, releases, give_back)
     for release in releases:
         tx.emit(contracts.CouponsReleased(order_id=release.order_id))
 
@@ -105,11 +99,3 @@ async def learn_prices(told: list[ItemCreated | ItemChanged], tx: Transaction) -
 async def forget_items(told: list[ItemDeleted], tx: Transaction) -> None:
     """Keep that these items are gone, also where they were never heard of."""
     await learn(tx, [Price(item.item_id, 0, item.version, deleted=True) for item in told])
-
-
-def _answer(order_id: UUID, claim: Claim) -> Event:
-    if claim.state == "HELD":
-        return contracts.CouponsApplied(order_id=order_id)
-    return contracts.CouponsRejected(
-        order_id=order_id, reason=claim.reason or "released", details=claim.details or {}
-    )

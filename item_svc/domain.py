@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
 
 from shared.errors import FieldError, RuleBroken
+from shared.messages import Rejection
 
 MAX_STOCK = 10**9
 MAX_CART_LINES = 500
@@ -35,13 +36,6 @@ class Movement(NamedTuple):
     item_id: int
     delta: int
     balance: int
-
-
-class Rejection(NamedTuple):
-    """Why an order gets nothing, with details for people."""
-
-    reason: str
-    details: dict[str, Any]
 
 
 def reserve(lines: Sequence[Line], shelf: Mapping[int, OnShelf]) -> list[Movement] | Rejection:

@@ -1,16 +1,16 @@
 """What item hears: orders that want stock, give it back, or came to nothing. Lists, one transaction each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from item_svc import contracts
 from item_svc.cart import bring_back, carts_of, take_along
-from item_svc.domain import Buying, Line, Movement, Rejection, move, put_back, reserve
+from item_svc.domain import Buying, Line, Movement, move, put_back, reserve
 from item_svc.shelf import held_by, lock_stock, locked_shelf, names_of, save_movements
 from shared.database.transaction import Transaction
-from shared.events.claims import Claim, Claims
-from shared.messages import Event, View
+from shared.events.claims import Claims
+from shared.messages import Rejection, View
 
 CLAIMS = Claims("item_claims", key="order_id")
 
@@ -42,56 +42,51 @@ async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
     """Take the stock of every order that can be served; tell the others why not.
 
     What an order is for leaves its buyer's cart together with the stock.
-
-    An order that was answered before gets the same answer again, and one that was released gets a no.
     """
     asked = [order for order in orders if "item" in order.participants]
-    claims, shelf, in_carts = await tx.ask(
-        CLAIMS.locked({order.order_id for order in asked}),
+    known, shelf, in_carts = await tx.ask(
+        CLAIMS.of(asked),
         locked_shelf({line.item_id for order in asked for line in order.lines}),
         carts_of({order.buyer_id for order in asked}),
     )
-    unseen = {order.order_id: order for order in asked if order.order_id not in claims}
     taken: dict[UUID, list[Movement]] = {}
-    made: dict[UUID, Claim] = {}
-    for order_id, order in unseen.items():
+    buying: list[Buying] = []
+
+    def decide(order: OrderPlaced) -> Rejection | None:
         outcome = reserve(order.lines, shelf)
         if isinstance(outcome, Rejection):
-            made[order_id] = Claim("REJECTED", outcome.reason, outcome.details)
-        else:
-            made[order_id] = Claim("HELD")
-            taken[order_id] = outcome
-            move(shelf, outcome)
+            return outcome
+        move(shelf, outcome)
+        taken[order.order_id] = outcome
+        buying.append(_buying(order))
+        return None
+
+    answers = await CLAIMS.answer(tx, known, asked, decide)
     await save_movements(tx, "order", taken)
-    await CLAIMS.add(tx, made)
-    await take_along(tx, [_buying(unseen[order_id]) for order_id in taken], in_carts)
+    await take_along(tx, buying, in_carts)
     # An answer that is repeated names the items as they are called now; to the order the first one counts.
-    repeated = [order for order in asked if order.order_id in claims]
     names = {item_id: on.name for item_id, on in shelf.items()}
-    names |= await names_of(tx, {line.item_id for order in repeated for line in order.lines} - names.keys())
-    claims |= made
-    for order in asked:
-        tx.emit(_answer(order, claims[order.order_id], names))
+    served = {line.item_id for order, rejection in answers if rejection is None for line in order.lines}
+    names |= await names_of(tx, served - names.keys())
+    for order, rejection in answers:
+        tx.emit(_reserved(order, names) if rejection is None else _rejected(order, rejection))
 
 
 async def release_stock(releases: list[ReleaseStock], tx: Transaction) -> None:
-    """Put back what orders hold, and acknowledge, as often as it is asked.
+    """Put back what orders hold, and acknowledge, as often as it is asked."""
+    await CLAIMS.release(tx, releases, _put_back)
+    for release in releases:
+        tx.emit(contracts.StockReleased(order_id=release.order_id))
 
-    An order never seen gets a RELEASED claim, so that it takes nothing if it arrives after its own release.
-    """
-    order_ids = {release.order_id for release in releases}
-    [claims] = await tx.ask(CLAIMS.locked(order_ids))
-    held = await held_by(tx, [order_id for order_id, claim in claims.items() if claim.state == "HELD"])
+
+async def _put_back(tx: Transaction, order_ids: Sequence[UUID]) -> None:
+    held = await held_by(tx, order_ids)
     stock = await lock_stock(tx, {item_id for pieces in held.values() for item_id in pieces})
     returned: dict[UUID, list[Movement]] = {}
     for order_id, pieces in held.items():
         returned[order_id] = put_back(pieces, stock)
         stock |= {movement.item_id: movement.balance for movement in returned[order_id]}
     await save_movements(tx, "release", returned)
-    await CLAIMS.release(tx, [order_id for order_id, claim in claims.items() if claim.state != "RELEASED"])
-    await CLAIMS.add(tx, {order_id: Claim("RELEASED") for order_id in order_ids - claims.keys()})
-    for release in releases:
-        tx.emit(contracts.StockReleased(order_id=release.order_id))
 
 
 async def return_to_carts(failures: list[OrderFailed], tx: Transaction) -> None:
@@ -105,10 +100,12 @@ def _buying(order: OrderPlaced) -> Buying:
     )
 
 
-def _answer(order: OrderPlaced, claim: Claim, names: Mapping[int, str]) -> Event:
-    if claim.state == "HELD":
-        called = {line.item_id: names[line.item_id] for line in order.lines}
-        return contracts.StockReserved(order_id=order.order_id, names=called)
+def _reserved(order: OrderPlaced, names: Mapping[int, str]) -> contracts.StockReserved:
+    called = {line.item_id: names[line.item_id] for line in order.lines}
+    return contracts.StockReserved(order_id=order.order_id, names=called)
+
+
+def _rejected(order: OrderPlaced, rejection: Rejection) -> contracts.StockRejected:
     return contracts.StockRejected(
-        order_id=order.order_id, reason=claim.reason or "released", details=claim.details or {}
+        order_id=order.order_id, reason=rejection.reason, details=rejection.details
     )

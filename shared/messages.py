@@ -4,7 +4,7 @@ A message class is its own registration: the name on the wire is a class keyword
 contract tests read it from there.
 """
 
-from typing import Any, Generic, TypeVar, dataclass_transform, get_args
+from typing import Any, Generic, NamedTuple, TypeVar, dataclass_transform, get_args
 
 import msgspec
 
@@ -70,6 +70,16 @@ class Call(msgspec.Struct, Generic[Reply], metaclass=MessageMeta, frozen=True, k
     The first segment of `name` is the service that answers. `idempotent` says that asking twice does no harm,
     so the call may be sent again when the outcome of the first try is unknown.
     """
+
+
+class Rejection(NamedTuple):
+    """Why somebody who was asked by an event gives nothing, as the event that says so puts it.
+
+    `reason` is a word that others decide by, `details` are for people.
+    """
+
+    reason: str
+    details: dict[str, Any]
 
 
 def service_of(name: str) -> str:

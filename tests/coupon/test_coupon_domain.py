@@ -13,7 +13,6 @@ from coupon_svc.domain import (
     Coupon,
     Line,
     Refusal,
-    Rejection,
     Stock,
     check_begun,
     check_issue,
@@ -26,6 +25,7 @@ from coupon_svc.domain import (
     refusal_of_use,
 )
 from shared.errors import Conflict, RuleBroken
+from shared.messages import Rejection
 
 FROM = datetime(2026, 1, 1, tzinfo=UTC)
 UNTIL = datetime(2026, 2, 1, tzinfo=UTC)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from item_svc.domain import MAX_STOCK, Line, OnShelf, Rejection, adjusted, move, put_back, reserve, tidy
+from item_svc.domain import MAX_STOCK, Line, OnShelf, adjusted, move, put_back, reserve, tidy
 from shared.errors import RuleBroken
+from shared.messages import Rejection
 
 ITEMS = [1, 2, 3, 4]
 shelves = st.dictionaries(

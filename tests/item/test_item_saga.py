@@ -25,6 +25,7 @@ from shared.clock import utc_now
 from shared.database.units import Database
 from shared.ids import new_id
 from tests.support.databases import Heard
+from tests.support.participant import Participant, TakesPart
 
 
 async def _item(db: Database, stock: int, price: int = 100) -> int:
@@ -80,6 +81,52 @@ async def _books_balance(db: Database) -> None:
     assert unequal == []
 
 
+class ItemSide(Participant):
+    """Item, of which each good order takes one piece."""
+
+    accepted, rejected, released = StockReserved, StockRejected, StockReleased
+    stock = 50
+
+    def __init__(self, db: Database, heard: Heard) -> None:
+        super().__init__(db, heard)
+        self.items: list[int] = []
+
+    async def good(self) -> OrderPlaced:
+        self.items = self.items or [await _item(self.db, self.stock), await _item(self.db, 0)]
+        return _placed((self.items[0], 1))
+
+    async def bad(self) -> OrderPlaced:
+        await self.good()
+        return _placed((self.items[0], 1), (self.items[1], 1))
+
+    async def supply(self) -> None:
+        more = AdjustStock(request_id=new_id(), id=self.items[1], delta=10, reason="more")
+        await self.db.transaction(lambda tx: calls.adjust_stock(more, tx))
+
+    def elsewhere(self) -> OrderPlaced:
+        return OrderPlaced(
+            order_id=new_id(), buyer_id=2, lines=[], participants=["payment"], placed_at=utc_now()
+        )
+
+    async def place(self, *orders: OrderPlaced) -> None:
+        await _place(self.db, *orders)
+
+    async def release(self, *order_ids: UUID) -> None:
+        await _release(self.db, *order_ids)
+
+    async def taken(self) -> int:
+        return self.stock - await _stock(self.db, self.items[0])
+
+    async def books_balance(self) -> None:
+        await _books_balance(self.db)
+
+
+class TestItemTakesPart(TakesPart):
+    @pytest.fixture
+    def side(self, db: Database, heard: Heard) -> ItemSide:
+        return ItemSide(db, heard)
+
+
 async def test_an_order_takes_its_stock_and_says_so(db: Database, heard: Heard) -> None:
     one, two = await _item(db, 10), await _item(db, 5)
     order = _placed((one, 3), (two, 5), (one, 1))
@@ -132,63 +179,6 @@ async def test_orders_of_one_list_are_served_in_turn(db: Database, heard: Heard)
     await _books_balance(db)
 
 
-async def test_placed_again_repeats_the_answer_and_takes_nothing_more(db: Database, heard: Heard) -> None:
-    item = await _item(db, 10)
-    yes, no = _placed((item, 4)), _placed((item, 11))
-    await _place(db, yes, no, yes)
-    first = list(_answers(heard))
-    await _place(db, no)
-    await _place(db, yes)
-    assert first == [first[0], first[1], first[0]]
-    assert _answers(heard)[3:] == [first[1], first[0]]
-    # The stock that the rejected one lacked is there by now; its answer stays what it was.
-    await db.transaction(
-        lambda tx: calls.adjust_stock(AdjustStock(request_id=new_id(), id=item, delta=50, reason="more"), tx)
-    )
-    await _place(db, no)
-    assert _answers(heard)[-1] == first[1]
-    assert await _stock(db, item) == 56
-    await _books_balance(db)
-
-
-async def test_a_release_gives_back_once_and_is_acknowledged_each_time(db: Database, heard: Heard) -> None:
-    item = await _item(db, 10)
-    order = _placed((item, 4), (item, 2))
-    await _place(db, order)
-    await _release(db, order.order_id)
-    await _release(db, order.order_id, order.order_id)
-    assert heard.of(StockReleased) == [StockReleased(order_id=order.order_id)] * 3
-    assert await _stock(db, item) == 10
-    await _place(db, order)
-    assert _answers(heard)[-1] == StockRejected(order_id=order.order_id, reason="released", details={})
-    assert await _stock(db, item) == 10
-    await _books_balance(db)
-
-
-async def test_a_release_before_its_order_leaves_a_tombstone(db: Database, heard: Heard) -> None:
-    item = await _item(db, 10)
-    order = _placed((item, 4))
-    await _release(db, order.order_id)
-    await _place(db, order)
-    assert _answers(heard) == [
-        StockReleased(order_id=order.order_id),
-        StockRejected(order_id=order.order_id, reason="released", details={}),
-    ]
-    assert await _stock(db, item) == 10
-    await _books_balance(db)
-
-
-async def test_a_release_of_a_rejected_order_gives_nothing_back(db: Database, heard: Heard) -> None:
-    item = await _item(db, 1)
-    order = _placed((item, 4))
-    await _place(db, order)
-    await _release(db, order.order_id)
-    await _place(db, order)
-    assert heard.of(StockReleased) == [StockReleased(order_id=order.order_id)]
-    assert [no.reason for no in heard.of(StockRejected)] == ["out_of_stock", "out_of_stock"]
-    assert await _stock(db, item) == 1
-
-
 async def test_an_item_taken_off_sale_still_takes_its_pieces_back(db: Database) -> None:
     item = await _item(db, 10)
     order = _placed((item, 4))
@@ -201,31 +191,12 @@ async def test_an_item_taken_off_sale_still_takes_its_pieces_back(db: Database) 
     await _books_balance(db)
 
 
-async def test_an_order_that_does_not_concern_item_is_left_alone(db: Database, heard: Heard) -> None:
-    order = OrderPlaced(
-        order_id=new_id(), buyer_id=2, lines=[], participants=["payment"], placed_at=utc_now()
-    )
-    await _place(db, order)
-    assert _answers(heard) == []
-
-
 async def test_fifty_buyers_get_ten_units_and_no_more(db: Database, heard: Heard) -> None:
     item = await _item(db, 10)
     await asyncio.gather(*(_place(db, _placed((item, 1))) for _ in range(50)))
     assert len(heard.of(StockReserved)) == 10
     assert {no.reason for no in heard.of(StockRejected)} == {"out_of_stock"}
     assert await _stock(db, item) == 0
-    await _books_balance(db)
-
-
-async def test_the_same_order_arriving_everywhere_at_once_takes_its_stock_once(
-    db: Database, heard: Heard
-) -> None:
-    item = await _item(db, 10)
-    order = _placed((item, 3))
-    await asyncio.gather(*(_place(db, order) for _ in range(8)))
-    assert _answers(heard) == [_yes(order)] * 8
-    assert await _stock(db, item) == 7
     await _books_balance(db)
 
 
