@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import asdict, replace
 
-from coupon_svc import contracts, models, prices
+from coupon_svc import catalogue, contracts, models
 from coupon_svc.assignment import cheapest
 from coupon_svc.domain import (
     Coupon,
@@ -21,7 +21,8 @@ from coupon_svc.domain import (
     refusal_of_shape,
     tidy,
 )
-from coupon_svc.wallet import read_coupons, usable_by
+from coupon_svc.store import prices
+from coupon_svc.store.coupons import read_coupons, usable_by
 from item_svc.contracts import GetItem
 from shared.clock import aware
 from shared.database.transaction import Reader, Transaction
@@ -146,7 +147,7 @@ async def reread_prices(
     _call: contracts.RereadPrices, database: Database, rpc: Rpc
 ) -> contracts.PricesReread:
     """Mend the copy of item prices now."""
-    return await prices.reread(database, rpc)
+    return await catalogue.reread(database, rpc)
 
 
 async def _with_best_coupons(lines: list[PricedLine], coupons: dict[int, Coupon]) -> list[PricedLine]:
@@ -182,7 +183,7 @@ async def _price(item_id: int, database: Database, rpc: Rpc) -> int:
     known = await database.read(lambda db: prices.known(db, [item_id]))
     if item_id not in known:
         item = await rpc.call(GetItem(id=item_id))
-        await database.transaction(lambda tx: prices.learn(tx, prices.read_from([item])))
+        await database.transaction(lambda tx: prices.learn(tx, catalogue.read_from([item])))
         return item.price
     if known[item_id].deleted:
         raise NotFound(f"There is no item {item_id}.")

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from coupon_svc import contracts
 from coupon_svc.domain import Line, judge
-from coupon_svc.prices import Price, learn
-from coupon_svc.wallet import give_back, locked_coupons, terms_of, use_coupons, with_terms
+from coupon_svc.store.coupons import give_back, locked_coupons, terms_of, use_coupons, with_terms
+from coupon_svc.store.prices import Price, learn
 from shared.database.transaction import Transaction
 from shared.events.claims import Claims
 from shared.messages import Rejection, View

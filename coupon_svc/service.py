@@ -1,6 +1,6 @@
 """What the coupon service is made of."""
 
-from coupon_svc import calls, contracts, events, handing_out, prices
+from coupon_svc import calls, catalogue, contracts, events, handing_out
 from coupon_svc.settings import CouponSettings
 from shared.service.service import Service, answer, every, hear
 
@@ -27,5 +27,5 @@ service = Service(
         hear(events.ItemChanged, events.learn_prices, batch=128),
         hear(events.ItemDeleted, events.forget_items, batch=128),
     ),
-    jobs=(every(1.0, prices.keep_true),),
+    jobs=(every(1.0, catalogue.keep_true),),
 )

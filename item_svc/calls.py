@@ -3,10 +3,11 @@
 from typing import cast
 from uuid import UUID
 
-from item_svc import cart, contracts, models
+from item_svc import contracts, models
 from item_svc.domain import MAX_CART_LINES, Movement, adjusted, tidy
 from item_svc.requests import done_for, mark_done
-from item_svc.shelf import record
+from item_svc.store import carts
+from item_svc.store.stock import record
 from shared.clock import aware
 from shared.database.pipeline import DuplicateKey
 from shared.database.transaction import Reader, Transaction
@@ -154,20 +155,20 @@ async def set_cart_line(call: contracts.SetCartLine, tx: Transaction) -> contrac
     """Put an item into a cart, or change how many of it are there."""
     if not await models.Item.exists(id=call.item_id, retired=0, using_db=tx.models):
         raise _missing(call.item_id)
-    if not await cart.has_room(tx, call.user_id, call.item_id, MAX_CART_LINES):
+    if not await carts.has_room(tx, call.user_id, call.item_id, MAX_CART_LINES):
         raise RuleBroken(f"The cart is full: it holds {MAX_CART_LINES} different items.")
-    await cart.set_line(tx, call.user_id, call.item_id, call.quantity)
+    await carts.set_line(tx, call.user_id, call.item_id, call.quantity)
     return await _cart(tx, call.user_id)
 
 
 async def remove_cart_line(call: contracts.RemoveCartLine, tx: Transaction) -> None:
     """Take an item out of a cart."""
-    await cart.remove_lines(tx, call.user_id, call.item_id)
+    await carts.remove_lines(tx, call.user_id, call.item_id)
 
 
 async def clear_cart(call: contracts.ClearCart, tx: Transaction) -> None:
     """Take everything out of a cart."""
-    await cart.remove_lines(tx, call.user_id)
+    await carts.remove_lines(tx, call.user_id)
 
 
 async def _cart(db: Reader, user_id: int) -> contracts.Cart:
@@ -181,7 +182,7 @@ async def _cart(db: Reader, user_id: int) -> contracts.Cart:
             available_quantity=0 if retired else stock,
             available=not retired and stock >= quantity,
         )
-        for item_id, quantity, name, size, price, stock, retired in await cart.lines_of(db, user_id)
+        for item_id, quantity, name, size, price, stock, retired in await carts.lines_of(db, user_id)
     ]
     return contracts.Cart(items=lines)
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from item_svc import contracts
-from item_svc.cart import bring_back, carts_of, take_along
 from item_svc.domain import Buying, Line, Movement, move, put_back, reserve
-from item_svc.shelf import held_by, lock_stock, locked_shelf, names_of, save_movements
+from item_svc.store.carts import bring_back, carts_of, take_along
+from item_svc.store.stock import held_by, lock_stock, locked_shelf, names_of, save_movements
 from shared.database.transaction import Transaction
 from shared.events.claims import Claims
 from shared.messages import Rejection, View

@@ -2,7 +2,7 @@
 
 from item_svc.contracts import ItemCreated
 from item_svc.domain import Movement
-from item_svc.shelf import record
+from item_svc.store.stock import record
 from shared.database.transaction import Transaction
 
 ITEMS = (

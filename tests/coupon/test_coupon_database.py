@@ -28,7 +28,7 @@ from coupon_svc.contracts import (
 from coupon_svc.domain import Line
 from coupon_svc.events import OrderPlaced, ReleaseCoupons
 from coupon_svc.seeds import seed
-from coupon_svc.wallet import terms_of
+from coupon_svc.store.coupons import terms_of
 from shared.database.idempotency import Idempotency
 from shared.database.units import Database
 from shared.errors import Conflict, NotFound, RuleBroken, Unavailable

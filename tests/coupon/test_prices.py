@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coupon_svc import calls, handing_out, prices
+from coupon_svc import calls, catalogue, handing_out
 from coupon_svc.contracts import (
     CreatePolicy,
     GetAppliedAmount,
@@ -18,8 +18,9 @@ from coupon_svc.contracts import (
     RereadPrices,
 )
 from coupon_svc.events import ItemChanged, ItemCreated, ItemDeleted, forget_items, learn_prices
-from coupon_svc.prices import Price
 from coupon_svc.settings import CouponSettings
+from coupon_svc.store import prices
+from coupon_svc.store.prices import Price
 from item_svc.contracts import GetItems
 from shared.database.idempotency import Idempotency
 from shared.database.units import Database
@@ -145,14 +146,14 @@ async def test_an_item_that_came_while_the_pages_were_read_is_not_taken_for_gone
 async def test_the_catalogue_is_read_at_first_and_again_when_it_is_time(db: Database) -> None:
     shop = FakeCatalogue()
     shop.away = True
-    await prices.keep_true(db, shop, CouponSettings())  # type: ignore[arg-type]
+    await catalogue.keep_true(db, shop, CouponSettings())  # type: ignore[arg-type]
     assert await _known(db, 1) is None
     shop.away = False
     for _ in range(3):
-        await prices.keep_true(db, shop, CouponSettings())  # type: ignore[arg-type]
+        await catalogue.keep_true(db, shop, CouponSettings())  # type: ignore[arg-type]
     assert await _known(db, 1) == Price(1, 49_800, 1)
     assert len(shop.asked) == 2
-    await prices.keep_true(db, shop, CouponSettings(coupon_reread_s=0.000001))  # type: ignore[arg-type]
+    await catalogue.keep_true(db, shop, CouponSettings(coupon_reread_s=0.000001))  # type: ignore[arg-type]
     assert len(shop.asked) == 3
 
 
