@@ -82,7 +82,7 @@ class Buying(NamedTuple):
     placed_at: datetime
 
 
-class InCart(NamedTuple):
+class InCart(Struct, frozen=True):
     """A line of somebody's cart."""
 
     id: int

@@ -1,6 +1,6 @@
 """What the item service is made of."""
 
-from item_svc import calls, contracts, events
+from item_svc import calls, contracts, events, history
 from shared.service.service import Service, answer, hear
 
 service = Service(
@@ -22,7 +22,7 @@ service = Service(
         answer(contracts.ChangeItem, calls.change_item),
         answer(contracts.DeleteItem, calls.delete_item),
         answer(contracts.AdjustStock, calls.adjust_stock),
-        answer(contracts.StockHistory, calls.stock_history),
+        answer(contracts.StockHistory, history.stock_history),
         answer(contracts.GetCart, calls.get_cart),
         answer(contracts.SetCartLine, calls.set_cart_line),
         answer(contracts.RemoveCartLine, calls.remove_cart_line),

@@ -1,60 +1,75 @@
-"""The shelf: prices and stock of many items, locked, moved and recorded for a list of orders at once."""
+"""Prices and stock of many items: locked, moved and recorded for a list of orders at once."""
 
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from item_svc.contracts import StockCause
 from item_svc.domain import Movement, OnShelf
-from shared.database.transaction import Query, Transaction, among
+from shared.database.queries import Query, Row, Select, each
+from shared.database.transaction import Transaction
 
-CASES_PER_UPDATE = 500
-"""The database walks through a CASE for every row, so one of thousands of items would cost its square."""
 
-# On a small table the optimizer may walk another index, and then lock in that one's order.
-_LOCKING = (
-    "SELECT id, price, stock, retired, name FROM items FORCE INDEX (PRIMARY)"
-    " WHERE id IN %s ORDER BY id FOR UPDATE"
+class ItemRow(Row):
+    """An item; `retired` is 0 while it is on sale."""
+
+    id: int
+    price: int
+    stock: int
+    retired: int
+    name: str
+
+
+class NamedItem(Row):
+    """What an item is called."""
+
+    id: int
+    name: str
+
+
+class HeldPieces(Row):
+    """How many pieces of an item an order took."""
+
+    order_id: UUID
+    item_id: int
+    pieces: int
+
+
+# In the order of their ids, against deadlocks. On a small table the optimizer may walk another index, and
+# then lock in that one's order.
+LOCKED = Select(ItemRow, "FROM items FORCE INDEX (PRIMARY) WHERE id IN %s ORDER BY id FOR UPDATE")
+NAMES = Select(NamedItem, "FROM items WHERE id IN %s")
+HELD = Select(
+    HeldPieces, "FROM stock_history WHERE order_id IN %s AND cause = 'order'", made={"pieces": "-delta"}
 )
 
 
 def locked_shelf(item_ids: Collection[int]) -> Query[dict[int, OnShelf]]:
-    """Those items that are on sale, locked in the order of their ids against deadlocks."""
-    return among(
-        _LOCKING,
-        item_ids,
-        lambda rows: {
-            item_id: OnShelf(int(price), int(stock), name)
-            for item_id, price, stock, retired, name in rows
-            if not retired
-        },
+    """Those items that are on sale, locked."""
+    return LOCKED.among(item_ids).then(
+        lambda items: {
+            item.id: OnShelf(item.price, item.stock, item.name) for item in items if not item.retired
+        }
     )
 
 
 async def lock_stock(tx: Transaction, item_ids: Collection[int]) -> dict[int, int]:
-    """The stock of items, on sale or not, locked likewise: what is given back may be of an item long gone."""
-    [stock] = await tx.ask(
-        among(_LOCKING, item_ids, lambda rows: {item_id: int(stock) for item_id, _, stock, _, _ in rows})
-    )
-    return stock
+    """The stock of items, on sale or not, locked: what is given back may be of an item long gone."""
+    [items] = await tx.ask(LOCKED.among(item_ids))
+    return {item.id: item.stock for item in items}
 
 
 async def names_of(tx: Transaction, item_ids: Collection[int]) -> dict[int, str]:
     """What items are called now, on sale or not."""
-    if not item_ids:
-        return {}
-    return dict(await tx.rows("SELECT id, name FROM items WHERE id IN %s", [sorted(item_ids)]))
+    [items] = await tx.ask(NAMES.among(item_ids))
+    return {item.id: item.name for item in items}
 
 
 async def held_by(tx: Transaction, order_ids: Collection[UUID]) -> dict[UUID, dict[int, int]]:
     """The pieces of each item that orders took, by order. Their claims must be locked."""
+    [taken] = await tx.ask(HELD.among(order_ids))
     held: dict[UUID, dict[int, int]] = {order_id: {} for order_id in order_ids}
-    if held:
-        rows = await tx.rows(
-            "SELECT order_id, item_id, -delta FROM stock_history WHERE order_id IN %s AND cause = 'order'",
-            [sorted(order_ids)],
-        )
-        for order_id, item_id, pieces in rows:
-            held[UUID(order_id)][item_id] = int(pieces)
+    for one in taken:
+        held[one.order_id][one.item_id] = one.pieces
     return held
 
 
@@ -69,14 +84,8 @@ async def save_movements(
     for movements in by_order.values():
         for movement in movements:
             deltas[movement.item_id] = deltas.get(movement.item_id, 0) + movement.delta
-    changes = sorted(deltas.items())
-    for start in range(0, len(changes), CASES_PER_UPDATE):
-        part = changes[start : start + CASES_PER_UPDATE]
-        cases = " ".join(["WHEN %s THEN %s"] * len(part))
-        await tx.write(
-            f"UPDATE items SET stock = stock + CASE id {cases} END WHERE id IN %s",  # noqa: S608  placeholders
-            [value for change in part for value in change] + [[item_id for item_id, _ in part]],
-        )
+    for delta, ids in each(dict(sorted(deltas.items()))):
+        await tx.write("UPDATE items SET stock = stock + %s WHERE id IN %s", [delta, ids])
     await tx.write_many(
         "INSERT INTO stock_history (item_id, order_id, delta, balance, cause, at)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
@@ -85,13 +94,4 @@ async def save_movements(
             for order_id, movements in by_order.items()
             for movement in movements
         ],
-    )
-
-
-async def record(tx: Transaction, cause: StockCause, movement: Movement, reason: str | None = None) -> None:
-    """Keep the history of a change that no order made."""
-    await tx.insert(
-        "INSERT INTO stock_history (item_id, delta, balance, cause, reason, at)"
-        " VALUES (%s, %s, %s, %s, %s, %s)",
-        [movement.item_id, movement.delta, movement.balance, cause, reason, tx.now],
     )

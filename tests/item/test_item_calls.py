@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from item_svc import calls
+from item_svc import calls, history
 from item_svc.contracts import (
     AdjustStock,
     ChangeItem,
@@ -164,8 +164,8 @@ async def test_stock_is_adjusted_once_a_request_and_the_history_says_why(db: Dat
     assert (adjusted.available_quantity, adjusted.version) == (0, 3)
     with pytest.raises(RuleBroken):
         await _do(db, calls.adjust_stock, AdjustStock(request_id=new_id(), id=item, delta=-1, reason="x"))
-    page = await _ask(db, calls.stock_history, StockHistory(id=item, limit=2))
-    rest = await _ask(db, calls.stock_history, StockHistory(id=item, limit=2, after=page.next))
+    page = await _ask(db, history.stock_history, StockHistory(id=item, limit=2))
+    rest = await _ask(db, history.stock_history, StockHistory(id=item, limit=2, after=page.next))
     assert [(row.delta, row.balance, row.cause, row.reason) for row in page.items + rest.items] == [
         (-8, 0, "adjustment", "broken"),
         (5, 8, "adjustment", "delivery"),
@@ -173,7 +173,7 @@ async def test_stock_is_adjusted_once_a_request_and_the_history_says_why(db: Dat
     ]
     assert rest.next is None
     with pytest.raises(NotFound):
-        await _ask(db, calls.stock_history, StockHistory(id=10**15))
+        await _ask(db, history.stock_history, StockHistory(id=10**15))
 
 
 async def test_seeding_twice_changes_nothing(db: Database) -> None:
