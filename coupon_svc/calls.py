@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
-from uuid import UUID
 
 from msgspec.structs import asdict, replace
 
-from coupon_svc import catalogue, contracts, models
+from coupon_svc import catalogue, contracts
 from coupon_svc.assignment import cheapest
 from coupon_svc.domain import (
     Coupon,
@@ -21,10 +20,11 @@ from coupon_svc.domain import (
     refusal_of_shape,
     tidy,
 )
+from coupon_svc.models import CouponPolicy
 from coupon_svc.store import prices
-from coupon_svc.store.coupons import read_coupons, usable_by
+from coupon_svc.store.coupons import read_coupons, usable_by, uses_of
 from item_svc.contracts import GetItem
-from shared.clock import aware
+from shared.database.queries import page
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database
 from shared.errors import FieldError, NotFound, Problem, RuleBroken
@@ -36,60 +36,40 @@ async def create_policy(call: contracts.CreatePolicy, tx: Transaction) -> contra
     value = check_terms(
         call.kind, call.discount_amount, call.discount_percent, call.valid_from, call.valid_until
     )
-    row = await tx.row("SELECT id FROM coupon_policies WHERE request_id = %s", [call.request_id])
-    if row:
-        return contracts.PolicyCreated(id=row[0])
-    policy_id = await tx.insert(
-        "INSERT INTO coupon_policies (request_id, name, kind, value, valid_from, valid_until,"
-        " quantity, per_user_limit, floor_price, issued, created_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s)",
-        [
-            call.request_id,
-            tidy(call.name, "name"),
-            call.kind,
-            value,
-            call.valid_from,
-            call.valid_until,
-            call.quantity,
-            call.per_user_limit,
-            call.floor_price or 0,
-            tx.now,
-        ],
+    before = await CouponPolicy.get_or_none(request_id=call.request_id, using_db=tx.models)
+    policy = before or await CouponPolicy.create(
+        request_id=call.request_id,
+        name=tidy(call.name, "name"),
+        kind=call.kind,
+        value=value,
+        valid_from=call.valid_from,
+        valid_until=call.valid_until,
+        quantity=call.quantity,
+        per_user_limit=call.per_user_limit,
+        floor_price=call.floor_price or 0,
+        created_at=tx.now,
+        using_db=tx.models,
     )
-    return contracts.PolicyCreated(id=policy_id)
+    return contracts.PolicyCreated(id=policy.id)
 
 
 async def list_policies(call: contracts.ListPolicies, db: Reader) -> contracts.PolicyPage:
-    """A page of policies, one row more being read to know whether another page follows."""
-    query = models.CouponPolicy.filter(id__gt=call.after or 0).using_db(db.models)
-    rows = await query.order_by("id").limit(call.limit + 1)
-    page = [_policy(row) for row in rows[: call.limit]]
-    return contracts.PolicyPage(items=page, next=page[-1].id if len(rows) > call.limit else None)
+    """A page of policies."""
+    query = CouponPolicy.filter(id__gt=call.after or 0).using_db(db.models).order_by("id")
+    policies, more = await page(call.limit, query.limit, key=lambda policy: policy.id)
+    return contracts.PolicyPage(items=[_policy(policy) for policy in policies], next=more)
 
 
 async def list_uses(call: contracts.ListUses, db: Reader) -> contracts.CouponUsePage:
     """A page of who used a policy's coupons for what, and whether it was given back."""
-    before = call.after if call.after is not None else 2**63 - 1
-    rows = await db.rows(
-        "SELECT s.id, s.user_coupon_id, u.user_id, s.order_id, s.used_at, s.released_at"
-        " FROM coupon_uses s JOIN user_coupons u ON u.id = s.user_coupon_id"
-        " WHERE u.policy_id = %s AND s.id < %s ORDER BY s.id DESC LIMIT %s",
-        [call.policy_id, before, call.limit + 1],
+    uses, more = await page(
+        call.limit,
+        lambda most: uses_of(db, call.policy_id, call.after, most),
+        key=lambda use: use.id,
     )
-    if not rows and not await models.CouponPolicy.exists(id=call.policy_id, using_db=db.models):
+    if not uses and not await CouponPolicy.exists(id=call.policy_id, using_db=db.models):
         raise no_policy(call.policy_id)
-    uses = [
-        contracts.CouponUse(
-            id=use_id,
-            user_coupon_id=user_coupon_id,
-            user_id=user_id,
-            order_id=UUID(order_id),
-            used_at=used_at,
-            released_at=released_at,
-        )
-        for use_id, user_coupon_id, user_id, order_id, used_at, released_at in rows[: call.limit]
-    ]
-    return contracts.CouponUsePage(items=uses, next=uses[-1].id if len(rows) > call.limit else None)
+    return contracts.CouponUsePage(items=uses, next=more)
 
 
 async def applied_amount(
@@ -200,7 +180,7 @@ def _problem(refusal: Refusal, field: str = "user_coupon_ids") -> Problem:
     return kind(text, errors=[FieldError(field, text)])
 
 
-def _policy(policy: models.CouponPolicy) -> contracts.CouponPolicy:
+def _policy(policy: CouponPolicy) -> contracts.CouponPolicy:
     fixed = policy.kind == "fixed"
     return contracts.CouponPolicy(
         id=policy.id,
@@ -208,8 +188,8 @@ def _policy(policy: models.CouponPolicy) -> contracts.CouponPolicy:
         kind=cast(contracts.CouponKind, policy.kind),
         discount_amount=policy.value if fixed else None,
         discount_percent=None if fixed else policy.value,
-        valid_from=aware(policy.valid_from),
-        valid_until=aware(policy.valid_until),
+        valid_from=policy.valid_from,
+        valid_until=policy.valid_until,
         issued=policy.issued,
         quantity=policy.quantity,
         per_user_limit=policy.per_user_limit,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from coupon_svc.contracts import PricesReread
+from coupon_svc.models import ItemPrice, PriceReading
 from coupon_svc.settings import CouponSettings
 from coupon_svc.store.prices import Price, learn
 from item_svc.contracts import GetItems, Item, ListItems
@@ -33,9 +34,9 @@ async def reread(database: Database, rpc: Rpc) -> PricesReread:
         after = page.next
         if after is None:
             break
-    rows = await database.read(lambda db: db.rows("SELECT item_id FROM item_prices WHERE deleted = 0"))
+    known = await database.read(_not_deleted)
     # What is known here but was not shown may also have come while the pages were read, so it is asked for.
-    doubtful = sorted({int(row[0]) for row in rows} - on_sale)
+    doubtful = sorted(set(known) - on_sale)
     gone: list[int] = []
     for start in range(0, len(doubtful), MOST_AT_ONCE):
         part = doubtful[start : start + MOST_AT_ONCE]
@@ -45,11 +46,8 @@ async def reread(database: Database, rpc: Rpc) -> PricesReread:
 
     async def end(tx: Transaction) -> None:
         if gone:
-            await tx.write("UPDATE item_prices SET deleted = 1 WHERE item_id IN %s", [gone])
-        await tx.insert(
-            "INSERT INTO price_readings (read_at, items, gone) VALUES (%s, %s, %s)",
-            [tx.now, len(on_sale), len(gone)],
-        )
+            await ItemPrice.filter(item_id__in=gone).using_db(tx.models).update(deleted=True)
+        await PriceReading.create(read_at=tx.now, items=len(on_sale), gone=len(gone), using_db=tx.models)
 
     await database.transaction(end)
     return PricesReread(items=len(on_sale), gone=len(gone))
@@ -68,8 +66,13 @@ async def keep_true(database: Database, rpc: Rpc, settings: CouponSettings) -> N
 
 
 async def _is_due(db: Reader, after_s: float) -> bool:
-    row = await db.row("SELECT MAX(read_at) FROM price_readings")
-    return row is None or row[0] is None or row[0] + timedelta(seconds=after_s) <= db.now
+    last = await PriceReading.all(using_db=db.models).order_by("-id").first()
+    return last is None or last.read_at + timedelta(seconds=after_s) <= db.now
+
+
+async def _not_deleted(db: Reader) -> list[int]:
+    prices = await ItemPrice.filter(deleted=False).using_db(db.models).only("item_id")
+    return [price.item_id for price in prices]
 
 
 async def _learn_all(database: Database, items: Sequence[Item]) -> None:

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+from tortoise.expressions import F
+
+from coupon_svc.models import CouponPolicy, UserCoupon
 from shared.database.transaction import Transaction
 
 VALID_FROM = datetime(2020, 1, 1, tzinfo=UTC)
@@ -19,18 +22,21 @@ HELD = ((1, 2, 1), (2, 2, 2), (3, 3, 1), (4, 3, 2))
 
 async def seed(tx: Transaction) -> None:
     """Put in what is missing; coupons that are there stay as orders left them."""
-    known = {row[0] for row in await tx.rows("SELECT id FROM coupon_policies WHERE id IN (1, 2)")}
-    await tx.write_many(
-        "INSERT INTO coupon_policies"
-        " (id, name, kind, value, valid_from, valid_until, floor_price, issued, created_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, 0, 0, %s)",
-        [(*row, VALID_FROM, VALID_UNTIL, tx.now) for row in POLICIES if row[0] not in known],
-    )
-    held = {row[0] for row in await tx.rows("SELECT id FROM user_coupons WHERE id IN (1, 2, 3, 4)")}
-    missing = [row for row in HELD if row[0] not in held]
-    await tx.write_many(
-        "INSERT INTO user_coupons (id, user_id, policy_id, issued_at) VALUES (%s, %s, %s, %s)",
-        [(*row, tx.now) for row in missing],
-    )
-    for _, _, policy_id in missing:
-        await tx.write("UPDATE coupon_policies SET issued = issued + 1 WHERE id = %s", [policy_id])
+    for policy_id, name, kind, value in POLICIES:
+        if not await CouponPolicy.exists(id=policy_id, using_db=tx.models):
+            await CouponPolicy.create(
+                id=policy_id,
+                name=name,
+                kind=kind,
+                value=value,
+                valid_from=VALID_FROM,
+                valid_until=VALID_UNTIL,
+                created_at=tx.now,
+                using_db=tx.models,
+            )
+    for coupon_id, user_id, policy_id in HELD:
+        if not await UserCoupon.exists(id=coupon_id, using_db=tx.models):
+            await UserCoupon.create(
+                id=coupon_id, user_id=user_id, policy_id=policy_id, issued_at=tx.now, using_db=tx.models
+            )
+            await CouponPolicy.filter(id=policy_id).using_db(tx.models).update(issued=F("issued") + 1)

@@ -1,18 +1,16 @@
-"""Coupons in users' hands: read, locked, used and given back for a whole list of orders at once."""
+"""Coupons in users' hands: read, locked, used, given back and handed out, many at once."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
+from coupon_svc.contracts import CouponUse
 from coupon_svc.domain import Coupon
-from shared.database.transaction import Query, Reader, Transaction, among
-
-CASES_PER_UPDATE = 500
-"""The database walks through a CASE for every row, so one of thousands of coupons would cost its square."""
+from shared.database.queries import Query, Row, Select, each
+from shared.database.transaction import Reader, Transaction
 
 
-class Held(NamedTuple):
+class Held(Row):
     """A coupon in somebody's hands: of which policy, and the order that uses it."""
 
     id: int
@@ -21,9 +19,10 @@ class Held(NamedTuple):
     used_by: UUID | None
 
 
-class Terms(NamedTuple):
+class Terms(Row):
     """What a policy says of its coupons. It never changes, and so needs no lock."""
 
+    id: int
     kind: str
     value: int
     floor_price: int
@@ -31,45 +30,88 @@ class Terms(NamedTuple):
     valid_until: datetime
 
 
+class InUse(Row):
+    """A coupon that an order uses."""
+
+    user_coupon_id: int
+
+
+class Count(Row):
+    """How many coupons of a policy a user has had."""
+
+    user_id: int
+    coupons: int
+
+
+# On a small table the optimizer may walk another index, and then lock in that one's order.
+HELD = Select(Held, "FROM user_coupons FORCE INDEX (PRIMARY) WHERE id IN %s ORDER BY id")
+LOCKED = HELD + "FOR UPDATE"
+# From the coupons to their policy: left to itself the optimizer may go through all coupons of a policy.
+TERMS = Select(
+    Terms,
+    "FROM user_coupons u FORCE INDEX (PRIMARY) STRAIGHT_JOIN coupon_policies p ON p.id = u.policy_id"
+    " WHERE u.id IN %s GROUP BY p.id",
+    of="p",
+)
+UNUSED = Select(Held, "FROM user_coupons WHERE user_id = %s AND used_by IS NULL")
+VALID = Select(
+    Terms,
+    "FROM coupon_policies p WHERE p.valid_from <= %s AND p.valid_until > %s AND p.id IN"
+    " (SELECT policy_id FROM user_coupons WHERE user_id = %s AND used_by IS NULL)",
+    of="p",
+)
+IN_USE = Select(InUse, "FROM coupon_uses WHERE order_id IN %s AND released_at IS NULL")
+USES = Select(
+    CouponUse,
+    "FROM coupon_uses s JOIN user_coupons u ON u.id = s.user_coupon_id"
+    " WHERE u.policy_id = %s AND s.id < %s ORDER BY s.id DESC LIMIT %s",
+    of="s",
+    made={"user_id": "u.user_id"},
+)
+COUNTS = Select(
+    Count,
+    "FROM user_coupons WHERE policy_id = %s AND user_id IN %s GROUP BY user_id",
+    made={"coupons": "COUNT(*)"},
+)
+
+
 async def read_coupons(db: Reader, user_coupon_ids: Collection[int]) -> dict[int, Coupon]:
     """Those of some coupons that exist, with their terms."""
-    return with_terms(*await db.ask(_held(user_coupon_ids, ""), terms_of(user_coupon_ids)))
+    return with_terms(*await db.ask(HELD.among(user_coupon_ids), terms_of(user_coupon_ids)))
 
 
 def locked_coupons(user_coupon_ids: Collection[int]) -> Query[list[Held]]:
     """Those of some coupons that exist, locked in the order of their ids against deadlocks."""
-    return _held(user_coupon_ids, "FOR UPDATE")
+    return LOCKED.among(user_coupon_ids)
 
 
 def terms_of(user_coupon_ids: Collection[int]) -> Query[dict[int, Terms]]:
     """The terms of some coupons, by policy."""
-    # From the coupons to their policy: left to itself the optimizer may go through all coupons of a policy.
-    sql = (
-        "SELECT DISTINCT p.id, p.kind, p.value, p.floor_price, p.valid_from, p.valid_until"
-        " FROM user_coupons u FORCE INDEX (PRIMARY) STRAIGHT_JOIN coupon_policies p ON p.id = u.policy_id"
-        " WHERE u.id IN %s"
-    )
-    return among(
-        sql,
-        user_coupon_ids,
-        lambda rows: {policy_id: Terms(*terms) for policy_id, *terms in rows},
-    )
+    return TERMS.among(user_coupon_ids).then(_by_policy)
 
 
 def with_terms(held: Iterable[Held], terms: Mapping[int, Terms]) -> dict[int, Coupon]:
-    """Coupons together with their terms, by id."""
-    return {one.id: Coupon(one.id, one.user_id, *terms[one.policy_id], one.used_by) for one in held}
+    """Coupons together with their terms, by id; those of whose policy there are none are left out."""
+    return {
+        one.id: Coupon(
+            id=one.id,
+            user_id=one.user_id,
+            kind=of.kind,
+            value=of.value,
+            floor_price=of.floor_price,
+            valid_from=of.valid_from,
+            valid_until=of.valid_until,
+            used_by=one.used_by,
+        )
+        for one in held
+        if (of := terms.get(one.policy_id)) is not None
+    }
 
 
 async def usable_by(db: Reader, user_id: int) -> dict[int, Coupon]:
     """The coupons that a user could use now."""
-    rows = await db.rows(
-        "SELECT u.id, u.user_id, p.kind, p.value, p.floor_price, p.valid_from, p.valid_until"
-        " FROM user_coupons u JOIN coupon_policies p ON p.id = u.policy_id"
-        " WHERE u.user_id = %s AND u.used_by IS NULL AND p.valid_from <= %s AND p.valid_until > %s",
-        [user_id, db.now, db.now],
-    )
-    return {row[0]: Coupon(*row) for row in rows}
+    held, terms = await db.ask(UNUSED.of(user_id), VALID.of(db.now, db.now, user_id).then(_by_policy))
+    return with_terms(held, terms)
 
 
 async def use_coupons(tx: Transaction, by_order: Mapping[UUID, Sequence[int]]) -> None:
@@ -78,13 +120,10 @@ async def use_coupons(tx: Transaction, by_order: Mapping[UUID, Sequence[int]]) -
     Whoever calls has seen under their locks that they are unused, so there is no answer to wait for.
     """
     uses = sorted((one, order_id) for order_id, ids in by_order.items() for one in ids)
-    for start in range(0, len(uses), CASES_PER_UPDATE):
-        part = uses[start : start + CASES_PER_UPDATE]
-        cases = " ".join(["WHEN %s THEN %s"] * len(part))
+    for order_id, ids in each(dict(uses)):
         await tx.write(
-            f"UPDATE user_coupons SET used_by = CASE id {cases} END, used_at = %s"  # noqa: S608  placeholders
-            " WHERE id IN %s AND used_by IS NULL",
-            [value for use in part for value in use] + [tx.now, [one for one, _ in part]],
+            "UPDATE user_coupons SET used_by = %s, used_at = %s WHERE id IN %s AND used_by IS NULL",
+            [order_id, tx.now, ids],
         )
     await tx.write_many(
         "INSERT INTO coupon_uses (order_id, user_coupon_id, used_at) VALUES (%s, %s, %s)",
@@ -94,15 +133,11 @@ async def use_coupons(tx: Transaction, by_order: Mapping[UUID, Sequence[int]]) -
 
 async def give_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
     """Coupons that these orders use are unused again. The orders' claims must be locked."""
-    if not order_ids:
+    [in_use] = await tx.ask(IN_USE.among(order_ids))
+    if not in_use:
         return
     orders = sorted(order_ids)
-    rows = await tx.rows(
-        "SELECT user_coupon_id FROM coupon_uses WHERE order_id IN %s AND released_at IS NULL", [orders]
-    )
-    if not rows:
-        return
-    held = sorted(int(row[0]) for row in rows)
+    held = sorted(one.user_coupon_id for one in in_use)
     await tx.ask(locked_coupons(held))
     await tx.write(
         "UPDATE user_coupons SET used_by = NULL, used_at = NULL WHERE id IN %s AND used_by IN %s",
@@ -114,14 +149,27 @@ async def give_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
     )
 
 
-def _held(user_coupon_ids: Collection[int], locking: str) -> Query[list[Held]]:
-    # On a small table the optimizer may walk another index, and then lock in that one's order.
-    sql = (
-        "SELECT id, user_id, policy_id, used_by FROM user_coupons FORCE INDEX (PRIMARY)"  # noqa: S608
-        f" WHERE id IN %s ORDER BY id {locking}"
+async def counts(tx: Transaction, policy_id: int, user_ids: Collection[int]) -> dict[int, int]:
+    """How many coupons of a policy, which must be locked, each of these users has had."""
+    found = await tx.find(COUNTS, policy_id, sorted(set(user_ids)))
+    return {one.user_id: one.coupons for one in found}
+
+
+async def hand_out(tx: Transaction, policy_id: int, request_id: UUID, user_ids: Sequence[int]) -> None:
+    """Give each of these users a coupon of a policy that is locked. The table refuses more than there are."""
+    await tx.write(
+        "UPDATE coupon_policies SET issued = issued + %s WHERE id = %s", [len(user_ids), policy_id]
     )
-    return among(
-        sql,
-        user_coupon_ids,
-        lambda rows: [Held(*row, used_by=UUID(used_by) if used_by else None) for *row, used_by in rows],
+    await tx.write_many(
+        "INSERT INTO user_coupons (user_id, policy_id, request_id, issued_at) VALUES (%s, %s, %s, %s)",
+        [(user_id, policy_id, request_id, tx.now) for user_id in user_ids],
     )
+
+
+async def uses_of(db: Reader, policy_id: int, before: int | None, most: int) -> list[CouponUse]:
+    """Who used a policy's coupons for what, newest first."""
+    return await db.find(USES, policy_id, 2**63 - 1 if before is None else before, most)
+
+
+def _by_policy(terms: list[Terms]) -> dict[int, Terms]:
+    return {one.id: one for one in terms}

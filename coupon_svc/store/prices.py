@@ -5,18 +5,23 @@ final: whatever else is told of it, it stays so.
 """
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
+from msgspec.structs import astuple
+
+from shared.database.queries import Row, Select
 from shared.database.transaction import Reader, Transaction
 
 
-class Price(NamedTuple):
+class Price(Row, order=True):
     """What is known of an item at a version of it; `price` means nothing once it is deleted."""
 
     item_id: int
     price: int
     version: int
     deleted: bool = False
+
+
+KNOWN = Select(Price, "FROM item_prices WHERE item_id IN %s")
 
 
 async def learn(tx: Transaction, told: Sequence[Price]) -> None:
@@ -27,15 +32,11 @@ async def learn(tx: Transaction, told: Sequence[Price]) -> None:
         " ON DUPLICATE KEY UPDATE deleted = deleted OR VALUES(deleted),"
         " price = IF(VALUES(version) > version, VALUES(price), price),"
         " version = GREATEST(version, VALUES(version))",
-        sorted(told),
+        [astuple(price) for price in sorted(told)],
     )
 
 
 async def known(db: Reader, item_ids: Collection[int]) -> dict[int, Price]:
     """What is known of those items that were ever heard of."""
-    if not item_ids:
-        return {}
-    rows = await db.rows(
-        "SELECT item_id, price, version, deleted FROM item_prices WHERE item_id IN %s", [sorted(item_ids)]
-    )
-    return {row[0]: Price(*row[:3], deleted=bool(row[3])) for row in rows}
+    [prices] = await db.ask(KNOWN.among(item_ids))
+    return {price.item_id: price for price in prices}

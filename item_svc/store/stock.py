@@ -39,7 +39,9 @@ class HeldPieces(Row):
 LOCKED = Select(ItemRow, "FROM items FORCE INDEX (PRIMARY) WHERE id IN %s ORDER BY id FOR UPDATE")
 NAMES = Select(NamedItem, "FROM items WHERE id IN %s")
 HELD = Select(
-    HeldPieces, "FROM stock_history WHERE order_id IN %s AND cause = 'order'", made={"pieces": "-delta"}
+    HeldPieces,
+    "FROM stock_history WHERE order_id IN %s AND cause = 'order'",
+    made={"order_id": "order_id", "pieces": "-delta"},
 )
 
 
