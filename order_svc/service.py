@@ -5,45 +5,26 @@ from order_svc.settings import OrderSettings
 from shared.service.service import Service, answer, every, hear
 
 LIST = 128
+"""Calls in a list, as many as two full messages bring events. Beyond 64 no order gets cheaper; but with lists
+of up to 128 the shop keeps 0.94 of its orders/s, not 0.86, when each service has a second replica on the same
+cores. Answers come two an order, from item and coupon: in lists of twice as many they mostly meet, and the
+order is loaded and saved once for both (1,703 to 1,326 microseconds an order)."""
 
 service = Service(
     "order",
     settings=OrderSettings,
+    contracts=(contracts,),
     models=("order_svc.models",),
     asks_models=False,
-    publishes=(
-        contracts.OrderPlaced,
-        contracts.ReleaseItem,
-        contracts.ReleaseCoupon,
-        contracts.ReleasePayment,
-        contracts.OrderCompleted,
-        contracts.OrderConfirmed,
-        contracts.ConfirmationRejected,
-        contracts.OrderFailed,
-        contracts.OrderCancelled,
-        contracts.OrderSettled,
-    ),
     answers=(
-        answer(contracts.PlaceOrder, calls.place_orders, batch=LIST, again=calls.as_it_is_now),
-        answer(contracts.GetOrder, calls.get_orders, batch=LIST),
-        answer(contracts.ListOrders, calls.list_orders),
-        answer(contracts.CancelOrder, calls.cancel_order),
-        answer(contracts.GetPaymentDue, calls.get_payment_due),
-        answer(contracts.ListOverdue, overdue.list_overdue),
+        answer(calls.place_orders, batch=LIST, again=calls.as_it_is_now),
+        answer(calls.get_orders, batch=LIST),
+        answer(calls.list_orders),
+        answer(calls.cancel_order),
+        answer(calls.get_payment_due),
+        answer(overdue.list_overdue),
     ),
-    hears=(
-        hear(events.StockReserved, events.hear_answers, batch=2 * LIST),
-        hear(events.CouponApplied, events.hear_answers, batch=2 * LIST),
-        hear(events.PaymentCaptured, events.hear_answers, batch=2 * LIST),
-        hear(events.StockRejected, events.hear_answers, batch=2 * LIST),
-        hear(events.CouponRejected, events.hear_answers, batch=2 * LIST),
-        hear(events.PaymentDeclined, events.hear_answers, batch=2 * LIST),
-        hear(events.StockReleased, events.hear_answers, batch=2 * LIST),
-        hear(events.CouponReleased, events.hear_answers, batch=2 * LIST),
-        hear(events.PaymentRefunded, events.hear_answers, batch=2 * LIST),
-        hear(events.PaymentKept, events.hear_answers, batch=2 * LIST),
-        hear(events.PaymentPartlyRefunded, events.hear_answers, batch=2 * LIST),
-    ),
+    hears=(hear(events.hear_answers, batch=2 * LIST),),
     jobs=(
         every(0.5, sweeps.fail_overdue),
         every(1.0, sweeps.release_again),

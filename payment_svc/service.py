@@ -4,40 +4,38 @@ from payment_svc import calls, cards, contracts, events, paying
 from payment_svc.settings import PaymentSettings
 from shared.service.service import Service, answer, every, hear
 
+LIST = 128
+"""Two full messages of 64 events. Beyond 64 no order gets cheaper; but with lists of up to 128 the shop
+keeps 0.94 of its orders/s, not 0.86, when every service has a second replica on the same cores."""
+
 service = Service(
     "payment",
     settings=PaymentSettings,
+    contracts=(contracts,),
     models=("payment_svc.models",),
     asks_models=False,
-    publishes=(
-        contracts.PaymentCaptured,
-        contracts.PaymentDeclined,
-        contracts.PaymentRefunded,
-        contracts.PaymentPartlyRefunded,
-        contracts.PaymentKept,
-    ),
     answers=(
-        answer(contracts.OpenAccount, calls.open_account),
-        answer(contracts.GetBalance, calls.get_balance),
-        answer(contracts.GetHistory, calls.get_history),
-        answer(contracts.GrantPoints, calls.grant_points),
-        answer(contracts.BuyPoints, paying.buy_points, again=paying.purchase_as_it_is),
-        answer(contracts.GetPurchase, paying.get_purchase),
-        answer(contracts.MakeIntent, paying.make_intent),
-        answer(contracts.BringKey, calls.bring_key),
-        answer(contracts.Pay, paying.pay, again=paying.payment_as_it_is),
-        answer(contracts.GetPayment, calls.get_payment),
-        answer(contracts.RefundPayment, paying.refund),
-        answer(contracts.TakeNotice, calls.take_notice),
-        answer(contracts.ListPayments, calls.list_payments),
-        answer(contracts.ResolvePayment, calls.resolve),
-        answer(contracts.ListAudit, calls.list_audit),
+        answer(calls.open_account),
+        answer(calls.get_balance),
+        answer(calls.get_history),
+        answer(calls.grant_points),
+        answer(paying.buy_points, again=paying.purchase_as_it_is),
+        answer(paying.get_purchase),
+        answer(paying.make_intent),
+        answer(calls.bring_key),
+        answer(paying.pay, again=paying.payment_as_it_is),
+        answer(calls.get_payment),
+        answer(paying.refund),
+        answer(calls.take_notice),
+        answer(calls.list_payments),
+        answer(calls.resolve),
+        answer(calls.list_audit),
     ),
     hears=(
-        hear(events.OrderPlaced, events.capture, batch=128),
-        hear(events.ReleasePayment, events.release, batch=128),
-        hear(events.ConfirmationRejected, events.refund_rejected, batch=128),
-        hear(events.UserRegistrationFailed, events.close_account),
+        hear(events.capture, batch=LIST),
+        hear(events.release, batch=LIST),
+        hear(events.refund_rejected, batch=LIST),
+        hear(events.close_account),
     ),
     jobs=(
         every(0.2, cards.reconcile, name="payments: ask the PG"),

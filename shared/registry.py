@@ -1,13 +1,15 @@
 """What a service is made of, as data: the calls it answers, the events it hears, the jobs it runs.
 
-Handlers are plain functions. Their first parameter is the message (or a list of messages); the others are
-given to them by their annotation: `Transaction`, `Reader`, `Database`, `Rpc`, or the service's settings.
-A handler of a call that works in several units of work may also ask for `Idempotency`, the call's key.
+Handlers are plain functions. Their first parameter is the message (or a list of messages), and its annotation
+says which: nothing is registered under another type than the handler reads. The other parameters are given to
+it by their annotation: `Transaction`, `Reader`, `Database`, `Rpc`, or the service's settings. A handler of a
+call that works in several units of work may also ask for `Idempotency`, the call's key.
 """
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, get_type_hints
+from types import UnionType
+from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from aio_pika.abc import AbstractConnection
@@ -15,6 +17,7 @@ from aio_pika.abc import AbstractConnection
 from shared.database.idempotency import Idempotency
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database
+from shared.errors import Problem
 from shared.messages import Call, View, reply_type
 
 Handler = Callable[..., Awaitable[Any]]
@@ -92,48 +95,64 @@ class Attachment(Protocol):
 
 
 def answer(
-    call: type[Call[Any]],
     handler: Handler,
     *,
     batch: int = 1,
     again: Callable[[Any], Call[Any]] | None = None,
 ) -> Answer:
-    """Answer `call` with `handler`.
+    """Answer the call that `handler` takes.
 
-    With `batch`, the handler takes a list of calls and returns as many replies (or `Problem`s) in the same
-    order; calls that arrive together then share one transaction.
+    With `batch`, the handler takes a list of at most so many calls and returns as many replies, or
+    `Problem`s, in the same order; calls that arrive together then share one transaction.
 
     A call that comes again under its idempotency key is answered as the first time. With `again`, which makes
     of a reply another call to this service, it is answered what that one answers now.
+
+    Raises `TypeError` if the handler's annotations do not say one call and the reply that this call declares.
     """
     _check(handler, keyed=batch == 1)
-    return Answer(call, handler, batch, reply_type(call), again)
+    kinds = _taken(handler, batch)
+    if len(kinds) != 1 or not _is_a(kinds[0], Call):
+        raise TypeError(f"{handler.__name__} takes {_said(*kinds)}; to answer, it must take one Call")
+    call = kinds[0]
+    reply = reply_type(call)
+    _check_reply(handler, reply, in_lists=batch > 1)
+    if again is not None:
+        _check_again(again, reply)
+    return Answer(call, handler, batch, reply, again)
 
 
-def hear(view: type[View], handler: Handler, *, batch: int = 1, once: bool = False) -> Hearing:
-    """Handle the event that `view` is a view of; its transaction commits before the acknowledgement.
+def hear(handler: Handler, *, batch: int = 1, once: bool = False) -> tuple[Hearing, ...]:
+    """Handle the events whose views `handler` takes; its transaction commits before the acknowledgement.
 
-    With `batch`, the handler takes a list. `once` keeps the ids of events taken in (the inbox), for handlers
-    that have no business key which makes a second arrival harmless. A handler that asks for no `Transaction`
-    runs in none, and so may make calls; since nothing can make it and an inbox commit together, it cannot be
-    `once`.
+    With `batch`, the handler takes a list of at most so many. A handler of several events takes a union of
+    views, and there is one hearing for each. `once` keeps the ids of events taken in (the inbox), for
+    handlers that have no business key which makes a second arrival harmless. A handler that asks for no
+    `Transaction` runs in none, and so may make calls; since nothing can make it and an inbox commit together,
+    it cannot be `once`.
+
+    Raises `TypeError` if the handler's annotation does not say views.
     """
     _check(handler)
+    views = _views(handler, batch)
     if once and Transaction not in _wishes(handler, messages=1).values():
         raise TypeError(f"{handler.__name__} must ask for the Transaction in which it is done once")
-    return Hearing(view.wire_name, view, handler, batch, once)
+    return tuple(Hearing(view.wire_name, view, handler, batch, once) for view in views)
 
 
 def hear_everything(
     publisher: str, handler: Handler, *, batch: int, reads: Sequence[type[View]] = ()
-) -> Hearing:
+) -> tuple[Hearing, ...]:
     """Handle every event of a publisher, also those that it will only invent later.
 
     The handler takes lists of `shared.events.cloudevents.Undecoded`, so `batch` must be above 1. `reads` says
     which of the events it looks into, and at what.
     """
     _check(handler)
-    return Hearing(publisher, None, handler, batch, once=False, reads=tuple(reads))
+    kinds = _taken(handler, batch)
+    if batch == 1 or any(_is_a(kind, View | Call) for kind in kinds):
+        raise TypeError(f"{handler.__name__} must take lists of Undecoded, to hear everything of {publisher}")
+    return (Hearing(publisher, None, handler, batch, once=False, reads=tuple(reads)),)
 
 
 def together(hearings: Sequence[Hearing]) -> list[list[Hearing]]:
@@ -145,9 +164,12 @@ def together(hearings: Sequence[Hearing]) -> list[list[Hearing]]:
     return list(shared.values())
 
 
-def tap(view: type[View], handler: Callable[[Any], None]) -> Tap:
-    """Listen in on an event in this process alone; for waiting, never for changing anything."""
-    return Tap(view, handler)
+def tap(handler: Callable[[Any], None]) -> tuple[Tap, ...]:
+    """Listen in on the events whose views `handler` takes, in this process alone; for waiting, no more.
+
+    Raises `TypeError` if the handler's annotation does not say views.
+    """
+    return tuple(Tap(view, handler) for view in _views(handler, batch=1))
 
 
 def every(seconds: float, handler: Handler, *, name: str | None = None) -> Job:
@@ -204,6 +226,65 @@ def _wishes(handler: Handler, *, messages: int) -> dict[str, Any]:
     hints = get_type_hints(handler)
     names = list(inspect.signature(handler).parameters)[messages:]
     return {name: hints.get(name, Any) for name in names}
+
+
+def _taken(handler: Callable[..., Any], batch: int) -> tuple[Any, ...]:
+    """The types of message that a handler takes; raises if it takes lists and `batch` says otherwise."""
+    names = list(inspect.signature(handler).parameters)
+    annotation = get_type_hints(handler).get(names[0]) if names else None
+    if annotation is None:
+        raise TypeError(f"{handler.__name__} must say by annotation which message its first parameter is")
+    takes_lists = get_origin(annotation) is list
+    if takes_lists and batch == 1:
+        raise TypeError(f"{handler.__name__} takes lists, so say how long they may be: batch=128")
+    if batch > 1 and not takes_lists:
+        raise TypeError(
+            f"{handler.__name__} takes {_said(annotation)}; with batch={batch} it must take a list of them"
+        )
+    if batch < 1:
+        raise TypeError(f"{handler.__name__} cannot take lists of {batch}")
+    return _members(get_args(annotation)[0] if takes_lists else annotation)
+
+
+def _views(handler: Callable[..., Any], batch: int) -> tuple[type[View], ...]:
+    kinds = _taken(handler, batch)
+    for kind in kinds:
+        if not _is_a(kind, View):
+            raise TypeError(f"{handler.__name__} takes {_said(kind)}; to hear events, it must take Views")
+    return kinds
+
+
+def _check_reply(handler: Handler, reply: Any, *, in_lists: bool) -> None:
+    returned = get_type_hints(handler).get("return", Any)
+    if in_lists:
+        listed = get_args(returned)[0] if get_origin(returned) in (list, Sequence) else Any
+        said = set(_members(listed)) - {Problem}
+    else:
+        said = set(_members(returned))
+    if not said <= set(_members(reply)):
+        wanted = f"a list of {_said(reply)} or Problem" if in_lists else _said(reply)
+        raise TypeError(
+            f"{handler.__name__} says that it returns {_said(returned)}; its call is answered {wanted}"
+        )
+
+
+def _check_again(again: Callable[[Any], Call[Any]], reply: Any) -> None:
+    hints = get_type_hints(again)
+    [taken, *_] = [hints.get(name) for name in inspect.signature(again).parameters] or [None]
+    if taken != reply or not _is_a(hints.get("return"), Call):
+        raise TypeError(f"{again.__name__} must make a Call of {_said(reply)}, and say so by its annotations")
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _is_a(kind: Any, base: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base)
+
+
+def _said(*kinds: Any) -> str:
+    return " | ".join(kind.__name__ if isinstance(kind, type) else str(kind) for kind in kinds)
 
 
 def _check(handler: Handler, *, messages: int = 1, keyed: bool = False) -> None:

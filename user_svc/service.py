@@ -4,31 +4,34 @@ from shared.service.service import Service, answer, every, hear
 from user_svc import calls, contracts, deliveries, events, notifications, profiles, registration
 from user_svc.settings import UserSettings
 
+LIST = 64
+"""One full message: few orders fail, so there is seldom more to tell of at once."""
+
 service = Service(
     "user",
     settings=UserSettings,
+    contracts=(contracts,),
     models=("user_svc.models",),
-    publishes=(contracts.UserRegistered, contracts.UserRegistrationFailed, contracts.UserNotified),
     answers=(
-        answer(contracts.Register, registration.register),
-        answer(contracts.Login, calls.login),
-        answer(contracts.Refresh, calls.refresh),
-        answer(contracts.Logout, calls.logout),
-        answer(contracts.GetMe, profiles.get_me),
-        answer(contracts.ChangeMe, profiles.change_me),
-        answer(contracts.ListUsers, profiles.list_users),
-        answer(contracts.FindUsers, profiles.find_users),
-        answer(contracts.ListNotifications, notifications.list_notifications),
-        answer(contracts.FollowNotifications, notifications.follow),
-        answer(contracts.ReadNotification, notifications.mark_read),
-        answer(contracts.GetKeys, calls.get_keys),
-        answer(contracts.RotateKeys, calls.rotate_keys),
+        answer(registration.register),
+        answer(calls.login),
+        answer(calls.refresh),
+        answer(calls.logout),
+        answer(profiles.get_me),
+        answer(profiles.change_me),
+        answer(profiles.list_users),
+        answer(profiles.find_users),
+        answer(notifications.list_notifications),
+        answer(notifications.follow),
+        answer(notifications.mark_read),
+        answer(calls.get_keys),
+        answer(calls.rotate_keys),
     ),
     hears=(
-        hear(events.OrderFailed, events.tell_of_failures, batch=64, once=True),
-        hear(events.OrderCancelled, events.tell_of_cancellations, batch=64, once=True),
-        hear(events.PaymentRefunded, events.tell_of_refunds, batch=64, once=True),
-        hear(events.PaymentPartlyRefunded, events.tell_of_refunds_in_part, batch=64, once=True),
+        hear(events.tell_of_failures, batch=LIST, once=True),
+        hear(events.tell_of_cancellations, batch=LIST, once=True),
+        hear(events.tell_of_refunds, batch=LIST, once=True),
+        hear(events.tell_of_refunds_in_part, batch=LIST, once=True),
     ),
     jobs=(
         every(2.0, registration.take_up_unfinished),

@@ -24,7 +24,7 @@ async def say(call: Echo) -> str:
 @asynccontextmanager
 async def serving(url: str) -> AsyncIterator[None]:
     """Answers calls until the block ends."""
-    async with _runtime(Service("benchecho", answers=[answer(Echo, say)]), url):
+    async with _runtime(Service("benchecho", answers=[answer(say)]), url):
         yield
 
 

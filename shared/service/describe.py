@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from shared.broker import topology
 from shared.events.outbox import Outbox, OutboxStatus
-from shared.messages import Call, service_of
-from shared.registry import Answer, Handler, Hearing, Tap, answer
+from shared.messages import Call, reply_type, service_of
+from shared.registry import Answer, Handler, Hearing, Tap
 from shared.service.service import Service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,7 +143,7 @@ def platform_answers(
     async def tell(_: Call[Description]) -> Description:
         return await describe()
 
-    described = answer(describe_call(service.name), tell)
+    described = _answer(describe_call(service.name), tell)
     if outbox is None:
         return (described,)
 
@@ -156,9 +156,14 @@ def platform_answers(
 
     return (
         described,
-        answer(outbox_call(service.name), tell_outbox),
-        answer(publish_outbox_call(service.name), publish_outbox),
+        _answer(outbox_call(service.name), tell_outbox),
+        _answer(publish_outbox_call(service.name), publish_outbox),
     )
+
+
+def _answer(call: type[Call[Any]], handler: Handler) -> Answer:
+    """Each service has calls of its own here, so no annotation can name them."""
+    return Answer(call, handler, batch=1, reply=reply_type(call))
 
 
 def registrations(service: Service) -> Registrations:

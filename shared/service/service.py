@@ -1,26 +1,32 @@
 """The composition root of a service: what it is made of, as one table on one screen."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from types import ModuleType
+from typing import Any, TypeVar
 
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler, Middleware
 
-from shared.messages import Event, service_of
+from shared.messages import Call, Event, service_of
 from shared.registry import Answer, Attachment, Hearing, Job, Tap, answer, every, hear, hear_everything, tap
 from shared.service.settings import Settings
 
 __all__ = ["Service", "answer", "every", "hear", "hear_everything", "tap"]
+
+Message = TypeVar("Message")
 
 
 class Service:
     """What a service is made of.
 
     `name` gives the exchange `<name>.events`, the queues `<name>.<event>`, the calls' queue `rpc.<name>` and
-    the process name `<name>-svc#<instance>`. `models` are Tortoise modules; a service without any has no
-    database. One whose handlers ask in SQL alone says `asks_models=False`: its models are for migrations, and
-    its processes do without Tortoise. `routes`, `middleware` and `openapi` are for a service with HTTP of its
-    own. Nobody waits for a service in the `background`: where processors are scarce, it gives way to others.
+    the process name `<name>-svc#<instance>`. `contracts` are the modules that define its events and calls: it
+    publishes those events, and answers all those calls. `models` are Tortoise modules; a service without any
+    has no database. One whose handlers ask in SQL alone says `asks_models=False`: its models are for
+    migrations, and its processes do without Tortoise. `routes`, `middleware` and `openapi` are for a service
+    with HTTP of its own. Nobody waits for a service in the `background`: where processors are scarce, it
+    gives way to others.
     """
 
     def __init__(
@@ -28,12 +34,12 @@ class Service:
         name: str,
         *,
         settings: type[Settings] = Settings,
+        contracts: Sequence[ModuleType] = (),
         models: Sequence[str] = (),
         asks_models: bool = True,
-        publishes: Sequence[type[Event]] = (),
         answers: Sequence[Answer] = (),
-        hears: Sequence[Hearing] = (),
-        taps: Sequence[Tap] = (),
+        hears: Sequence[Sequence[Hearing]] = (),
+        taps: Sequence[Sequence[Tap]] = (),
         jobs: Sequence[Job] = (),
         attachments: Sequence[type[Attachment]] = (),
         routes: Sequence[ControllerRouterHandler] = (),
@@ -49,19 +55,19 @@ class Service:
         self.settings = settings
         self.models = tuple(models)
         self.asks_models = asks_models
-        self.publishes = tuple(publishes)
+        self.publishes = tuple(_named(contracts, Event))
         self.answers = tuple(answers)
-        self.hears = tuple(hears)
-        self.taps = tuple(taps)
+        self.hears = tuple(chain.from_iterable(hears))
+        self.taps = tuple(chain.from_iterable(taps))
         self.jobs = tuple(jobs)
         self.attachments = tuple(attachments)
         self.routes = tuple(routes)
         self.middleware = tuple(middleware)
         self.openapi = openapi
         self.app_options = app_options or {}
-        self._check()
+        self._check(set(_named(contracts, Call)))
 
-    def _check(self) -> None:
+    def _check(self, declared: set[type[Call[Any]]]) -> None:
         for event in self.publishes:
             if service_of(event.wire_name) != self.name:
                 raise ValueError(
@@ -72,6 +78,20 @@ class Service:
         for one in self.answers:
             if service_of(one.call.wire_name) != self.name:
                 raise ValueError(f"{self.name} cannot answer {one.call.wire_name}")
+        answered = [one.call.wire_name for one in self.answers]
+        if len(answered) != len(set(answered)):
+            raise ValueError(f"{self.name} answers a call twice; one call has one handler")
+        if unanswered := declared - {one.call for one in self.answers}:
+            names = ", ".join(sorted(call.wire_name for call in unanswered))
+            raise ValueError(f"{self.name} answers no {names}, which its contracts declare")
         heard = [hearing.heard for hearing in self.hears]
         if len(heard) != len(set(heard)):
             raise ValueError(f"{self.name} hears an event twice; one queue has one handler")
+
+
+def _named(contracts: Iterable[ModuleType], kind: type[Message]) -> Iterable[type[Message]]:
+    """The messages of a kind that these modules define themselves, in the order in which they are written."""
+    for module in contracts:
+        for named in vars(module).values():
+            if isinstance(named, type) and issubclass(named, kind) and named.__module__ == module.__name__:
+                yield named

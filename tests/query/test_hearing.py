@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 @asynccontextmanager
 async def listening(service: str, publisher: str, db: Database, url: str) -> AsyncIterator[None]:
     """The service's consumer at work on everything of an invented publisher."""
-    hearing = hear_everything(publisher, events.take_in, batch=128)
+    [hearing] = hear_everything(publisher, events.take_in, batch=128)
     consumer = Consumer(
         service,
         "query-svc#1",

@@ -36,7 +36,7 @@ def _answering(seen: list[list[int]]) -> Answering:
             raise Conflict("thirteen")
         return [call.n * 2 for call in calls]
 
-    return Answering((answer(Double, double, batch=8),), Wiring({}), None)
+    return Answering((answer(double, batch=8),), Wiring({}), None)
 
 
 async def test_a_call_right_after_another_has_ended_is_answered() -> None:

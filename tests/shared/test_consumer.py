@@ -21,7 +21,7 @@ from shared.rpc import Rpc
 from shared.service.runtime import Runtime
 from shared.service.service import Service
 from tests.shared.lab import Lab, event, events_of, is_up, unique
-from tests.shared.tiny.contracts import contracts
+from tests.shared.tiny.contracts import contracts, takes
 from tests.shared.tiny.service import tiny
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
@@ -47,6 +47,9 @@ class Ear:
         self.before: Callable[[list[Any]], Awaitable[None]] | None = None
         self.after: Callable[[list[Any]], Awaitable[None]] | None = None
 
+        view = contracts(self.publisher).marked_view
+
+        @takes(list[view])
         async def handle(heard: list[Any], tx: Transaction) -> None:
             self.lists.append([one.key for one in heard])
             if self.before:
@@ -59,12 +62,12 @@ class Ear:
             if any(one.text == "boom" for one in heard):
                 raise RuntimeError("a mark that nobody can take")
 
+        @takes(view)
         async def handle_one(heard: Any, tx: Transaction) -> None:
             await handle([heard], tx)
 
-        view = contracts(self.publisher).marked_view
         handler = handle if batch > 1 else handle_one
-        self.service = Service(self.name, models=MODELS, hears=(hear(view, handler, batch=batch, once=once),))
+        self.service = Service(self.name, models=MODELS, hears=(hear(handler, batch=batch, once=once),))
 
     def running(self, url: str, **settings: Any) -> Any:
         """The service at work."""
@@ -163,8 +166,8 @@ async def test_events_that_one_function_takes_share_its_lists_and_fail_each_to_i
     ear, other = Ear(lab), Ear(lab)
     [hearing] = ear.service.hears
     other.name, other.queue = ear.name, f"{ear.name}.{other.publisher}.marked"
-    both = (hearing, hear(contracts(other.publisher).marked_view, hearing.handler, batch=16))
-    ear.service = Service(ear.name, models=MODELS, hears=both)
+    both = takes(list[contracts(ear.publisher).marked_view | contracts(other.publisher).marked_view])
+    ear.service = Service(ear.name, models=MODELS, hears=(hear(both(hearing.handler), batch=16),))
     first = asyncio.Event()
 
     async def hold(_: list[Any]) -> None:
@@ -421,23 +424,25 @@ async def test_killed_before_the_acknowledgement_the_event_comes_again_and_count
 
 
 def test_once_needs_the_transaction_in_which_it_is_done():
+    @takes(contracts("some").marked_view)
     async def handle(heard: Any, db: Database) -> None: ...
 
     with pytest.raises(TypeError, match="must ask for the Transaction"):
-        hear(contracts("some").marked_view, handle, once=True)
+        hear(handle, once=True)
 
 
 async def test_a_handler_without_a_transaction_runs_in_none(lab: Lab, url: str):
     name, publisher = unique("ear"), unique("pub")
     open_transactions: list[int] = []
 
+    @takes(contracts(publisher).marked_view)
     async def handle(heard: Any, db: Database, rpc: Rpc) -> None:
         open_transactions.append(db._pool_size - db._slots._value)
         await db.transaction(
             lambda tx: tx.execute("INSERT INTO marks (`key`, text) VALUES (%s, '')", [heard.key])
         )
 
-    service = Service(name, models=MODELS, hears=(hear(contracts(publisher).marked_view, handle),))
+    service = Service(name, models=MODELS, hears=(hear(handle),))
     async with lab.running(service, database_url=url):
         kind = f"{publisher}.marked"
         await lab.send(f"{publisher}.events", cloudevents.batch([event(kind, {"key": "a"})]), kind)

@@ -22,7 +22,7 @@ from shared.registry import answer, every, hear
 from shared.rpc import Rpc
 from shared.service.service import Service
 from tests.shared.lab import Lab, unique
-from tests.shared.tiny.contracts import Answered, contracts
+from tests.shared.tiny.contracts import Answered, contracts, takes
 from tests.shared.tiny.service import tiny
 from tests.support.waiting import eventually
 
@@ -147,13 +147,14 @@ async def test_a_twin_of_one_that_is_still_running_is_told_so_at_once(lab: Lab, 
     said = contracts(name)
     working, go_on = asyncio.Event(), asyncio.Event()
 
+    @takes(said.put)
     async def put(call: Any, tx: Transaction) -> Answered:
         await tx.execute(MARK, ["a"])
         working.set()
         await go_on.wait()
         return Answered(by="me", text="done")
 
-    service = Service(name, models=MODELS, answers=(answer(said.put, put),))
+    service = Service(name, models=MODELS, answers=(answer(put),))
     async with talking(lab, service, url) as rpc:
         first = asyncio.create_task(rpc.call(said.put(key="a"), once=once()))
         await working.wait()
@@ -257,7 +258,7 @@ def look_again(reply: str) -> Find:
 @pytest.fixture
 async def listed(lab: Lab, url: str) -> AsyncIterator[Rpc]:
     """Somebody who asks a service that answers in lists, and again what is true by then."""
-    answers = (answer(Keep, keep_all, batch=32, again=look_again), answer(Find, find))
+    answers = (answer(keep_all, batch=32, again=look_again), answer(find))
     async with talking(lab, Service("listed", models=MODELS, answers=answers), url) as rpc:
         await rpc.call(Find(key="the first call of all goes out later than others"))
         yield rpc
@@ -392,6 +393,7 @@ async def test_a_handler_without_units_is_run_once(lab: Lab, url: str):
     runs: list[str] = []
     go_on = asyncio.Event()
 
+    @takes(said.ask)
     async def ask(call: Any) -> Answered:
         runs.append(call.how)
         if call.how == "wait":
@@ -400,7 +402,7 @@ async def test_a_handler_without_units_is_run_once(lab: Lab, url: str):
             raise RuntimeError("broken")
         return Answered(by="me", text=f"{len(runs)}")
 
-    async with talking(lab, Service(name, models=MODELS, answers=(answer(said.ask, ask),)), url) as rpc:
+    async with talking(lab, Service(name, models=MODELS, answers=(answer(ask),)), url) as rpc:
         with pytest.raises(Problem):
             await rpc.call(said.ask(how="break"), once=once())
         waiting = asyncio.create_task(rpc.call(said.ask(how="wait"), once=once()))
@@ -420,19 +422,22 @@ async def _runs(runs: list[str], wanted: int) -> bool:
 def test_only_who_works_in_several_units_asks_for_the_key():
     said = contracts("some")
 
+    @takes(said.ask)
     async def in_one(call: Any, tx: Transaction, idempotency: Idempotency) -> None: ...
 
+    @takes(list[said.ask])
     async def in_lists(calls: list[Any], idempotency: Idempotency) -> None: ...
 
     async def job(idempotency: Idempotency) -> None: ...
 
+    @takes(said.marked_view)
     async def note(heard: Any, idempotency: Idempotency) -> None: ...
 
     for make in (
-        lambda: answer(said.ask, in_one),
-        lambda: answer(said.ask, in_lists, batch=2),
+        lambda: answer(in_one),
+        lambda: answer(in_lists, batch=2),
         lambda: every(1, job),
-        lambda: hear(said.marked_view, note),
+        lambda: hear(note),
     ):
         with pytest.raises(TypeError, match="cannot ask for Idempotency"):
             make()

@@ -25,7 +25,7 @@ from shared.rpc.http import HttpCalls, NobodyThere, parse_peers
 from shared.service.app import create_app
 from shared.service.service import Service
 from tests.shared.lab import Lab, events_of, free_port, is_up, unique
-from tests.shared.tiny.contracts import Answered, contracts
+from tests.shared.tiny.contracts import Answered, contracts, takes
 from tests.shared.tiny.service import tiny
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
@@ -57,10 +57,11 @@ async def test_an_answer_is_what_the_call_declares(lab: Lab):
     name = unique("svc")
     said = contracts(name)
 
+    @takes(said.ask)
     async def ask(call: Any) -> Answered:
         return Answered(by="me", text=f"heard {call.how!r} for {correlation_id()}")
 
-    async with lab.running(service_of(name, answer(said.ask, ask))), asking(lab) as rpc:
+    async with lab.running(service_of(name, answer(ask))), asking(lab) as rpc:
         with working_on("order-7"):
             reply = await rpc.call(said.ask(how="이렇게"))
     assert reply == Answered(by="me", text="heard '이렇게' for order-7")
@@ -133,13 +134,14 @@ async def test_calls_made_in_one_turn_travel_as_one_message(lab: Lab):
     name = unique("svc")
     said = contracts(name)
 
+    @takes(said.ask)
     async def ask(call: Any) -> Answered:
         if call.how == "3":
             raise Conflict("not three")
         return Answered(by=name, text=call.how)
 
     async with (
-        lab.running(service_of(name, answer(said.ask, ask))),
+        lab.running(service_of(name, answer(ask))),
         asking(lab) as rpc,
         lab.wiretap("rpc", name, kind="direct") as seen,
     ):
@@ -159,11 +161,12 @@ async def test_a_group_expires_with_its_latest_deadline(lab: Lab):
     name = unique("svc")
     said = contracts(name)
 
+    @takes(said.ask)
     async def ask(call: Any) -> Answered:
         return Answered(by=name, text="")
 
     async with (
-        lab.running(service_of(name, answer(said.ask, ask))),
+        lab.running(service_of(name, answer(ask))),
         asking(lab) as rpc,
         lab.wiretap("rpc", name, kind="direct") as seen,
     ):
@@ -179,6 +182,7 @@ async def test_calls_answered_in_lists_share_a_transaction(lab: Lab, url: str):
     lists: list[int] = []
     traces: list[str | None] = []
 
+    @takes(list[said.gather])
     async def gather(calls: list[Any], tx: Transaction) -> list[Answered | Problem]:
         lists.append(len(calls))
         traces.append(correlation_id())
@@ -193,7 +197,7 @@ async def test_calls_answered_in_lists_share_a_transaction(lab: Lab, url: str):
         ]
 
     async with (
-        lab.running(service_of(name, answer(said.gather, gather, batch=64), models=True), database_url=url),
+        lab.running(service_of(name, answer(gather, batch=64), models=True), database_url=url),
         asking(lab) as rpc,
     ):
 
@@ -235,12 +239,13 @@ async def test_a_deadline_ends_the_wait_and_travels_along(lab: Lab):
     said = contracts(name)
     answered: list[str] = []
 
+    @takes(said.ask_once)
     async def ask(call: Any) -> Answered:
         await asyncio.sleep(call.seconds)
         answered.append(call.how)
         return Answered(by=name, text=call.how)
 
-    async with lab.running(service_of(name, answer(said.ask_once, ask))), asking(lab) as rpc:
+    async with lab.running(service_of(name, answer(ask))), asking(lab) as rpc:
         started = time.monotonic()
         with pytest.raises(OutcomeUnknown, match=r"did not answer within 0\.3 s"):
             await rpc.call(said.ask_once(how="slow", seconds=1), timeout=0.3)
@@ -253,6 +258,7 @@ async def test_a_call_past_its_deadline_is_skipped_while_others_of_its_message_a
     said = contracts(name)
     done: list[str] = []
 
+    @takes(said.ask)
     async def ask(call: Any) -> Answered:
         done.append(call.how)
         return Answered(by=name, text=call.how)
@@ -265,7 +271,7 @@ async def test_a_call_past_its_deadline_is_skipped_while_others_of_its_message_a
             data=msgspec.Raw(wire.encode(said.ask(how=how))),
         )
 
-    async with lab.running(service_of(name, answer(said.ask, ask))):
+    async with lab.running(service_of(name, answer(ask))):
         reply_to = await lab.channel.declare_queue(exclusive=True)
         for body in (
             b"not JSON",
@@ -290,6 +296,7 @@ async def test_a_service_that_is_down_is_unavailable_at_once_and_back_when_it_st
     name = unique("svc")
     said = contracts(name)
 
+    @takes(said.ask_once)
     async def ask(call: Any) -> Answered:
         return Answered(by=name, text="here")
 
@@ -301,7 +308,7 @@ async def test_a_service_that_is_down_is_unavailable_at_once_and_back_when_it_st
             assert time.monotonic() - started < 1  # far below the deadline of 3 s
             assert type(raised.value) is Unavailable  # nothing was done: no OutcomeUnknown
             assert raised.value.retry_after
-            async with lab.running(service_of(name, answer(said.ask_once, ask))):
+            async with lab.running(service_of(name, answer(ask))):
                 assert (await rpc.call(said.ask_once())).text == "here"
 
 
@@ -430,13 +437,18 @@ async def cut_in_the_middle(lab: Lab, url: str, *, peer: bool) -> AsyncIterator[
 
     async with proxy_to(lab.amqp_url) as proxy:
 
+        @takes(said.ask)
         async def ask(call: Any) -> Answered:
             asked.append(call.how)
             if len(asked) == 1:
                 await proxy.cut()
             return Answered(by=name, text=call.how)
 
-        service = service_of(name, answer(said.ask, ask), answer(said.ask_once, ask))
+        @takes(said.ask_once)
+        async def ask_once(call: Any) -> Answered:
+            return await ask(call)
+
+        service = service_of(name, answer(ask), answer(ask_once))
         port = free_port()
         async with lab.running(service) as runtime, served(service, runtime, port):
             peers = f"{name}=http://127.0.0.1:{port if peer else free_port()}"
@@ -485,13 +497,14 @@ async def test_a_broker_that_comes_back_is_used_again(lab: Lab, url: str):
     name = unique("svc")
     said = contracts(name)
 
+    @takes(said.ask)
     async def ask(call: Any) -> Answered:
         return Answered(by=name, text=call.how)
 
     async with proxy_to(lab.amqp_url) as proxy:
         via = proxy.via(lab.amqp_url)
         async with (
-            lab.running(service_of(name, answer(said.ask, ask)), amqp_url=via) as server,
+            lab.running(service_of(name, answer(ask)), amqp_url=via) as server,
             lab.running(Service(unique("asker")), amqp_url=via, breaker_threshold=1000) as client,
         ):
             for _ in range(3):
@@ -515,6 +528,7 @@ async def test_the_breaker_opens_after_repeated_failures_and_closes_again(lab: L
     name, other = unique("svc"), unique("svc")
     said = contracts(name)
 
+    @takes(said.ask)
     async def ask(call: Any) -> Answered:
         return Answered(by=name, text="here")
 
@@ -526,7 +540,7 @@ async def test_the_breaker_opens_after_repeated_failures_and_closes_again(lab: L
             await rpc.call(said.ask())
         assert opened.value.retry_after == 1
         async with (
-            lab.running(service_of(name, answer(said.ask, ask))),
+            lab.running(service_of(name, answer(ask))),
         ):
             with pytest.raises(Unavailable, match="is away"):
                 await rpc.call(contracts(other).ask())  # each service has a breaker of its own
@@ -546,6 +560,7 @@ async def test_refusals_and_impatient_askers_do_not_open_the_breaker(lab: Lab):
     name = unique("svc")
     said = contracts(name)
 
+    @takes(said.ask)
     async def ask(call: Any) -> Answered:
         if call.how == "refuse":
             raise Conflict("no")
@@ -553,7 +568,7 @@ async def test_refusals_and_impatient_askers_do_not_open_the_breaker(lab: Lab):
         return Answered(by=name, text="here")
 
     async with (
-        lab.running(service_of(name, answer(said.ask, ask))),
+        lab.running(service_of(name, answer(ask))),
         asking(lab, breaker_threshold=3, breaker_open_s=60) as rpc,
     ):
         for _ in range(5):

@@ -16,7 +16,7 @@ from shared.registry import every, tap
 from shared.service.runtime import Runtime
 from shared.service.service import Service
 from tests.shared.lab import Lab, event, is_up, unique
-from tests.shared.tiny.contracts import contracts
+from tests.shared.tiny.contracts import contracts, takes
 from tests.shared.tiny.service import tiny
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
@@ -53,10 +53,11 @@ async def test_a_tap_hears_in_every_process_and_takes_nothing_from_others(lab: L
     said = contracts(publisher)
     heard: list[str] = []
 
+    @takes(said.marked_view)
     def listen(one: Any) -> None:
         heard.append(one.key)
 
-    service = Service(unique("tap"), taps=(tap(said.marked_view, listen),))
+    service = Service(unique("tap"), taps=(tap(listen),))
     kind = f"{publisher}.marked"
     async with (
         lab.running(service, instance=1) as first,

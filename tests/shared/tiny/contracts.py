@@ -1,11 +1,34 @@
 """What the tiny service says and answers, under any name: each test has exchanges and queues of its own."""
 
+import inspect
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
 import msgspec
 
 from shared.messages import Call, Event, View
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def takes(message: Any) -> Callable[[Function], Function]:
+    """Says of a handler which message it takes, where a test makes that and no annotation can name it."""
+
+    def say(handler: Function) -> Function:
+        first = next(iter(inspect.signature(handler).parameters))
+        handler.__annotations__[first] = message
+        return handler
+
+    return say
+
+
+def module_of(*messages: Any) -> ModuleType:
+    """A contracts module that declares these messages."""
+    module = ModuleType(messages[0].__module__)
+    vars(module).update({message.__name__: message for message in messages})
+    return module
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,13 +14,14 @@ from shared.database.units import Database
 from shared.errors import Conflict, FieldError, RuleBroken
 from shared.service.service import Service, answer, hear
 from shared.service.settings import Settings
-from tests.shared.tiny.contracts import Answered, contracts
+from tests.shared.tiny.contracts import Answered, contracts, module_of, takes
 
 
 def tiny(name: str, hears: str = "", *, once: bool = False) -> Service:
     """A service that marks, notes and answers. `how` in a call or the text of a mark tells it to fail."""
     said = contracts(name)
 
+    @takes(said.put)
     async def put(call: Any, tx: Transaction) -> Answered:
         for number in range(call.count):
             key = call.key if call.count == 1 else f"{call.key}-{number}"
@@ -32,12 +33,15 @@ def tiny(name: str, hears: str = "", *, once: bool = False) -> Service:
             raise Conflict("The mark is taken.")
         return Answered(by=name, text=call.key)
 
+    @takes(said.ask)
     async def ask(call: Any, settings: Settings) -> Answered:
         return await _answer(call.how, call.seconds, f"{name}#{settings.instance}")
 
+    @takes(said.ask_once)
     async def ask_once(call: Any, settings: Settings) -> Answered:
         return await _answer(call.how, call.seconds, f"{name}#{settings.instance}")
 
+    @takes(said.carry)
     async def carry(call: Any, db: Database, idempotency: Idempotency) -> Answered:
         async def begin(tx: Transaction) -> str:
             work = await idempotency.begin(tx, call.work)
@@ -61,6 +65,7 @@ def tiny(name: str, hears: str = "", *, once: bool = False) -> Service:
             raise Conflict("It was done all the same.")
         return done
 
+    @takes(list[contracts(hears or name).marked_view])
     async def note(heard: list[Any], tx: Transaction) -> None:
         await _note(tx, [(one.key, one.text) for one in heard])
         for one in heard:
@@ -69,14 +74,14 @@ def tiny(name: str, hears: str = "", *, once: bool = False) -> Service:
     return Service(
         name,
         models=("tests.shared.tiny.models",),
-        publishes=(said.marked, said.noted),
+        contracts=(module_of(said.marked, said.noted),),
         answers=(
-            answer(said.put, put),
-            answer(said.ask, ask),
-            answer(said.ask_once, ask_once),
-            answer(said.carry, carry),
+            answer(put),
+            answer(ask),
+            answer(ask_once),
+            answer(carry),
         ),
-        hears=(hear(contracts(hears).marked_view, note, batch=16, once=once),) if hears else (),
+        hears=(hear(note, batch=16, once=once),) if hears else (),
     )
 
 
