@@ -4,7 +4,7 @@ from typing import Any
 
 import pymysql
 
-from shared.database.collation import COLLATION
+from shared.collation import COLLATION
 
 QUEUES = ("item", "coupon", "reserved", "applied")
 """Their durable queues, without the word that each is called by."""

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import pymysql
 
 from deploy.services import ROOT, Service, load_services
-from shared.database.collation import COLLATION
+from shared.collation import COLLATION
 
 VERIFY_USER = "verify"
 """Reads every service's database and can change nothing."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import aiomysql
 import pymysql
 
-from shared.database.collation import SET_NAMES
+from shared.collation import SET_NAMES
 
 Row = dict[str, Any]
 # One statement sees one moment of all databases, for they share a server and its snapshots.

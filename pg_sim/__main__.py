@@ -4,7 +4,7 @@ import uvicorn
 
 from pg_sim.app import create_app
 from pg_sim.settings import SimulatorSettings
-from shared.service.settings import load
+from shared.settings import load
 
 settings = load(SimulatorSettings)
 uvicorn.run(

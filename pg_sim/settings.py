@@ -1,6 +1,6 @@
 """What can be set about the simulated PG, by `SHOP_*` environment variables."""
 
-from shared.service.settings import Port, Positive, Settings
+from shared.settings import Port, Positive, Settings
 
 
 class SimulatorSettings(Settings, frozen=True, kw_only=True):

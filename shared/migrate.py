@@ -1,7 +1,7 @@
 """Migrations: `python -m shared.migrate order_svc` applies them, `... migrate make order_svc` writes them.
 
 MySQL cannot undo DDL, so one process at a time migrates a database, under a named lock. Before and after it,
-all tables are made to compare texts in our way (`database/collation.py`): no migration has to think of it.
+all tables are made to compare texts in our way (`collation.py`): no migration has to think of it.
 With `SHOP_SEED=1` the service's `seeds.seed` runs afterwards, in one transaction.
 """
 
@@ -21,15 +21,14 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.schema_editor import MySQLSchemaEditor
 
-from shared import logs
-from shared.database import collation
+from shared import collation, logs
 from shared.database.connection import connection_options
 from shared.database.orm import orm_config
 from shared.database.units import Database
 from shared.events.outbox import Outbox
 from shared.logs import log
 from shared.service.service import Service
-from shared.service.settings import load
+from shared.settings import load
 
 LOCK_SECONDS = 120
 

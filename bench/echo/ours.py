@@ -7,7 +7,7 @@ from shared import logs
 from shared.messages import Call
 from shared.service.runtime import Runtime
 from shared.service.service import Service, answer
-from shared.service.settings import Settings
+from shared.settings import Settings
 
 
 class Echo(Call[str], name="benchecho.say", idempotent=True):

@@ -15,7 +15,7 @@ from bench.limit.door import CALLS, create_app
 from bench.limit.messages import orders_of, verdicts_of
 from bench.limit.wire import EXCHANGE, Service
 from bench.serving import ready, serve
-from shared.database.collation import SET_NAMES
+from shared.collation import SET_NAMES
 
 
 def main(name: str) -> None:

@@ -14,7 +14,7 @@ from deploy.local.engines import Engine, database_engine, sign
 from deploy.local.errors import FleetError
 from deploy.local.layout import ADMIN_PASSWORD, HOST, Layout
 from deploy.local.program import Program
-from shared.database.collation import COLLATION
+from shared.collation import COLLATION
 
 NAME = "database"
 

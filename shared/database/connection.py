@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from pymysql.constants import FIELD_TYPE
 from pymysql.converters import decoders
 
-from shared.database.collation import SET_NAMES
+from shared.collation import SET_NAMES
 
 CONNECT_SECONDS = 5
 

@@ -26,8 +26,8 @@ from shared.ids import new_text_id
 from shared.rpc import wire
 from shared.service.runtime import Runtime
 from shared.service.service import Service
-from shared.service.settings import Settings, load
 from shared.service.web import exception_handlers, problem_response
+from shared.settings import Settings, load
 
 BACKLOG = 2048
 BACKGROUND_NICENESS = 10

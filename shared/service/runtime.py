@@ -27,7 +27,7 @@ from shared.service.describe import (
     version,
 )
 from shared.service.service import Service
-from shared.service.settings import Settings
+from shared.settings import Settings
 
 START_SECONDS = 120.0
 PURGE_SECONDS = 3600.0

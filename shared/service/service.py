@@ -10,7 +10,7 @@ from litestar.types import ControllerRouterHandler, Middleware
 
 from shared.messages import Call, Event, service_of
 from shared.registry import Answer, Attachment, Hearing, Job, Tap, answer, every, hear, hear_everything, tap
-from shared.service.settings import Settings
+from shared.settings import Settings
 
 __all__ = ["Service", "answer", "every", "hear", "hear_everything", "tap"]
 

@@ -5,7 +5,7 @@ import pytest
 from deploy.databases import connect
 from deploy.local.layout import Layout
 from deploy.services import load_services
-from shared.database.collation import COLLATION
+from shared.collation import COLLATION
 
 BYTEWISE = {"ascii_bin", "utf8mb4_bin"}
 # What the driver of migrations keeps for itself is a table like any other.

@@ -9,7 +9,7 @@ import pytest
 
 from shared.broker import topology
 from shared.messages import Call, Event, View, reply_type, service_of
-from shared.service.settings import Settings
+from shared.settings import Settings
 from tests.contracts.fitting import misfits
 from tests.contracts.house import MODULES, SERVICES, messages
 

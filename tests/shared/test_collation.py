@@ -11,7 +11,7 @@ from tortoise.connection import get_connection
 from deploy.databases import connect
 from deploy.local.layout import Layout
 from ops.databases import reading
-from shared.database.collation import COLLATION, adopt
+from shared.collation import COLLATION, adopt
 from shared.database.connection import connection_options
 from shared.database.orm import orm_config
 from shared.database.units import Database

@@ -13,7 +13,7 @@ from shared.registry import Wiring, answer, every, hear, hear_everything, tap
 from shared.rpc import Rpc
 from shared.service.runtime import Runtime
 from shared.service.service import Service
-from shared.service.settings import Settings
+from shared.settings import Settings
 from tests.shared.tiny.contracts import module_of
 
 

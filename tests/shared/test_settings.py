@@ -6,7 +6,7 @@ import pytest
 from msgspec import Meta
 
 from shared import crash
-from shared.service.settings import Settings, WrongSettings, load
+from shared.settings import Settings, WrongSettings, load
 
 
 class Own(Settings, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from shared.database.transaction import Transaction
 from shared.database.units import Database
 from shared.errors import Conflict, FieldError, RuleBroken
 from shared.service.service import Service, answer, hear
-from shared.service.settings import Settings
+from shared.settings import Settings
 from tests.shared.tiny.contracts import Answered, contracts, module_of, takes
 
 
