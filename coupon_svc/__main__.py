@@ -1,6 +1,6 @@
 """`python -m coupon_svc`: one process of the coupon service."""
 
 from coupon_svc.service import service
-from shared.service.app import run
+from shared.service import run
 
 run(service)

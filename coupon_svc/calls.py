@@ -24,9 +24,7 @@ from coupon_svc.models import CouponPolicy
 from coupon_svc.store import prices
 from coupon_svc.store.coupons import read_coupons, usable_by, uses_of
 from item_svc.contracts import GetItem
-from shared.database.queries import page
-from shared.database.transaction import Reader, Transaction
-from shared.database.units import Database
+from shared.database import Database, Reader, Transaction, page
 from shared.errors import FieldError, NotFound, Problem, RuleBroken
 from shared.rpc import Rpc
 

@@ -8,8 +8,7 @@ from coupon_svc.models import ItemPrice, PriceReading
 from coupon_svc.settings import CouponSettings
 from coupon_svc.store.prices import Price, learn
 from item_svc.contracts import GetItems, Item, ListItems
-from shared.database.transaction import Reader, Transaction
-from shared.database.units import Database
+from shared.database import Database, Reader, Transaction
 from shared.errors import Unavailable, describe
 from shared.logs import log
 from shared.rpc import Rpc

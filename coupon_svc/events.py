@@ -7,8 +7,8 @@ from coupon_svc import contracts
 from coupon_svc.domain import Line, judge
 from coupon_svc.store.coupons import give_back, locked_coupons, terms_of, use_coupons, with_terms
 from coupon_svc.store.prices import Price, learn
-from shared.database.transaction import Transaction
-from shared.events.claims import Claims
+from shared.database import Transaction
+from shared.events import Claims
 from shared.messages import Rejection, View
 
 CLAIMS = Claims("coupon_claims", key="order_id")

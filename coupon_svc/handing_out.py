@@ -8,10 +8,7 @@ from coupon_svc import contracts
 from coupon_svc.domain import Stock, check_begun, check_issue, check_known, no_policy
 from coupon_svc.models import CouponPolicy, UserCoupon
 from coupon_svc.store.coupons import counts, hand_out
-from shared.database.idempotency import Idempotency
-from shared.database.queries import page
-from shared.database.transaction import Reader, Transaction
-from shared.database.units import Database
+from shared.database import Database, Idempotency, Reader, Transaction, page
 from shared.rpc import Rpc
 from user_svc.contracts import FindUsers
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from tortoise.expressions import F
 
 from coupon_svc.models import CouponPolicy, UserCoupon
-from shared.database.transaction import Transaction
+from shared.database import Transaction
 
 VALID_FROM = datetime(2020, 1, 1, tzinfo=UTC)
 VALID_UNTIL = datetime(2100, 1, 1, tzinfo=UTC)

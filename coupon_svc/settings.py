@@ -1,6 +1,6 @@
 """What the coupon service can be told from outside."""
 
-from shared.settings import Positive, Settings
+from shared.service import Positive, Settings
 
 
 class CouponSettings(Settings, frozen=True, kw_only=True):

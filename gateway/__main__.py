@@ -1,6 +1,6 @@
 """Run a gateway process: `python -m gateway`."""
 
 from gateway.service import service
-from shared.service.app import run
+from shared.service import run
 
 run(service)

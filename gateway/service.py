@@ -5,7 +5,7 @@ from gateway.docs import openapi as docs
 from gateway.routes import shop
 from gateway.settings import GatewaySettings
 from gateway.shop import events
-from shared.service.service import Service, tap
+from shared.service import Service, tap
 
 service = Service(
     "gateway",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.settings import Positive, Settings
+from shared.service import Positive, Settings
 
 
 class GatewaySettings(Settings, frozen=True, kw_only=True):

@@ -8,9 +8,7 @@ from item_svc.history import record
 from item_svc.models import CartLine, Item
 from item_svc.requests import done_for, mark_done
 from item_svc.store import carts
-from shared.database.pipeline import DuplicateKey
-from shared.database.queries import page
-from shared.database.transaction import Reader, Transaction
+from shared.database import DuplicateKey, Reader, Transaction, page
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken, Stale
 
 

@@ -8,8 +8,8 @@ from item_svc import contracts
 from item_svc.domain import Buying, Line, Movement, move, put_back, reserve
 from item_svc.store.carts import bring_back, carts_of, take_along
 from item_svc.store.stock import held_by, lock_stock, locked_shelf, names_of, save_movements
-from shared.database.transaction import Transaction
-from shared.events.claims import Claims
+from shared.database import Transaction
+from shared.events import Claims
 from shared.messages import Rejection, View
 
 CLAIMS = Claims("item_claims", key="order_id")

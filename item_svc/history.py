@@ -4,8 +4,7 @@ import msgspec
 
 from item_svc import contracts
 from item_svc.models import Item, StockChange
-from shared.database.queries import page
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction, page
 from shared.errors import NotFound
 
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from item_svc.models import ItemRequest
-from shared.database.transaction import Transaction
+from shared.database import Transaction
 
 
 async def done_for(tx: Transaction, request_id: UUID) -> int | None:

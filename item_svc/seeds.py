@@ -2,7 +2,7 @@
 
 from item_svc.calls import add_item
 from item_svc.models import Item
-from shared.database.transaction import Transaction
+from shared.database import Transaction
 
 ITEMS = (
     (1, "Shirt", "90-S", 49_800, 1_000),

@@ -1,7 +1,7 @@
 """What the item service is made of."""
 
 from item_svc import calls, contracts, events, history
-from shared.service.service import Service, answer, hear
+from shared.service import Service, answer, hear
 
 LIST = 128
 """Two full messages of 64 events. Beyond 64 no order gets cheaper; but with lists of up to 128 the shop

@@ -17,8 +17,7 @@ from order_svc.contracts import (
     PlaceOrder,
 )
 from order_svc.settings import OrderSettings
-from shared.database.queries import page
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction, page
 from shared.errors import Conflict, NotFound, Problem
 
 

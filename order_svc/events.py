@@ -7,7 +7,7 @@ from order_svc import saga, store
 from order_svc.saga import Signal
 from order_svc.settings import OrderSettings
 from order_svc.stored import StoredOrder
-from shared.database.transaction import Transaction
+from shared.database import Transaction
 from shared.logs import log
 from shared.messages import View
 

@@ -7,8 +7,7 @@ from uuid import UUID
 from order_svc.contracts import ListOverdue, Missing, OverdueOrder, OverduePage
 from order_svc.saga import Stand, Status
 from order_svc.settings import OrderSettings
-from shared.database.queries import Row, Select, page
-from shared.database.transaction import Reader
+from shared.database import Reader, Row, Select, page
 
 _WAITS_FOR: dict[Stand, Literal["answer", "release"]] = {Stand.AWAITING: "answer", Stand.RELEASING: "release"}
 

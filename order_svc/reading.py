@@ -15,8 +15,7 @@ from order_svc.contracts import (
     ParticipantView,
     PayWith,
 )
-from shared.database.queries import Row, Select
-from shared.database.transaction import Reader
+from shared.database import Reader, Row, Select
 from shared.ids import least_id
 
 _CLOCKS_DIFFER = timedelta(days=1)

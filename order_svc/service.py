@@ -2,7 +2,7 @@
 
 from order_svc import calls, contracts, events, overdue, sweeps
 from order_svc.settings import OrderSettings
-from shared.service.service import Service, answer, every, hear
+from shared.service import Service, answer, every, hear
 
 LIST = 128
 """Calls in a list, as many as two full messages bring events. Beyond 64 no order gets cheaper; but with lists

@@ -14,8 +14,7 @@ from order_svc.reading import HISTORY, by_order
 from order_svc.saga import Change, Participant, Saga, Stand, Status
 from order_svc.settings import OrderSettings
 from order_svc.stored import StoredOrder, StoredParticipant
-from shared.database.queries import Row, Select, each
-from shared.database.transaction import Transaction
+from shared.database import Row, Select, Transaction, each
 
 _json = msgspec.json.Encoder()
 

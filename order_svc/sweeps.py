@@ -7,9 +7,8 @@ from order_svc import announcing, due, saga, store
 from order_svc.contracts import OrderPlaced
 from order_svc.settings import OrderSettings
 from order_svc.stored import StoredOrder
-from shared.database.queries import Row, Select
-from shared.database.transaction import Transaction
-from shared.events.outbox import Outbox
+from shared.database import Row, Select, Transaction
+from shared.events import Outbox
 
 SWEEP = 200
 

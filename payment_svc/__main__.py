@@ -1,6 +1,6 @@
 """`python -m payment_svc`"""
 
 from payment_svc.service import service
-from shared.service.app import run
+from shared.service import run
 
 run(service)

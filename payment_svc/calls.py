@@ -25,9 +25,7 @@ from payment_svc.contracts import (
 from payment_svc.domain import Intent, Payment, State
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import accounts, audit, intents, payments
-from shared.database.queries import page
-from shared.database.transaction import Reader, Transaction
-from shared.database.units import Database
+from shared.database import Database, Reader, Transaction, page
 from shared.errors import Conflict, NotFound
 from shared.rpc import Rpc
 

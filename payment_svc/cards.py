@@ -20,8 +20,7 @@ from payment_svc.settling import Listed
 from payment_svc.store import accounts, payments
 from shared.clock import utc_now
 from shared.context import traceparent, working_on
-from shared.database.transaction import Transaction
-from shared.database.units import Database
+from shared.database import Database, Transaction
 from shared.errors import Conflict, NotFound, Problem, describe
 from shared.logs import log
 from shared.rpc import Rpc

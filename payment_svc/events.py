@@ -8,7 +8,7 @@ from payment_svc import domain
 from payment_svc.domain import Ask, Intent, Payment
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import accounts, intents, payments
-from shared.database.transaction import Transaction
+from shared.database import Transaction
 from shared.ids import new_id
 from shared.messages import View
 

@@ -26,9 +26,7 @@ from payment_svc.contracts import (
 from payment_svc.domain import Ask, Payment, State
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import accounts, audit, intents, payments
-from shared.database.idempotency import Idempotency
-from shared.database.transaction import Reader, Transaction
-from shared.database.units import Database
+from shared.database import Database, Idempotency, Reader, Transaction
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 from shared.rpc import Rpc
 

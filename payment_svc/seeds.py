@@ -1,7 +1,7 @@
 """The point accounts of the seeded people of a local run."""
 
 from payment_svc.store import accounts
-from shared.database.transaction import Transaction
+from shared.database import Transaction
 
 POINTS = {1: 0, 2: 1_000_000, 3: 1_000_000}
 

@@ -2,7 +2,7 @@
 
 from payment_svc import calls, cards, contracts, events, paying
 from payment_svc.settings import PaymentSettings
-from shared.service.service import Service, answer, every, hear
+from shared.service import Service, answer, every, hear
 
 LIST = 128
 """Two full messages of 64 events. Beyond 64 no order gets cheaper; but with lists of up to 128 the shop

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.settings import Positive, Settings
+from shared.service import Positive, Settings
 
 Points = Annotated[int, Meta(ge=1, le=10**18)]
 

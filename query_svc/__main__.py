@@ -1,6 +1,6 @@
 """`python -m query_svc`: one process of the query service."""
 
 from query_svc.service import service
-from shared.service.app import run
+from shared.service import run
 
 run(service)

@@ -10,8 +10,7 @@ from msgspec.structs import asdict
 from query_svc import contracts, projections, rebuild, store
 from query_svc.domain import HourFigures, Order, buckets, end_of, hour_of, start_of
 from query_svc.timeline import way
-from shared.database.queries import page
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction, page
 from shared.errors import FieldError, NotFound, RuleBroken
 from shared.ids import least_id
 

@@ -22,8 +22,7 @@ from query_svc.facts import (
     OrderSettled,
     PaymentPartlyRefunded,
 )
-from shared.database.forgetting import without_text
-from shared.events.cloudevents import Undecoded
+from shared.events import Undecoded, without_text
 
 EventStatus = Literal["PENDING", "COMPLETED", "FAILED", "COMPENSATED"]
 OrderStatus = Literal["PENDING", "COMPLETED", "FAIL", "CANCEL"]

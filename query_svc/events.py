@@ -1,8 +1,8 @@
 """What query hears: everything that anybody publishes."""
 
 from query_svc import projections, store
-from shared.database.transaction import Transaction
-from shared.events.cloudevents import Undecoded
+from shared.database import Transaction
+from shared.events import Undecoded
 
 
 async def take_in(events: list[Undecoded], tx: Transaction) -> None:

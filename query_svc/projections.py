@@ -16,8 +16,7 @@ from msgspec.structs import astuple
 from query_svc import facts
 from query_svc.domain import Changes, HourFigures, Kept, Order, Sale, count, learn
 from query_svc.facts import ItemEvent, Line, OrderEvent, OrderPlaced, StockReserved
-from shared.database.queries import Row, Select, columns, values
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Row, Select, Transaction, columns, values
 from shared.errors import describe
 from shared.logs import log
 from shared.messages import View

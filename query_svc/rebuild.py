@@ -5,8 +5,7 @@ How far it is stands in the store's head, so any replica goes on where another o
 
 from query_svc import projections, store
 from query_svc.store import Head
-from shared.database.transaction import Transaction
-from shared.database.units import Database
+from shared.database import Database, Transaction
 
 STEP_ROWS = 10_000
 STEP_EVENTS = 500

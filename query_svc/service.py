@@ -5,7 +5,7 @@ from query_svc.dead_letters import calls as dead_letters
 from query_svc.dead_letters import contracts as dead_letter_contracts
 from query_svc.dead_letters import jobs as dead_letter_jobs
 from query_svc.dead_letters.office import DeadLetterOffice
-from shared.service.service import Service, answer, every, hear_everything
+from shared.service import Service, answer, every, hear_everything
 
 LIST = 512
 """Long lists, since the events of one order then mostly come in one, and its view is written once."""

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 
 from query_svc.domain import Kept, keep
-from shared.database.queries import Row, Select, columns, page, values
-from shared.database.transaction import Reader, Transaction
-from shared.events.cloudevents import Undecoded
+from shared.database import Reader, Row, Select, Transaction, columns, page, values
+from shared.events import Undecoded
 
 PAGE_BYTES = 1024 * 1024
 """How much event data a page may hold: a thousand small events, or a few of the largest."""

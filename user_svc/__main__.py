@@ -1,6 +1,6 @@
 """`python -m user_svc`"""
 
-from shared.service.app import run
+from shared.service import run
 from user_svc.service import service
 
 run(service)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from shared.database.pipeline import DuplicateKey
-from shared.database.transaction import Reader, Transaction
+from shared.database import DuplicateKey, Reader, Transaction
 from shared.errors import Conflict, FieldError
 from user_svc.contracts import Register, UserRegistered, UserRegistrationFailed
 from user_svc.domain import email_key

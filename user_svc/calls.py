@@ -3,8 +3,7 @@
 import uuid
 from datetime import timedelta
 
-from shared.database.transaction import Reader, Transaction
-from shared.database.units import Database
+from shared.database import Database, Reader, Transaction
 from shared.errors import Unauthorized
 from user_svc import accounts, domain, sessions, signing_keys, tokens
 from user_svc.accounts import Credentials

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from shared.database.transaction import Transaction
-from shared.database.units import Database
+from shared.database import Database, Transaction
 from shared.logs import log
 from user_svc import domain
 from user_svc.channels import outbound

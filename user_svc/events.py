@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from shared.database.transaction import Transaction
+from shared.database import Transaction
 from shared.messages import View
 from user_svc import domain, notifications
 from user_svc.settings import UserSettings

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction
 from shared.errors import NotFound
 from user_svc import deliveries, domain
 from user_svc.contracts import (

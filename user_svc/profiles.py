@@ -2,8 +2,7 @@
 
 import msgspec
 
-from shared.database.transaction import Reader, Transaction
-from shared.database.units import Database
+from shared.database import Database, Reader, Transaction
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 from user_svc import domain, sessions
 from user_svc.contracts import (

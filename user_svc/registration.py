@@ -1,7 +1,7 @@
 """Signing up: the user and its point account come to be together or not at all, whatever dies in between."""
 
 from payment_svc.contracts import OpenAccount
-from shared.database.units import Database
+from shared.database import Database
 from shared.errors import OutcomeUnknown, Problem, RuleBroken, Unavailable
 from shared.logs import log
 from shared.rpc import Rpc

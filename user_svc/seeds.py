@@ -3,8 +3,8 @@
 import asyncio
 import functools
 
-from shared.database.transaction import Transaction
-from shared.settings import load
+from shared.database import Transaction
+from shared.service import load
 from user_svc.passwords import hash_now
 from user_svc.settings import UserSettings
 from user_svc.signing_keys import signing_key

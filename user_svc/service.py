@@ -1,6 +1,6 @@
 """What the user service is made of."""
 
-from shared.service.service import Service, answer, every, hear
+from shared.service import Service, answer, every, hear
 from user_svc import calls, contracts, deliveries, events, notifications, profiles, registration
 from user_svc.settings import UserSettings
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction
 from user_svc.domain import Failures, Session
 from user_svc.tokens import RefreshToken
 

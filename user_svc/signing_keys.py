@@ -8,7 +8,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction
 from shared.ids import new_id
 from user_svc.contracts import KeyRotation, PublicKey
 

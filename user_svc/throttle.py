@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction
 from shared.errors import TooMany
 from user_svc import domain, sessions
 from user_svc.settings import UserSettings

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from coupon_svc.contracts import CouponUse
 from coupon_svc.domain import Coupon
-from shared.database.queries import Query, Row, Select, each
-from shared.database.transaction import Reader, Transaction
+from shared.database import Query, Reader, Row, Select, Transaction, each
 
 
 class Held(Row):

@@ -8,8 +8,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec.structs import astuple
 
-from shared.database.queries import Row, Select
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Row, Select, Transaction
 
 
 class Price(Row, order=True):

@@ -18,7 +18,7 @@ from gateway.operators.directory import directory
 from gateway.operators.management import Queue, management
 from gateway.operators.ops import outboxes
 from query_svc.dead_letters.contracts import CountDeadLetters
-from shared.broker.topology import dead_name
+from shared.broker import dead_name
 from shared.errors import NotFound
 from shared.service.describe import publish_outbox_call
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from gateway.operators.directory import Known
-from shared.broker.topology import RPC_EXCHANGE, rpc_queue
-from shared.events import cloudevents
+from shared.broker import RPC_EXCHANGE, rpc_queue
+from shared.events import CONTENT_TYPE, CloudEvent
 from shared.messages import service_of
 from shared.service.describe import Answered, Heard, Published, Registrations
 
@@ -47,7 +47,7 @@ def document(services: Sequence[Known], *, version: str) -> dict[str, Any]:
             "description": _ABOUT,
             **({"x-services-away": gaps} if gaps else {}),
         },
-        "defaultContentType": cloudevents.CONTENT_TYPE,
+        "defaultContentType": CONTENT_TYPE,
         "channels": channels,
         "operations": operations,
         "components": {"schemas": schemas},
@@ -80,7 +80,7 @@ def _event_message(event: Published) -> dict[str, Any]:
     return {
         "name": event.event,
         "summary": event.about,
-        "contentType": cloudevents.CONTENT_TYPE,
+        "contentType": CONTENT_TYPE,
         "correlationId": {
             "description": "What the event belongs to: the order's id, where it concerns one order.",
             "location": "$message.header#/correlation_id",
@@ -218,5 +218,5 @@ def _seen(known: Known) -> str | None:
 
 
 def _envelope() -> dict[str, Any]:
-    _, components = msgspec.json.schema_components([cloudevents.CloudEvent[Any]])
+    _, components = msgspec.json.schema_components([CloudEvent[Any]])
     return next(iter(components.values()))

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from litestar.params import HeaderParameter
 
 from gateway.door.requests import ShopRequest
-from shared.database.idempotency import Once, fingerprint
 from shared.errors import FieldError, Malformed
+from shared.rpc import Once, fingerprint
 
 HEADER = "Idempotency-Key"
 IdempotencyKey = Annotated[

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from msgspec import Struct
@@ -11,7 +12,6 @@ from shared.clock import utc_now
 from shared.errors import Problem
 from shared.rpc import Rpc
 from shared.service.describe import Description, Process, Registrations, describe_call
-from shared.service.runtime import Runtime
 
 FRESH_S = 3.0
 """How old an answer may be, so that a page that asks often does not keep the services busy describing."""
@@ -40,9 +40,9 @@ class Replicas(Struct, frozen=True, kw_only=True):
 class Directory:
     """Everything that is known of the services. One per gateway process."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._rpc: Rpc = runtime.rpc
+    def __init__(self, rpc: Rpc, describe_gateway: Callable[[], Awaitable[Description]]) -> None:
+        self._rpc = rpc
+        self._describe_gateway = describe_gateway
         self._known: dict[str, Known] = {}
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
@@ -59,7 +59,7 @@ class Directory:
                 answers = await asyncio.gather(*(self._ask(name) for name in self.services))
                 for name, answer in zip(self.services, answers, strict=True):
                     self._known[name] = self._updated(name, answer)
-                own = await self._runtime.description()
+                own = await self._describe_gateway()
                 self._known[own.registrations.service] = _present(own)
                 self._asked_at = time.monotonic()
         return [self._known[name] for name in sorted(self._known)]
@@ -67,7 +67,7 @@ class Directory:
     async def replicas(self) -> list[Replicas]:
         """All services with their processes: those that have an address of their own, and this very one."""
         known = await self.all()
-        own = await self._runtime.description()
+        own = await self._describe_gateway()
         found = {own.registrations.service: [own.process]}
         answers = await asyncio.gather(*(self._ask_each(name) for name in self.services))
         found |= dict(zip(self.services, answers, strict=True))
@@ -99,7 +99,7 @@ def directory(request: ShopRequest) -> Directory:
     """The directory of this process."""
     state = request.app.state
     if "directory" not in state:
-        state["directory"] = Directory(state["runtime"])
+        state["directory"] = Directory(state["rpc"], state["runtime"].description)
     return state["directory"]
 
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.operators.directory import Known
 from gateway.operators.management import Queue
-from shared.broker.topology import dead_name
+from shared.broker import dead_name
 from shared.messages import service_of
 from shared.service.describe import Heard
 

@@ -29,9 +29,9 @@ from order_svc.contracts import (
 )
 from payment_svc.contracts import BringKey, PaymentKey
 from shared.context import traceparent, working_on
-from shared.database.idempotency import Once
 from shared.errors import Unavailable
 from shared.ids import new_id
+from shared.rpc import Once
 
 Prefer = Annotated[
     str | None,

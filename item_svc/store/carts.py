@@ -12,8 +12,7 @@ from uuid import UUID
 import msgspec
 
 from item_svc.domain import Buying, InCart, leaving
-from shared.database.queries import Query, Row, Select
-from shared.database.transaction import Reader, Transaction
+from shared.database import Query, Reader, Row, Select, Transaction
 
 _json = msgspec.json.Encoder()
 

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from item_svc.contracts import StockCause
 from item_svc.domain import Movement, OnShelf
-from shared.database.queries import Query, Row, Select, each
-from shared.database.transaction import Transaction
+from shared.database import Query, Row, Select, Transaction, each
 
 
 class ItemRow(Row):

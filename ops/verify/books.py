@@ -34,7 +34,7 @@ from order_svc.settings import OrderSettings
 from payment_svc.pgs import adapter
 from payment_svc.settings import PaymentSettings
 from shared.clock import aware
-from shared.service.settings import load
+from shared.settings import load
 
 # How long outboxes may take to drain, orders to settle and followers to come by, before it counts as wrong.
 PATIENCE_S = 60.0

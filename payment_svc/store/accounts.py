@@ -5,8 +5,7 @@ from uuid import UUID
 
 from payment_svc.contracts import LedgerEntry, LedgerKind
 from payment_svc.domain import Movement
-from shared.database.queries import Row, Select
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Row, Select, Transaction
 from shared.errors import NotFound
 
 

@@ -7,8 +7,7 @@ from uuid import UUID
 import msgspec
 
 from payment_svc.contracts import AuditEntry, Resolution
-from shared.database.queries import Row, Select
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Row, Select, Transaction
 
 Action = Literal["payment.resolved", "payment.refunded", "points.granted"]
 

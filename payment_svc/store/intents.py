@@ -6,10 +6,7 @@ from uuid import UUID
 
 from payment_svc.domain import Intent
 from payment_svc.settings import PaymentSettings
-from shared.database.purging import purge
-from shared.database.queries import Select
-from shared.database.transaction import Transaction
-from shared.database.units import Database
+from shared.database import Database, Select, Transaction, purge
 
 KEPT_DAYS = 7
 

@@ -13,9 +13,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from payment_svc.domain import Payment, State
-from shared.database.queries import Row, Select, columns, values
-from shared.database.transaction import Reader, Transaction
-from shared.database.units import Database
+from shared.database import Database, Reader, Row, Select, Transaction, columns, values
 from shared.errors import NotFound
 
 HINT_PAUSE = timedelta(seconds=10)

@@ -20,7 +20,7 @@ from query_svc.dead_letters.contracts import (
     RecordAction,
     RedriveDeadLetters,
 )
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction
 from shared.errors import FieldError, NotFound, RuleBroken
 
 

@@ -9,7 +9,7 @@ from query_svc.dead_letters import store
 from query_svc.dead_letters.letter import letter_of, message_of
 from query_svc.dead_letters.office import Arrived, DeadLetterOffice
 from query_svc.dead_letters.store import Sendable
-from shared.database.units import Database, DatabaseUnavailable
+from shared.database import Database, DatabaseUnavailable
 from shared.errors import Problem, describe
 from shared.logs import log
 from shared.rpc import Rpc

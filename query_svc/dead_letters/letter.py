@@ -12,10 +12,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
 from query_svc.domain import CARD_KEY
-from shared.database.forgetting import without_text
-from shared.events import cloudevents
-from shared.events.cloudevents import CloudEvent
-from shared.events.subscription import REDRIVES_HEADER, UNREADABLE
+from shared.events import REDRIVES_HEADER, UNREADABLE, CloudEvent, split, without_text
 
 _OF_ITS_DELIVERY = ("x-acquired-count", "x-delivery-count")
 """Headers that the broker changes each time it hands out the same message; 4.3 counts in both."""
@@ -136,7 +133,7 @@ def _as_text(body: bytes) -> tuple[Literal["text", "base64"], str]:
 def _only_event(body: bytes) -> CloudEvent[Any] | None:
     """The event of a message of one, where that can be read."""
     try:
-        [raw] = cloudevents.split(body)
+        [raw] = split(body)
         return _decode_event(raw)
     except UNREADABLE:
         return None

@@ -9,7 +9,7 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from shared.broker import topology
+from shared.broker import dead_name
 from shared.errors import Unavailable
 from shared.logs import log
 
@@ -70,12 +70,12 @@ class DeadLetterOffice:
                 return
             if queue in self._consumed or self._missing.get(queue, 0.0) > time.monotonic():
                 continue
-            if not await _exists(self._connection, topology.dead_name(queue)):
+            if not await _exists(self._connection, dead_name(queue)):
                 # To consume from a queue that is not there breaks the channel: looked for now and then.
                 self._missing[queue] = time.monotonic() + LOOK_FOR_QUEUE_S
                 continue
             self._consumed.add(queue)
-            declared = await self._taking.get_queue(topology.dead_name(queue), ensure=False)
+            declared = await self._taking.get_queue(dead_name(queue), ensure=False)
             await declared.consume(self._arrival(queue), consumer_tag=f"{self._process} {queue}.dead")
 
     def take(self, most: int) -> list[Arrived]:

@@ -17,7 +17,7 @@ from query_svc.dead_letters.contracts import (
     ListDeadLetters,
 )
 from query_svc.dead_letters.letter import Letter
-from shared.database.transaction import Reader, Transaction
+from shared.database import Reader, Transaction
 
 LEASE = timedelta(seconds=30)
 """How long one process may take to send a letter back, before another tries."""

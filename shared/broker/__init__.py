@@ -1,4 +1,4 @@
-"""Messages on the wire: how they are packed, and the channels that send and hand them over.
+"""Messages on the wire: how they are packed, the channels that carry them, what queues are called.
 
 Connections, and what is declared on them, are the client library's business (`link.py`, `topology.py`); what
 happens to each message is done here, at a fraction of the cost (docs/adr/0016).
@@ -6,8 +6,10 @@ happens to each message is done here, at a fraction of the cost (docs/adr/0016).
 
 from shared.broker.channel import Channel, Congested, Message, NotConfirmed, Unroutable
 from shared.broker.frames import Address, Properties, counted, table
+from shared.broker.topology import RPC_EXCHANGE, dead_name, rpc_queue
 
 __all__ = [
+    "RPC_EXCHANGE",
     "Address",
     "Channel",
     "Congested",
@@ -16,5 +18,7 @@ __all__ = [
     "Properties",
     "Unroutable",
     "counted",
+    "dead_name",
+    "rpc_queue",
     "table",
 ]

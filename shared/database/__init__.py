@@ -1,1 +1,26 @@
 """The service's own database: units of work, and the statements that travel in them."""
+
+from shared.database.idempotency import Idempotency
+from shared.database.pipeline import DuplicateKey
+from shared.database.purging import purge
+from shared.database.queries import Query, Row, Select, among, columns, each, page, values
+from shared.database.transaction import Reader, Transaction
+from shared.database.units import Database, DatabaseUnavailable
+
+__all__ = [
+    "Database",
+    "DatabaseUnavailable",
+    "DuplicateKey",
+    "Idempotency",
+    "Query",
+    "Reader",
+    "Row",
+    "Select",
+    "Transaction",
+    "among",
+    "columns",
+    "each",
+    "page",
+    "purge",
+    "values",
+]

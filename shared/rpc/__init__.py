@@ -1,5 +1,6 @@
 """Questions between services: typed calls over RabbitMQ, with deadlines, grouping and an HTTP fallback."""
 
+from shared.database.idempotency import Once, fingerprint
 from shared.rpc.client import Rpc
 
-__all__ = ["Rpc"]
+__all__ = ["Once", "Rpc", "fingerprint"]

@@ -1,1 +1,18 @@
 """What a service is made of, and the process that it runs in."""
+
+from shared.service.app import run
+from shared.service.service import Service, answer, every, hear, hear_everything, tap
+from shared.settings import Positive, Settings, load
+
+__all__ = [
+    "Positive",
+    "Service",
+    "Settings",
+    "answer",
+    "every",
+    "hear",
+    "hear_everything",
+    "load",
+    "run",
+    "tap",
+]
