@@ -3,7 +3,7 @@
 Coupons of equal terms are interchangeable, so what is searched is how many of which terms go where. Three
 facts about `price_with` keep it small. What coupons save rises with the price, and so does whether they may
 be used at all: so the dearest lines get them. For the same reason no line goes without while a cheaper one
-has some. And without floor prices a larger discount is never worse than a smaller one of its kind.
+has some. And without floor prices a larger discount is never worse than a smaller one of its rivals.
 Where they are too many and too different all the same, a good way has to do (`spreading.py`).
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from coupon_svc.domain import MAX_PER_LINE, Coupon, saving
+from coupon_svc.kinds import rivals
 from coupon_svc.spreading import Use, spread
 
 MOST_STEPS = 1_000_000
@@ -52,8 +53,10 @@ def _stacks(coupons: list[Coupon], most: int) -> list[list[Coupon]]:
     """Coupons of equal terms together, those that end first on top; no more of any than can be used."""
     if not any(coupon.floor_price for coupon in coupons):
         coupons = sorted(coupons, key=lambda one: (-one.value, one.valid_until, one.id))
-        kinds = ([one for one in coupons if one.kind == kind] for kind in ("fixed", "percentage"))
-        coupons = [one for kind in kinds for one in kind[:most]]
+        groups: dict[tuple[str, int], list[Coupon]] = {}
+        for one in coupons:
+            groups.setdefault(rivals(one.kind, one.value), []).append(one)
+        coupons = [one for group in groups.values() for one in group[:most]]
     stacks: dict[tuple[str, int, int], list[Coupon]] = {}
     for coupon in sorted(coupons, key=lambda one: (one.valid_until, one.id)):
         stacks.setdefault((coupon.kind, coupon.value, coupon.floor_price), []).append(coupon)

@@ -20,6 +20,7 @@ from coupon_svc.domain import (
     refusal_of_shape,
     tidy,
 )
+from coupon_svc.kinds import told
 from coupon_svc.models import CouponPolicy
 from coupon_svc.store import prices
 from coupon_svc.store.coupons import read_coupons, usable_by, uses_of
@@ -31,9 +32,7 @@ from shared.rpc import Rpc
 
 async def create_policy(call: contracts.CreatePolicy, tx: Transaction) -> contracts.PolicyCreated:
     """Make a policy, of which nothing is issued yet."""
-    value = check_terms(
-        call.kind, call.discount_amount, call.discount_percent, call.valid_from, call.valid_until
-    )
+    value = check_terms(call)
     before = await CouponPolicy.get_or_none(request_id=call.request_id, using_db=tx.models)
     policy = before or await CouponPolicy.create(
         request_id=call.request_id,
@@ -179,13 +178,12 @@ def _problem(refusal: Refusal, field: str = "user_coupon_ids") -> Problem:
 
 
 def _policy(policy: CouponPolicy) -> contracts.CouponPolicy:
-    fixed = policy.kind == "fixed"
+    kind = cast(contracts.CouponKind, policy.kind)
     return contracts.CouponPolicy(
         id=policy.id,
         name=policy.name,
-        kind=cast(contracts.CouponKind, policy.kind),
-        discount_amount=policy.value if fixed else None,
-        discount_percent=None if fixed else policy.value,
+        kind=kind,
+        **told(kind, policy.value),
         valid_from=policy.valid_from,
         valid_until=policy.valid_until,
         issued=policy.issued,

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from coupon_svc import kinds
+from coupon_svc.contracts import CouponKind, CreatePolicy
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 from shared.messages import Rejection
 
@@ -43,11 +45,11 @@ class Line(PricedLine, frozen=True, kw_only=True):
 
 
 class Coupon(NamedTuple):
-    """A coupon in a user's hands, with the terms of its policy. `value` is won, or percent."""
+    """A coupon in a user's hands, with the terms of its policy. What `value` means is its kind's matter."""
 
     id: int
     user_id: int
-    kind: str
+    kind: CouponKind
     value: int
     floor_price: int
     valid_from: datetime
@@ -69,12 +71,13 @@ def discounted_price(price: int, coupons: Sequence[Coupon]) -> int:
     Fixed amounts go first, each at most half of what is left of the price; then percentages, rounded down.
     Among the same kind the larger goes first, then the lower id.
     """
-    for coupon in sorted(coupons, key=lambda coupon: (coupon.kind != "fixed", -coupon.value, coupon.id)):
-        if coupon.kind == "fixed":
-            price -= min(coupon.value, price // 2)
-        else:
-            price = price * (100 - coupon.value) // 100
+    for coupon in sorted(coupons, key=_turn):
+        price = kinds.reduced(price, coupon.kind, coupon.value)
     return price
+
+
+def _turn(coupon: Coupon) -> tuple[int, int, int]:
+    return kinds.turn(coupon.kind), -coupon.value, coupon.id
 
 
 def refusal_of_shape(user_coupon_ids: Sequence[int]) -> Refusal | None:
@@ -192,22 +195,13 @@ def explain(refusal: Refusal) -> str:
             )
 
 
-def check_terms(
-    kind: str, amount: int | None, percent: int | None, valid_from: datetime, valid_until: datetime
-) -> int:
+def check_terms(wish: CreatePolicy) -> int:
     """The value of a new policy's discount. Raises `RuleBroken` unless its terms make sense together."""
-    errors: list[FieldError] = []
-    wanted, unwanted = ("discount_amount", "discount_percent")
-    value, other = amount, percent
-    if kind == "percentage":
-        wanted, unwanted, value, other = unwanted, wanted, other, value
-    if value is None:
-        errors.append(FieldError(wanted, f"is required for a {kind} coupon"))
-    if other is not None:
-        errors.append(FieldError(unwanted, f"has no meaning for a {kind} coupon"))
-    if valid_until <= valid_from:
+    value = kinds.value_of(wish)
+    errors = value if isinstance(value, list) else []
+    if wish.valid_until <= wish.valid_from:
         errors.append(FieldError("valid_until", "must be later than valid_from"))
-    if errors or value is None:
+    if errors or isinstance(value, list):
         raise RuleBroken("These terms do not fit together.", errors=errors)
     return value
 

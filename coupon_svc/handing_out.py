@@ -6,6 +6,7 @@ from uuid import UUID
 
 from coupon_svc import contracts
 from coupon_svc.domain import Stock, check_begun, check_issue, check_known, no_policy
+from coupon_svc.kinds import told
 from coupon_svc.models import CouponPolicy, UserCoupon
 from coupon_svc.store.coupons import counts, hand_out
 from shared.database import Database, Idempotency, Reader, Transaction, page
@@ -93,14 +94,13 @@ def _stock(policy: CouponPolicy) -> Stock:
 
 
 def _held(coupon: UserCoupon, policy: CouponPolicy) -> contracts.HeldCoupon:
-    fixed = policy.kind == "fixed"
+    kind = cast(contracts.CouponKind, policy.kind)
     return contracts.HeldCoupon(
         id=coupon.id,
         coupon_id=policy.id,
         name=policy.name,
-        kind=cast(contracts.CouponKind, policy.kind),
-        discount_amount=policy.value if fixed else None,
-        discount_percent=None if fixed else policy.value,
+        kind=kind,
+        **told(kind, policy.value),
         valid_until=policy.valid_until,
         used=coupon.used_by is not None,
         order_id=UUID(coupon.used_by) if coupon.used_by else None,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from coupon_svc.contracts import CouponUse
+from coupon_svc.contracts import CouponKind, CouponUse
 from coupon_svc.domain import Coupon
 from shared.database import Query, Reader, Row, Select, Transaction, each
 
@@ -22,7 +22,7 @@ class Terms(Row):
     """What a policy says of its coupons. It never changes, and so needs no lock."""
 
     id: int
-    kind: str
+    kind: CouponKind
     value: int
     floor_price: int
     valid_from: datetime

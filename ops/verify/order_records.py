@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
 
+from coupon_svc.contracts import CouponKind
 from coupon_svc.domain import Coupon, Line
 from ops.verify.check import Facts
 from ops.verify.source import Source, merged
@@ -241,7 +242,7 @@ def _coupon(held: Any, policy: Policy) -> Coupon:
     return Coupon(
         held.id,
         held.user_id,
-        policy.kind,
+        cast(CouponKind, policy.kind),
         policy.value,
         policy.floor_price,
         aware(policy.valid_from),

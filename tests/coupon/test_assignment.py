@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ UNTIL = datetime(2026, 2, 1, tzinfo=UTC)
 THEN = datetime(2026, 1, 15, tzinfo=UTC)
 
 
-def _coupons(*terms: tuple[str, int, int]) -> list[Coupon]:
+def _coupons(*terms: tuple[Any, int, int]) -> list[Coupon]:
     return [
         Coupon(number, 2, kind, value, floor, FROM, UNTIL)
         for number, (kind, value, floor) in enumerate(terms, 1)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coupon_svc.contracts import CouponKind, CreatePolicy
 from coupon_svc.domain import (
     Coupon,
     Line,
@@ -33,8 +34,20 @@ THEN = datetime(2026, 1, 15, tzinfo=UTC)
 BUYER = 2
 
 
-def _coupon(number: int = 1, kind: str = "fixed", value: int = 3_000, **changes: Any) -> Coupon:
+def _coupon(number: int = 1, kind: Any = "fixed", value: int = 3_000, **changes: Any) -> Coupon:
     return Coupon(number, BUYER, kind, value, 0, FROM, UNTIL)._replace(**changes)
+
+
+def _wish(kind: CouponKind, amount: int | None, percent: int | None, until: datetime = UNTIL) -> CreatePolicy:
+    return CreatePolicy(
+        request_id=uuid4(),
+        name="ten",
+        kind=kind,
+        valid_from=FROM,
+        valid_until=until,
+        discount_amount=amount,
+        discount_percent=percent,
+    )
 
 
 fixed = st.builds(_coupon, st.integers(1, 9), st.just("fixed"), st.integers(1, 10**6))
@@ -196,16 +209,16 @@ def test_the_shape_is_right_for_two_different_coupons_or_fewer(ids: list[int]) -
     ],
 )
 def test_terms_that_do_not_fit_are_all_named(
-    kind: str, amount: int | None, percent: int | None, until: datetime, fields: set[str]
+    kind: CouponKind, amount: int | None, percent: int | None, until: datetime, fields: set[str]
 ) -> None:
     with pytest.raises(RuleBroken) as refused:
-        check_terms(kind, amount, percent, FROM, until)
+        check_terms(_wish(kind, amount, percent, until))
     assert {error.field for error in refused.value.errors} == fields
 
 
 def test_terms_that_fit_give_the_value() -> None:
-    assert check_terms("fixed", 3_000, None, FROM, UNTIL) == 3_000
-    assert check_terms("percentage", None, 15, FROM, UNTIL) == 15
+    assert check_terms(_wish("fixed", 3_000, None)) == 3_000
+    assert check_terms(_wish("percentage", None, 15)) == 15
 
 
 STOCK = Stock("Ten", FROM, UNTIL, quantity=10, issued=8, per_user_limit=2)
