@@ -5,6 +5,7 @@ what has no such time is never found again.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import assert_never
 
 from order_svc.saga import Milestone, Saga, Stand, Status
 from order_svc.settings import OrderSettings
@@ -30,18 +31,29 @@ def order_due(saga: Saga, was: datetime | None, now: datetime, settings: OrderSe
     It waits for answers until the deadline that it was placed with, and from its completion on for its buyer.
     What it has asked back is due with its participants.
     """
-    if saga.status is Status.COMPLETED:
-        if saga.paid:
+    match saga.status:
+        case Status.COMPLETED:
+            if saga.paid:
+                return None
+            is_new = Milestone.COMPLETED in saga.milestones or was is None
+            return payment_due(now, settings) if is_new else was
+        case Status.PENDING | Status.FAIL:
+            return was or answers_due(now, settings) if saga.awaits() else None
+        case Status.CANCEL:
             return None
-        return payment_due(now, settings) if Milestone.COMPLETED in saga.milestones or was is None else was
-    if saga.awaits():
-        return was or answers_due(now, settings)
-    return None
+        case _:
+            assert_never(saga.status)
 
 
 def participant_due(stand: Stand, now: datetime, settings: OrderSettings) -> datetime | None:
     """When a participant that stands so from now on is asked once more to give back; None for never."""
-    return now + pause(0, settings) if stand is Stand.RELEASING else None
+    match stand:
+        case Stand.RELEASING:
+            return now + pause(0, settings)
+        case Stand.AWAITING | Stand.YES | Stand.NO | Stand.RELEASED | Stand.KEPT:
+            return None
+        case _:
+            assert_never(stand)
 
 
 def pause(releases: int, settings: OrderSettings) -> timedelta:

@@ -1,7 +1,7 @@
 """Orders that should have moved on by now, and what each waits for."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, assert_never
 from uuid import UUID
 
 from order_svc.contracts import ListOverdue, Missing, OverdueOrder, OverduePage
@@ -9,7 +9,23 @@ from order_svc.saga import Stand, Status
 from order_svc.settings import OrderSettings
 from shared.database import Reader, Row, Select, page
 
-_WAITS_FOR: dict[Stand, Literal["answer", "release"]] = {Stand.AWAITING: "answer", Stand.RELEASING: "release"}
+
+def _waits_for(stand: Stand) -> Literal["answer", "release"] | None:
+    """What an order waits for from a participant that stands so."""
+    match stand:
+        case Stand.AWAITING:
+            return "answer"
+        case Stand.RELEASING:
+            return "release"
+        case Stand.YES | Stand.NO | Stand.RELEASED | Stand.KEPT:
+            return None
+        case _:
+            assert_never(stand)
+
+
+_WAITS_FOR: dict[Stand, Literal["answer", "release"]] = {
+    stand: what for stand in Stand if (what := _waits_for(stand))
+}
 
 
 class _Late(Row):

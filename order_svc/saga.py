@@ -5,8 +5,9 @@ yes is asked to give back, and once everything has been given back it is cancell
 that the shop keeps what was paid for it, it rests as failed instead, for that reason.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 from uuid import UUID
 
 import msgspec
@@ -59,21 +60,56 @@ PAYMENT_EXPIRED = "payment_expired"
 PAYMENT_KEPT = "payment_kept"
 PARTLY_REFUNDED = "PAYMENT_PARTLY_REFUNDED"
 
-TRANSITIONS: dict[tuple[Status, Stand, Signal], Stand] = {
-    (Status.PENDING, Stand.AWAITING, Signal.YES): Stand.YES,
-    (Status.PENDING, Stand.AWAITING, Signal.NO): Stand.NO,
-    # The order has failed already: what was taken for it must be given back.
-    (Status.FAIL, Stand.AWAITING, Signal.YES): Stand.RELEASING,
-    (Status.FAIL, Stand.AWAITING, Signal.NO): Stand.NO,
-    (Status.FAIL, Stand.RELEASING, Signal.RELEASED): Stand.RELEASED,
-    (Status.FAIL, Stand.RELEASING, Signal.KEPT): Stand.KEPT,
-}
-"""Every combination that moves a participant. Others, such as repeated answers, change nothing."""
+Transitions = Mapping[tuple[Stand, Signal], Stand]
+"""Every signal that moves a participant. Others, such as repeated answers, change nothing."""
 
-ASKED_BACK = frozenset({Stand.RELEASING, Stand.RELEASED, Stand.KEPT})
-"""An answer from here comes too late: it is recorded, but only the acknowledgement counts."""
-ENDS = frozenset({Stand.NO, Stand.RELEASED, Stand.KEPT})
-"""A failed order waits for nobody who stands so."""
+WHILE_PENDING: Transitions = {
+    (Stand.AWAITING, Signal.YES): Stand.YES,
+    (Stand.AWAITING, Signal.NO): Stand.NO,
+}
+AFTER_FAILURE: Transitions = {
+    # The order has failed already: what was taken for it must be given back.
+    (Stand.AWAITING, Signal.YES): Stand.RELEASING,
+    (Stand.AWAITING, Signal.NO): Stand.NO,
+    (Stand.RELEASING, Signal.RELEASED): Stand.RELEASED,
+    (Stand.RELEASING, Signal.KEPT): Stand.KEPT,
+}
+AT_REST: Transitions = {}
+
+
+def transitions(status: Status) -> Transitions:
+    """What moves the participants of an order that stands so."""
+    match status:
+        case Status.PENDING:
+            return WHILE_PENDING
+        case Status.FAIL:
+            return AFTER_FAILURE
+        case Status.COMPLETED | Status.CANCEL:
+            return AT_REST
+        case _:
+            assert_never(status)
+
+
+def was_asked_back(stand: Stand) -> bool:
+    """Whether an answer from here comes too late: it is recorded, but only the acknowledgement counts."""
+    match stand:
+        case Stand.RELEASING | Stand.RELEASED | Stand.KEPT:
+            return True
+        case Stand.AWAITING | Stand.YES | Stand.NO:
+            return False
+        case _:
+            assert_never(stand)
+
+
+def has_ended(stand: Stand) -> bool:
+    """Whether a failed order does not wait for somebody who stands so."""
+    match stand:
+        case Stand.NO | Stand.RELEASED | Stand.KEPT:
+            return True
+        case Stand.AWAITING | Stand.YES | Stand.RELEASING:
+            return False
+        case _:
+            assert_never(stand)
 
 
 class Participant(msgspec.Struct, kw_only=True):
@@ -138,9 +174,9 @@ def hear(
         # A payment that is not part of the order, or not the one that is: its yes is a wish to be.
         return bool(payment_id) and signal is Signal.YES and _pay_later(saga, name, payment_id)
     said = {**({"reason": reason} if reason else {}), **(details or {})}
-    following = TRANSITIONS.get((saga.status, participant.stand, signal))
+    following = transitions(saga.status).get((participant.stand, signal))
     if following is None:
-        too_late = participant.stand in ASKED_BACK and signal in (Signal.YES, Signal.NO)
+        too_late = was_asked_back(participant.stand) and signal in (Signal.YES, Signal.NO)
         if too_late:
             saga.changes.append(Change(HISTORY[name, signal], name, {**said, "ignored": True}, moves=False))
         return too_late
@@ -169,10 +205,21 @@ def deadline(saga: Saga) -> bool:
 
     A completed order that has still not been paid fails, too.
     """
-    if saga.status is Status.COMPLETED and not saga.paid:
-        _fail(saga, PAYMENT_EXPIRED, None)
-        return True
-    if saga.status not in (Status.PENDING, Status.FAIL) or not saga.awaits():
+    match saga.status:
+        case Status.PENDING | Status.FAIL:
+            return _end_waiting(saga)
+        case Status.COMPLETED:
+            if not saga.paid:
+                _fail(saga, PAYMENT_EXPIRED, None)
+            return not saga.paid
+        case Status.CANCEL:
+            return False
+        case _:
+            assert_never(saga.status)
+
+
+def _end_waiting(saga: Saga) -> bool:
+    if not saga.awaits():
         return False
     if saga.status is Status.PENDING:
         silent = sorted(n for n, one in saga.participants.items() if one.stand is Stand.AWAITING)
@@ -187,11 +234,15 @@ def deadline(saga: Saga) -> bool:
 
 def cancel(saga: Saga, by: str) -> bool:
     """The buyer or an admin cancels. Returns False where the order had been cancelled already or failed."""
-    if saga.status not in (Status.PENDING, Status.COMPLETED):
-        return False
-    _fail(saga, CANCELLED_BY[by], None)
-    _close(saga)
-    return True
+    match saga.status:
+        case Status.PENDING | Status.COMPLETED:
+            _fail(saga, CANCELLED_BY[by], None)
+            _close(saga)
+            return True
+        case Status.FAIL | Status.CANCEL:
+            return False
+        case _:
+            assert_never(saga.status)
 
 
 def was_cancelled(saga: Saga) -> bool:
@@ -242,22 +293,37 @@ def _ask_back(saga: Saga, name: str) -> None:
 def _close(saga: Saga) -> None:
     """Complete or settle, if every participant has come to its end."""
     stands = {one.stand for one in saga.participants.values()}
-    if saga.status is Status.PENDING and stands == {Stand.YES}:
-        saga.status, saga.settled = Status.COMPLETED, True
-        saga.changes.append(Change(Milestone.COMPLETED))
-        saga.milestones.append(Milestone.COMPLETED)
-        if saga.pays:
-            _confirm(saga)
-    elif saga.status is Status.FAIL and not saga.settled and stands <= ENDS:
-        saga.settled = True
-        if Stand.RELEASED in stands and Stand.KEPT not in stands:
-            saga.status = Status.CANCEL
-            saga.changes.append(Change(Milestone.CANCELLED))
-            saga.milestones.append(Milestone.CANCELLED)
-        elif Milestone.FAILED not in saga.milestones or Stand.KEPT in stands:
-            # Its failure was told before it had come to rest, or for another reason: followers must learn.
-            saga.changes.append(Change(Milestone.SETTLED))
-            saga.milestones.append(Milestone.SETTLED)
+    match saga.status:
+        case Status.PENDING:
+            if stands == {Stand.YES}:
+                _complete(saga)
+        case Status.FAIL:
+            if not saga.settled and all(map(has_ended, stands)):
+                _settle(saga, stands)
+        case Status.COMPLETED | Status.CANCEL:
+            pass
+        case _:
+            assert_never(saga.status)
+
+
+def _complete(saga: Saga) -> None:
+    saga.status, saga.settled = Status.COMPLETED, True
+    saga.changes.append(Change(Milestone.COMPLETED))
+    saga.milestones.append(Milestone.COMPLETED)
+    if saga.pays:
+        _confirm(saga)
+
+
+def _settle(saga: Saga, stands: set[Stand]) -> None:
+    saga.settled = True
+    if Stand.RELEASED in stands and Stand.KEPT not in stands:
+        saga.status = Status.CANCEL
+        saga.changes.append(Change(Milestone.CANCELLED))
+        saga.milestones.append(Milestone.CANCELLED)
+    elif Milestone.FAILED not in saga.milestones or Stand.KEPT in stands:
+        # Its failure was told before it had come to rest, or for another reason: followers must learn.
+        saga.changes.append(Change(Milestone.SETTLED))
+        saga.milestones.append(Milestone.SETTLED)
 
 
 HISTORY: dict[tuple[str, Signal], str] = {

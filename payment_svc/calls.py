@@ -31,7 +31,7 @@ from shared.rpc import Rpc
 
 _STATES = {
     "PARTLY_REFUNDED": State.HELD,
-    **{shown: state for state, shown in domain.SHOWN.items()},
+    **{domain.shown(state): state for state in State},
 }
 """The state behind each status; of those that are HELD the refunds tell which."""
 
@@ -122,7 +122,7 @@ async def list_payments(call: ListPayments, db: Reader) -> PaymentPage:
             id=one.payment_id,
             order_id=one.order_id,
             user_id=one.user_id or 0,
-            method="card" if one.method == "card" else "points",
+            method=one.method or "points",
             amount=one.amount or 0,
             refunded=one.refunded,
             status=domain.status(one),

@@ -6,7 +6,7 @@ Pure: no await, no database, no clock. What follows from the PG's answers stands
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -52,19 +52,49 @@ class State(StrEnum):
 
 WAITING = frozenset({State.ASKING, State.RELEASING})
 """Waits for the PG's answer, so it must be known when the PG is asked next."""
-LIVE = WAITING | {State.HELD, State.NEEDS_ATTENTION}
-"""While one payment of an order stands so, there is no other."""
 
-SHOWN: dict[State, PaymentStatus] = {
-    State.ASKING: "ASKING",
-    State.HELD: "CAPTURED",
-    State.REJECTED: "DECLINED",
-    State.RELEASING: "REFUNDING",
-    State.RELEASED: "REFUNDED",
-    State.NEEDS_ATTENTION: "NEEDS_ATTENTION",
-    State.KEPT: "KEPT",
-}
-"""What the payer is told, but for a refund in part: see `status`."""
+
+def uses_points(method: Method | None) -> bool:
+    """Whether what is paid so is taken from the payer's points."""
+    match method:
+        case "points":
+            return True
+        case "card" | None:
+            return False
+        case _:
+            assert_never(method)
+
+
+def uses_pg(method: Method | None) -> bool:
+    """Whether what is paid so is taken by the PG."""
+    match method:
+        case "card":
+            return True
+        case "points" | None:
+            return False
+        case _:
+            assert_never(method)
+
+
+def shown(state: State) -> PaymentStatus:
+    """What the payer is told of a state, but for a refund in part: see `status`."""
+    match state:
+        case State.ASKING:
+            return "ASKING"
+        case State.HELD:
+            return "CAPTURED"
+        case State.REJECTED:
+            return "DECLINED"
+        case State.RELEASING:
+            return "REFUNDING"
+        case State.RELEASED:
+            return "REFUNDED"
+        case State.NEEDS_ATTENTION:
+            return "NEEDS_ATTENTION"
+        case State.KEPT:
+            return "KEPT"
+        case _:
+            assert_never(state)
 
 
 class Payment(Struct, frozen=True, kw_only=True):
@@ -84,7 +114,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     attempt: int = 0
     state: State
     user_id: int | None = None
-    method: str | None = None
+    method: Method | None = None
     amount: int | None = None
     refunded: int = 0
     released: int = 0
@@ -118,7 +148,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     @property
     def by_card(self) -> bool:
         """Whether the PG may know of it."""
-        return self.method == "card" and self.card_key is not None and bool(self.amount)
+        return uses_pg(self.method) and self.card_key is not None and bool(self.amount)
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -131,7 +161,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     payment_id: UUID
     attempt: int = 0
     user_id: int
-    method: str
+    method: Method | None
     amount: int
     card_key: str | None = None
     refusal: dict[str, Any] | None = None
@@ -180,16 +210,18 @@ def decide(
     payments: list[Payment] = []
     movements: list[Movement] = []
     for ask in asks:
-        if ask.method == "card":
-            payments.append(_by_card(ask, ask_at))
-            continue
-        balance = left.get(ask.user_id, 0)
-        if ask.method != "points" or ask.amount > balance or ask.user_id not in left:
-            payments.append(_rejected(ask, "insufficient_points", {"asked": ask.amount, "balance": balance}))
-            continue
-        left[ask.user_id] = balance - ask.amount
-        payments.append(_made(ask, State.HELD))
-        movements.append(_movement(payments[-1], ask.user_id, -ask.amount, left))
+        match ask.method:
+            case "card":
+                payments.append(_by_card(ask, ask_at))
+            case "points" if ask.user_id in left and ask.amount <= left[ask.user_id]:
+                left[ask.user_id] -= ask.amount
+                payments.append(_made(ask, State.HELD))
+                movements.append(_movement(payments[-1], ask.user_id, -ask.amount, left))
+            case "points" | None:
+                short = {"asked": ask.amount, "balance": left.get(ask.user_id, 0)}
+                payments.append(_rejected(ask, "insufficient_points", short))
+            case _:
+                assert_never(ask.method)
     return payments, movements
 
 
@@ -245,13 +277,15 @@ def next_attempt(latest: Payment | None) -> int:
     """The number of another payment for an order. Raises `Conflict` while the latest one may still count."""
     if latest is None:
         return 1
-    if latest.state in LIVE:
-        raise Conflict(
-            "The order is paid already."
-            if latest.state is State.HELD
-            else "Another payment for this order is under way."
-        )
-    return latest.attempt + 1
+    match latest.state:
+        case State.HELD:
+            raise Conflict("The order is paid already.")
+        case State.ASKING | State.RELEASING | State.NEEDS_ATTENTION:
+            raise Conflict("Another payment for this order is under way.")
+        case State.REJECTED | State.RELEASED | State.KEPT:
+            return latest.attempt + 1
+        case _:
+            assert_never(latest.state)
 
 
 def after_release(payment: Payment, now: datetime, *, patience: timedelta) -> Payment | None:
@@ -275,8 +309,10 @@ def after_release(payment: Payment, now: datetime, *, patience: timedelta) -> Pa
             return replace(payment, details={**payment.details, "wanted": "cancel"})
         case State.RELEASING if payment.ask_due_at is None or payment.ask_due_at > now + patience:
             return replace(payment, ask_due_at=now)
-        case _:
+        case State.NEEDS_ATTENTION | State.RELEASING | State.RELEASED | State.KEPT:
             return None
+        case _:
+            assert_never(payment.state)
 
 
 def give_back(payments: Iterable[Payment], balances: Mapping[int, int]) -> list[Movement]:
@@ -292,7 +328,7 @@ def give_back(payments: Iterable[Payment], balances: Mapping[int, int]) -> list[
 
 def holds_points(payment: Payment) -> bool:
     """Whether points were taken and not all given back."""
-    return payment.state is State.HELD and payment.method == "points"
+    return payment.state is State.HELD and uses_points(payment.method)
 
 
 def part_to_refund(payment: Payment, amount: int | None, refund_id: UUID) -> int | None:
@@ -318,40 +354,52 @@ def part_to_refund(payment: Payment, amount: int | None, refund_id: UUID) -> int
 
 def verdict(payment: Payment) -> Verdict | None:
     """What is answered to an order, each time it asks; None while it is not known."""
-    if payment.order_id is None or payment.state in (State.ASKING, State.NEEDS_ATTENTION):
+    if payment.order_id is None:
         return None
-    if payment.state is State.HELD:
-        return PaymentCaptured(
-            order_id=payment.order_id, payment_id=payment.payment_id, amount=payment.amount or 0
-        )
-    return PaymentDeclined(
-        order_id=payment.order_id,
-        payment_id=payment.payment_id,
-        reason=payment.reason or "released",
-        details=payment.details,
-    )
+    match payment.state:
+        case State.HELD:
+            return PaymentCaptured(
+                order_id=payment.order_id, payment_id=payment.payment_id, amount=payment.amount or 0
+            )
+        case State.REJECTED | State.RELEASING | State.RELEASED | State.KEPT:
+            return PaymentDeclined(
+                order_id=payment.order_id,
+                payment_id=payment.payment_id,
+                reason=payment.reason or "released",
+                details=payment.details,
+            )
+        case State.ASKING | State.NEEDS_ATTENTION:
+            return None
+        case _:
+            assert_never(payment.state)
 
 
 def acknowledgement(payment: Payment) -> Acknowledgement | None:
     """What is answered to a release, each time it comes; None while it cannot be answered."""
     if payment.order_id is None:
         return None
-    if payment.state is State.KEPT and payment.user_id is not None:
-        return PaymentKept(
-            order_id=payment.order_id,
-            payment_id=payment.payment_id,
-            user_id=payment.user_id,
-            amount=payment.left,
-            note=str(payment.details.get("note") or "kept"),
-        )
-    if payment.state is not State.RELEASED:
-        return None
-    return PaymentRefunded(
-        order_id=payment.order_id,
-        payment_id=payment.payment_id,
-        user_id=payment.user_id,
-        amount=payment.released,
-    )
+    match payment.state:
+        case State.RELEASED:
+            return PaymentRefunded(
+                order_id=payment.order_id,
+                payment_id=payment.payment_id,
+                user_id=payment.user_id,
+                amount=payment.released,
+            )
+        case State.KEPT if payment.user_id is not None:
+            return PaymentKept(
+                order_id=payment.order_id,
+                payment_id=payment.payment_id,
+                user_id=payment.user_id,
+                amount=payment.left,
+                note=str(payment.details.get("note") or "kept"),
+            )
+        case (
+            State.ASKING | State.HELD | State.REJECTED | State.RELEASING | State.NEEDS_ATTENTION | State.KEPT
+        ):
+            return None
+        case _:
+            assert_never(payment.state)
 
 
 def tombstone(order_id: UUID, payment_id: UUID) -> Payment:
@@ -363,7 +411,7 @@ def status(payment: Payment) -> PaymentStatus:
     """What a payer is shown of where a payment stands."""
     if payment.state is State.HELD and payment.refunded:
         return "PARTLY_REFUNDED"
-    return SHOWN[payment.state]
+    return shown(payment.state)
 
 
 def view(payment: Payment) -> PaymentView:
@@ -371,7 +419,7 @@ def view(payment: Payment) -> PaymentView:
     return PaymentView(
         id=payment.payment_id,
         order_id=payment.order_id,
-        method="card" if payment.method == "card" else "points",
+        method=payment.method or "points",
         amount=payment.amount or 0,
         refunded=payment.refunded,
         status=status(payment),
@@ -409,12 +457,12 @@ def balance_after(balance: int, delta: int, most: int, *, field: str = "delta") 
     return after
 
 
-def card_key(method: str | None, given: str | None, test_key: str, payment_id: UUID) -> str | None:
+def card_key(method: Method | None, given: str | None, test_key: str, payment_id: UUID) -> str | None:
     """What names the card of a payment to the PG: the key that its buyer brought, or that of a test card.
 
     Every payment has a key of its own, since the PG takes a key once. None where there is no card.
     """
-    if method != "card":
+    if not uses_pg(method):
         return None
     return given or (f"{test_key}{payment_id}" if test_key else None)
 
@@ -422,9 +470,9 @@ def card_key(method: str | None, given: str | None, test_key: str, payment_id: U
 def check_method(method: Method, card_key: str | None, *, has_intent: bool) -> None:
     """Raises `RuleBroken` for a card's key or number where no card pays."""
     errors = []
-    if method != "card" and card_key is not None:
+    if not uses_pg(method) and card_key is not None:
         errors.append(FieldError("payment_key", "is for the method card"))
-    if method != "card" and has_intent:
+    if not uses_pg(method) and has_intent:
         errors.append(FieldError("payment_id", "is for the method card"))
     if errors:
         raise RuleBroken("Only a card has a payment key and a payment number.", errors=errors)

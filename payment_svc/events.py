@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from payment_svc import domain
+from payment_svc.contracts import Method
 from payment_svc.domain import Ask, Intent, Payment
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import accounts, intents, payments
@@ -22,7 +23,7 @@ class OrderPlaced(View, of="order.placed"):
     order_id: UUID
     buyer_id: int
     total: int
-    pay_with: str | None
+    pay_with: Method | None
     payment_id: UUID | None
     participants: list[str]
 
@@ -56,7 +57,8 @@ async def capture(orders: list[OrderPlaced], tx: Transaction, settings: PaymentS
     numbers = await intents.lock(tx, (order.payment_id for order in fresh if order.payment_id))
     asks = _asks(fresh, numbers, tx.now, settings)
     asks = domain.each_key_once(asks, await payments.lock_keys(tx, (ask.card_key for ask in asks)))
-    balances = await accounts.lock_balances(tx, (ask.user_id for ask in asks if ask.method == "points"))
+    payers = (ask.user_id for ask in asks if domain.uses_points(ask.method))
+    balances = await accounts.lock_balances(tx, payers)
     decided, movements = domain.decide(asks, balances, ask_at=tx.now)
     await payments.add(tx, decided)
     await intents.use(tx, (payment.payment_id for payment in decided if payment.payment_id in numbers))
@@ -125,7 +127,7 @@ def _asks(
                 order_id=order.order_id,
                 payment_id=payment_id,
                 user_id=order.buyer_id,
-                method=order.pay_with or "nothing",
+                method=order.pay_with,
                 amount=order.total,
                 card_key=domain.card_key(order.pay_with, given, settings.pg_test_key, payment_id),
                 refusal=refusal,

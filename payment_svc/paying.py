@@ -213,7 +213,7 @@ async def _begin(tx: Transaction, ask: Ask, settings: PaymentSettings, *, has_in
             if (twin.order_id, twin.user_id) == (ask.order_id, ask.user_id):
                 return twin  # of this very call, which was faster and used them
         raise domain.unusable(refusal)
-    balances = await accounts.lock_balances(tx, [ask.user_id] if ask.method == "points" else [])
+    balances = await accounts.lock_balances(tx, [ask.user_id] if domain.uses_points(ask.method) else [])
     # This process asks the PG itself; the job does if it dies over it.
     ask_at = tx.now + timedelta(seconds=settings.pg_lease_s)
     [payment], movements = domain.decide([ask], balances, ask_at=ask_at)

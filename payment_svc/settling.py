@@ -6,7 +6,7 @@ for good, or says in contradiction to what we know, waits for a person.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -130,12 +130,14 @@ def is_listed(payment: Payment, listed: Listed) -> bool:
             return listed.charged <= listed.returned
         case State.RELEASED if not payment.refunded:
             return listed.charged <= listed.returned
-        case _ if listed.returned_at is None or payment.refunded == payment.amount:
-            return True
-        case _:
+        case State.HELD | State.RELEASED | State.NEEDS_ATTENTION | State.KEPT:
+            if listed.returned_at is None or payment.refunded == payment.amount:
+                return True
             looked_at = payment.looked_at
             is_late = looked_at is not None and looked_at > listed.returned_at + CLOCKS_APART
             return is_late and listed.returned <= payment.refunded
+        case _:
+            assert_never(payment.state)
 
 
 def is_known(payment: Payment, notice: Notice) -> bool:
@@ -147,8 +149,10 @@ def is_known(payment: Payment, notice: Notice) -> bool:
             return notice.finding in (Finding.CANCELLED, Finding.REFUSED)
         case State.REJECTED:
             return notice.finding is Finding.REFUSED
-        case _:
+        case State.ASKING | State.RELEASING | State.NEEDS_ATTENTION | State.KEPT:
             return False
+        case _:
+            assert_never(payment.state)
 
 
 def reversal(
@@ -205,10 +209,8 @@ def news(
     told: list[Verdict | Acknowledgement | PaymentPartlyRefunded] = []
     if after.order_id is None or after.user_id is None:
         return told
-    if after.state is not before.state and after.state in (State.HELD, State.REJECTED):
-        told += [one for one in [verdict(after)] if one]
-    if after.state is not before.state and after.state in (State.RELEASED, State.KEPT):
-        told += [one for one in [acknowledgement(after)] if one]
+    if after.state is not before.state:
+        told += [one for one in [_said_of(after)] if one]
     if after.state is State.HELD and after.refunded > before.refunded:
         told.append(
             PaymentPartlyRefunded(
@@ -221,6 +223,19 @@ def news(
             )
         )
     return told
+
+
+def _said_of(payment: Payment) -> Verdict | Acknowledgement | None:
+    """What is told of a payment that has just come to stand so."""
+    match payment.state:
+        case State.HELD | State.REJECTED:
+            return verdict(payment)
+        case State.RELEASED | State.KEPT:
+            return acknowledgement(payment)
+        case State.ASKING | State.RELEASING | State.NEEDS_ATTENTION:
+            return None
+        case _:
+            assert_never(payment.state)
 
 
 def begin_refund(payment: Payment, amount: int, refund_id: UUID, ask_at: datetime) -> Payment:

@@ -6,7 +6,7 @@ are known. So it does not matter in which order they become known, nor in which 
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, assert_never
 from uuid import UUID
 
 import msgspec
@@ -162,14 +162,28 @@ class Order(msgspec.Struct, kw_only=True):
     @property
     def settled(self) -> bool:
         """Whether nothing of it is under way."""
-        if self.status == "FAIL":
-            return self.settled_at is not None
-        return self.status != "PENDING"
+        status = self.status
+        match status:
+            case "COMPLETED" | "CANCEL":
+                return True
+            case "FAIL":
+                return self.settled_at is not None
+            case "PENDING":
+                return False
+            case _:
+                assert_never(status)
 
     @property
     def paid(self) -> bool:
         """Whether the shop has the money; a cancelled order has had all of it given back."""
-        return self.confirmed_at is not None and self.status != "CANCEL"
+        status = self.status
+        match status:
+            case "PENDING" | "COMPLETED" | "FAIL":
+                return self.confirmed_at is not None
+            case "CANCEL":
+                return False
+            case _:
+                assert_never(status)
 
     @property
     def sale(self) -> Sale:
@@ -179,9 +193,15 @@ class Order(msgspec.Struct, kw_only=True):
         """
         if self.placed_at is None or self.confirmed_at is None:
             return Sale("none")
-        if self.status != "COMPLETED":
-            return Sale("called off")
-        return Sale("standing", tuple(one for one in self.parts or () if one.payment_id == self.payment_id))
+        status = self.status
+        match status:
+            case "COMPLETED":
+                its_parts = tuple(one for one in self.parts or () if one.payment_id == self.payment_id)
+                return Sale("standing", its_parts)
+            case "PENDING" | "FAIL" | "CANCEL":
+                return Sale("called off")
+            case _:
+                assert_never(status)
 
 
 def learn(order: Order, told: OrderEvent, at: datetime) -> None:

@@ -6,7 +6,7 @@ ended by the answers, so that neither the order of arrival nor clocks that disag
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, assert_never
 from uuid import UUID
 
 import msgspec
@@ -274,9 +274,16 @@ def _lacks_something(order: Order, steps: Sequence[Step]) -> bool:
     if any(step.service in NEVER_UNASKED and not step.asked_by for step in steps):
         return True
     open_steps = [step for step in steps if step.ended_at is None]
-    if order.status == "COMPLETED":
-        return any(not step.backwards for step in open_steps)
-    return order.status == "CANCEL" and any(step.backwards for step in open_steps)
+    status = order.status
+    match status:
+        case "COMPLETED":
+            return any(not step.backwards for step in open_steps)
+        case "CANCEL":
+            return any(step.backwards for step in open_steps)
+        case "PENDING" | "FAIL":
+            return False
+        case _:
+            assert_never(status)
 
 
 def _name(service: str, backwards: bool) -> str:

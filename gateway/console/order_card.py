@@ -1,12 +1,12 @@
 """The facts of one order as its page shows them: from the order service or, without it, from events."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never, cast
 from uuid import UUID
 
 from msgspec import Struct
 
-from order_svc.contracts import OrderView
+from order_svc.contracts import OrderStatus, OrderView
 from query_svc.contracts import OrderFacts
 
 
@@ -54,7 +54,14 @@ class OrderCard(Struct, frozen=True, kw_only=True):
     @property
     def may_be_cancelled(self) -> bool:
         """Whether an admin can still call it off."""
-        return self.status in ("PENDING", "COMPLETED") and not self.by_events
+        status = cast(OrderStatus, self.status)
+        match status:
+            case "PENDING" | "COMPLETED":
+                return not self.by_events
+            case "FAIL" | "CANCEL":
+                return False
+            case _:
+                assert_never(status)
 
 
 def from_order(order: OrderView) -> OrderCard:

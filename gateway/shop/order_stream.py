@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never, cast
 
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
@@ -18,6 +18,7 @@ from gateway.shop.events import changes
 from gateway.shop.orders import OrderId
 from order_svc.contracts import (
     GetOrder,
+    OrderStatus,
     OrderView,
 )
 
@@ -102,7 +103,14 @@ def _changes(order: OrderView, after: int) -> list[News]:
 
 def _is_final(order: OrderView) -> bool:
     """Whether nothing happens any more; a completed order may still be paid or cancelled."""
-    return order.settled and order.status != "COMPLETED"
+    status = cast(OrderStatus, order.status)
+    match status:
+        case "FAIL" | "CANCEL":
+            return order.settled
+        case "PENDING" | "COMPLETED":
+            return False
+        case _:
+            assert_never(status)
 
 
 routes = [follow_order]

@@ -193,7 +193,7 @@ class OrderAmongParticipants(RuleBasedStateMachine):
             case Status.FAIL:
                 assert Stand.YES not in stands
                 assert self.saga.settled == (
-                    set(stands) == {Stand.NO} or (Stand.KEPT in stands and set(stands) <= rules.ENDS)
+                    set(stands) == {Stand.NO} or (Stand.KEPT in stands and all(map(rules.has_ended, stands)))
                 )
             case Status.CANCEL:
                 assert set(stands) <= {Stand.NO, Stand.RELEASED}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payment_svc import domain
-from payment_svc.contracts import PaymentCaptured, PaymentDeclined, PaymentKept, PaymentRefunded
+from payment_svc.contracts import Method, PaymentCaptured, PaymentDeclined, PaymentKept, PaymentRefunded
 from payment_svc.domain import Ask, Intent, Payment, State
 from shared.errors import Conflict, FieldError, RuleBroken
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PATIENCE = timedelta(seconds=30)
 
 
-def _ask(number: int, user_id: int, amount: int, method: str = "points") -> Ask:
+def _ask(number: int, user_id: int, amount: int, method: Method | None = "points") -> Ask:
     return Ask(
         order_id=UUID(int=number),
         payment_id=UUID(int=10_000 + number),
@@ -62,7 +62,7 @@ def test_an_order_that_costs_nothing_is_paid_from_an_empty_account() -> None:
 
 
 def test_what_is_neither_points_nor_card_is_declined() -> None:
-    claims, movements = domain.decide([_ask(1, 7, 1, "nothing")], {7: 100}, ask_at=NOW)
+    claims, movements = domain.decide([_ask(1, 7, 1, None)], {7: 100}, ask_at=NOW)
     assert (claims[0].state, claims[0].reason, movements) == ("REJECTED", "insufficient_points", [])
 
 
@@ -325,7 +325,7 @@ def test_how_much_goes_back_in_part(fields: dict[str, Any], amount: int | None, 
     st.lists(st.tuples(st.integers(1, 5), st.integers(0, 600), st.sampled_from(["points", "card"]))),
 )
 def test_points_are_neither_made_nor_lost(
-    balances: dict[int, int], orders: list[tuple[int, int, str]]
+    balances: dict[int, int], orders: list[tuple[int, int, Method]]
 ) -> None:
     asks = [_ask(number, *order) for number, order in enumerate(orders)]
     claims, taken = domain.decide(asks, balances, ask_at=NOW)
