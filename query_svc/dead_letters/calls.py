@@ -6,7 +6,6 @@ from query_svc.dead_letters.contracts import (
     AuditEntry,
     AuditPage,
     CountDeadLetters,
-    DeadCount,
     DeadCounts,
     DeadLetterDetails,
     DeadLetterGroupPage,
@@ -20,22 +19,24 @@ from query_svc.dead_letters.contracts import (
     RecordAction,
     RedriveDeadLetters,
 )
-from shared.database import Reader, Transaction
+from shared.database import Reader, Transaction, page
 from shared.errors import FieldError, NotFound, RuleBroken
 
 
 async def list_groups(call: ListDeadLetterGroups, reader: Reader) -> DeadLetterGroupPage:
     """A page of groups, the one with the newest letter first."""
-    found = await store.groups(reader, call, limit=call.limit + 1)
-    page = found[: call.limit]
-    return DeadLetterGroupPage(items=page, next=page[-1].newest if len(found) > call.limit else None)
+    items, after = await page(
+        call.limit, lambda most: store.groups(reader, call, limit=most), lambda group: group.newest
+    )
+    return DeadLetterGroupPage(items=items, next=after)
 
 
 async def list_letters(call: ListDeadLetters, reader: Reader) -> DeadLetterPage:
     """A page of letters, newest first."""
-    found = await store.page(reader, call, limit=call.limit + 1)
-    page = found[: call.limit]
-    return DeadLetterPage(items=page, next=page[-1].id if len(found) > call.limit else None)
+    items, after = await page(
+        call.limit, lambda most: store.newest(reader, call, limit=most), lambda letter: letter.id
+    )
+    return DeadLetterPage(items=items, next=after)
 
 
 async def get_letter(call: GetDeadLetter, reader: Reader) -> DeadLetterDetails:
@@ -48,8 +49,7 @@ async def get_letter(call: GetDeadLetter, reader: Reader) -> DeadLetterDetails:
 
 async def count_letters(call: CountDeadLetters, reader: Reader) -> DeadCounts:
     """How many letters wait, by queue."""
-    counts = await store.counts(reader)
-    return DeadCounts(queues=[DeadCount(queue=queue, dead=dead) for queue, dead in counts.items()])
+    return DeadCounts(queues=await store.counts(reader))
 
 
 async def redrive(call: RedriveDeadLetters, tx: Transaction) -> Acted:
@@ -66,9 +66,10 @@ async def discard(call: DiscardDeadLetters, tx: Transaction) -> Acted:
 
 async def list_audit(call: ListAudit, reader: Reader) -> AuditPage:
     """A page of what operators did, newest first."""
-    found = await store.audit(reader, after=call.after, limit=call.limit + 1)
-    page = found[: call.limit]
-    return AuditPage(items=page, next=page[-1].id if len(found) > call.limit else None)
+    items, after = await page(
+        call.limit, lambda most: store.audit(reader, after=call.after, limit=most), lambda entry: entry.id
+    )
+    return AuditPage(items=items, next=after)
 
 
 async def record_action(call: RecordAction, tx: Transaction) -> AuditEntry:

@@ -1,14 +1,15 @@
 """Dead letters in the database: taken in once, changed only from the state they are expected in."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
-import msgspec
+from msgspec.structs import asdict
 
 from query_svc.dead_letters.contracts import (
     AuditEntry,
+    DeadCount,
     DeadLetter,
     DeadLetterDetails,
     DeadLetterGroup,
@@ -17,25 +18,13 @@ from query_svc.dead_letters.contracts import (
     ListDeadLetters,
 )
 from query_svc.dead_letters.letter import Letter
-from shared.database import Reader, Transaction
+from shared.database import Reader, Row, Select, Transaction
 
 LEASE = timedelta(seconds=30)
 """How long one process may take to send a letter back, before another tries."""
 
-_COLUMNS = (
-    "l.id, l.group_key, l.state, l.queue, COALESCE(w.service, SUBSTRING_INDEX(l.queue, '.', 1)), w.handler,"
-    " l.event, l.event_id, l.correlation_id, l.exception, l.message, l.attempts, l.failed_redrives,"
-    " l.failed_at, l.seen_at, l.changed_at, a.by_user, a.reason, l.problem"
-)
-_FROM = (
-    " FROM dead_letters l LEFT JOIN watched_queues w ON w.queue = l.queue"
-    " LEFT JOIN operator_actions a ON a.id = l.action_id"
-)
-_ACTION = "a.id, a.at, a.by_user, a.action, a.target, a.affected, a.reason"
-_read_json = msgspec.json.Decoder(dict[str, Any]).decode
 
-
-class Sendable(NamedTuple):
+class Sendable(Row):
     """A letter that is to go back to its queue, with what makes up its message."""
 
     id: int
@@ -45,6 +34,117 @@ class Sendable(NamedTuple):
     headers: dict[str, Any]
     properties: dict[str, Any]
     redrives: int
+
+
+class _Letter(DeadLetter, frozen=True, kw_only=True):
+    body: str
+    encoding: Literal["text", "base64"]
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+
+
+class _Group(Row):
+    key: str
+    dead: int
+    redriving: int
+    redriven: int
+    discarded: int
+    first: int
+    last: int
+    waiting: int | None
+    """The newest of those that wait for a person."""
+
+
+class _Worst(Row):
+    group_key: str
+    failed_redrives: int
+
+
+class _Seen(Row):
+    id: int
+    seen_at: datetime
+
+
+class _Id(Row):
+    id: int
+
+
+class _Queue(Row):
+    queue: str
+
+
+class _Recorded(Row):
+    id: int
+    affected: int
+    unaffected: int
+
+
+class _OfLetter(Row):
+    letter_id: int
+    id: int
+    at: datetime
+    by: int
+    action: str
+    target: str
+    affected: int
+    reason: str | None
+
+
+_FROM = (
+    "FROM dead_letters l LEFT JOIN watched_queues w ON w.queue = l.queue"
+    " LEFT JOIN operator_actions a ON a.id = l.action_id"
+)
+_MADE = {
+    "group": "l.group_key",
+    "service": "COALESCE(w.service, SUBSTRING_INDEX(l.queue, '.', 1))",
+    "handler": "w.handler",
+    "changed_by": "a.by_user",
+    "reason": "a.reason",
+}
+_LETTERS = Select(DeadLetter, _FROM, of="l", made=_MADE)
+_DETAILS = Select(_Letter, f"{_FROM} WHERE l.id IN %s", of="l", made=_MADE)
+_GROUPS = Select(
+    _Group,
+    "FROM dead_letters GROUP BY group_key",
+    made={
+        "key": "group_key",
+        "dead": "SUM(state = 'DEAD')",
+        "redriving": "SUM(state = 'REDRIVING')",
+        "redriven": "SUM(state = 'REDRIVEN')",
+        "discarded": "SUM(state = 'DISCARDED')",
+        "first": "MIN(id)",
+        "last": "MAX(id)",
+        "waiting": "MAX(IF(state = 'DEAD', id, NULL))",
+    },
+)
+# Of the groups of a page only: the index that counts all of them does not hold this.
+_WORST = Select(
+    _Worst,
+    "FROM dead_letters WHERE group_key IN %s GROUP BY group_key",
+    made={"failed_redrives": "MAX(failed_redrives)"},
+)
+_SEEN = Select(_Seen, "FROM dead_letters WHERE id IN %s")
+_COUNTS = Select(
+    DeadCount, "FROM dead_letters WHERE state = 'DEAD' GROUP BY queue", made={"dead": "COUNT(*)"}
+)
+_KNOWN = Select(_Id, "FROM dead_letters WHERE id IN %s")
+_SENDABLE = Select(
+    Sendable,
+    "FROM dead_letters WHERE send_at <= %s ORDER BY send_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+    made={"redrives": "failed_redrives + 1"},
+)
+_QUEUES = Select(_Queue, "FROM watched_queues ORDER BY queue")
+_RECORDED = Select(_Recorded, "FROM operator_actions WHERE request_id = %s")
+_ACTIONS = Select(AuditEntry, "FROM operator_actions", made={"by": "by_user"})
+_ACTION = _ACTIONS + "WHERE id = %s"
+_NEWEST_ACTIONS = _ACTIONS + "WHERE id < %s ORDER BY id DESC LIMIT %s"
+_OF_LETTERS = Select(
+    _OfLetter,
+    "FROM letter_actions s JOIN operator_actions a ON a.id = s.action_id"
+    " WHERE s.letter_id IN %s ORDER BY a.id",
+    of="a",
+    made={"letter_id": "s.letter_id", "by": "a.by_user"},
+)
 
 
 async def keep(tx: Transaction, letters: Sequence[Letter]) -> None:
@@ -81,8 +181,8 @@ async def keep(tx: Transaction, letters: Sequence[Letter]) -> None:
 # Looking -------------------------------------------------------------------------------------------------
 
 
-async def page(reader: Reader, call: ListDeadLetters, *, limit: int) -> list[DeadLetter]:
-    """Letters, newest first."""
+async def newest(reader: Reader, call: ListDeadLetters, *, limit: int) -> list[DeadLetter]:
+    """The newest `limit` of the letters that are meant."""
     wanted: dict[str, Any] = {
         "l.group_key = %s": call.group,
         "l.state = %s": call.state,
@@ -91,33 +191,19 @@ async def page(reader: Reader, call: ListDeadLetters, *, limit: int) -> list[Dea
         "l.id < %s": call.after,
     }
     given = {condition: value for condition, value in wanted.items() if value is not None}
-    where = f" WHERE {' AND '.join(given)}" if given else ""
-    rows = await reader.rows(
-        f"SELECT {_COLUMNS}{_FROM}{where} ORDER BY l.id DESC LIMIT %s",
-        (*given.values(), limit),
-    )
-    return [DeadLetter(**_summary(row)) for row in rows]
+    where = f"WHERE {' AND '.join(given)} " if given else ""
+    return await reader.find(_LETTERS + f"{where}ORDER BY l.id DESC LIMIT %s", *given.values(), limit)
 
 
 async def details(reader: Reader, letter_ids: Sequence[int]) -> dict[int, DeadLetterDetails]:
     """Letters with all that is known of them, by id."""
     if not letter_ids:
         return {}
-    rows = await reader.rows(
-        f"SELECT {_COLUMNS}, l.encoding, l.body, l.headers, l.properties{_FROM} WHERE l.id IN %s",
-        [list(letter_ids)],
-    )
+    letters = await reader.find(_DETAILS, letter_ids)
     actions = await _actions(reader, letter_ids)
     return {
-        row[0]: DeadLetterDetails(
-            **_summary(row),
-            encoding=row[-4],
-            body=row[-3],
-            headers=_read_json(row[-2]),
-            properties=_read_json(row[-1]),
-            actions=actions.get(row[0], []),
-        )
-        for row in rows
+        letter.id: DeadLetterDetails(**asdict(letter), actions=actions.get(letter.id, []))
+        for letter in letters
     }
 
 
@@ -128,66 +214,45 @@ async def groups(reader: Reader, call: ListDeadLetterGroups, *, limit: int) -> l
     if call.after is not None:
         conditions.append("MAX(id) < %s")
         args.append(call.after)
-    having = f" HAVING {' AND '.join(conditions)}" if conditions else ""
-    found = await reader.rows(
-        "SELECT group_key, SUM(state = 'DEAD'), SUM(state = 'REDRIVING'),"  # noqa: S608  conditions of our own
-        " SUM(state = 'REDRIVEN'),"
-        " SUM(state = 'DISCARDED'), MIN(id), MAX(id), MAX(IF(state = 'DEAD', id, NULL)) FROM dead_letters"
-        f" GROUP BY group_key{having} ORDER BY MAX(id) DESC LIMIT %s",
-        (*args, limit),
-    )
-    ends = [letter_id for row in found for letter_id in row[5:7]]
-    seen = {
-        letter_id: at
-        for letter_id, at in (
-            await reader.rows("SELECT id, seen_at FROM dead_letters WHERE id IN %s", [ends]) if ends else []
-        )
-    }
-    keys = [row[0] for row in found]
-    worst = dict(
-        await reader.rows(
-            "SELECT group_key, MAX(failed_redrives) FROM dead_letters WHERE group_key IN %s"
-            " GROUP BY group_key",
-            [keys],
-        )
-        if keys
-        else []
-    )
-    samples = await details(reader, [row[7] or row[6] for row in found])
+    having = f"HAVING {' AND '.join(conditions)} " if conditions else ""
+    found = await reader.find(_GROUPS + f"{having}ORDER BY MAX(id) DESC LIMIT %s", *args, limit)
+    ends = {letter_id for group in found for letter_id in (group.first, group.last)}
+    worst, seen = await reader.ask(_WORST.among({group.key for group in found}), _SEEN.among(ends))
+    failed_redrives = {one.group_key: one.failed_redrives for one in worst}
+    seen_at = {letter.id: letter.seen_at for letter in seen}
+    samples = await details(reader, [group.waiting or group.last for group in found])
     result: list[DeadLetterGroup] = []
-    for key, dead, redriving, redriven, discarded, first, last, waiting in found:
-        sample = samples[waiting or last]
+    for group in found:
+        sample = samples[group.waiting or group.last]
         result.append(
             DeadLetterGroup(
-                group=key,
+                group=group.key,
                 queue=sample.queue,
                 service=sample.service,
                 handler=sample.handler,
                 exception=sample.exception,
-                dead=int(dead),
-                redriving=int(redriving),
-                redriven=int(redriven),
-                discarded=int(discarded),
-                failed_redrives=worst[key],
-                first_seen=seen[first],
-                last_seen=seen[last],
-                newest=last,
+                dead=group.dead,
+                redriving=group.redriving,
+                redriven=group.redriven,
+                discarded=group.discarded,
+                failed_redrives=failed_redrives[group.key],
+                first_seen=seen_at[group.first],
+                last_seen=seen_at[group.last],
+                newest=group.last,
                 sample=sample,
             )
         )
     return result
 
 
-async def counts(reader: Reader) -> dict[str, int]:
+async def counts(reader: Reader) -> list[DeadCount]:
     """How many letters wait, by queue."""
-    rows = await reader.rows("SELECT queue, COUNT(*) FROM dead_letters WHERE state = 'DEAD' GROUP BY queue")
-    return {queue: int(count) for queue, count in rows}
+    return await reader.find(_COUNTS)
 
 
 async def known(reader: Reader, letter_ids: Sequence[int]) -> set[int]:
     """Those of the ids that letters have."""
-    rows = await reader.rows("SELECT id FROM dead_letters WHERE id IN %s", [list(letter_ids)])
-    return {row[0] for row in rows}
+    return {letter.id for letter in await reader.find(_KNOWN, letter_ids)}
 
 
 # Changing ------------------------------------------------------------------------------------------------
@@ -223,19 +288,13 @@ async def move(
 
 async def claim(tx: Transaction, most: int) -> list[Sendable]:
     """Letters to send back now, leased to us for a while so that no other process sends them too."""
-    rows = await tx.rows(
-        "SELECT id, queue, encoding, body, headers, properties, failed_redrives FROM dead_letters"
-        " WHERE send_at <= %s ORDER BY send_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
-        (tx.now, most),
-    )
-    if rows:
+    letters = await tx.find(_SENDABLE, tx.now, most)
+    if letters:
         await tx.write(
-            "UPDATE dead_letters SET send_at = %s WHERE id IN %s", (tx.now + LEASE, [row[0] for row in rows])
+            "UPDATE dead_letters SET send_at = %s WHERE id IN %s",
+            (tx.now + LEASE, [letter.id for letter in letters]),
         )
-    return [
-        Sendable(letter_id, queue, encoding, body, _read_json(headers), _read_json(properties), failed + 1)
-        for letter_id, queue, encoding, body, headers, properties, failed in rows
-    ]
+    return letters
 
 
 async def sent(tx: Transaction, letter_ids: Sequence[int]) -> None:
@@ -274,7 +333,7 @@ async def remember_queues(tx: Transaction, queues: Iterable[tuple[str, str, str,
 
 async def watched_queues(reader: Reader) -> list[str]:
     """All queues whose dead letters are taken in."""
-    return [row[0] for row in await reader.rows("SELECT queue FROM watched_queues ORDER BY queue")]
+    return [one.queue for one in await reader.find(_QUEUES)]
 
 
 # Actions -------------------------------------------------------------------------------------------------
@@ -284,11 +343,9 @@ async def recorded(
     tx: Transaction, request_id: UUID, by: int, action: str, target: str, reason: str | None
 ) -> tuple[int, tuple[int, int] | None]:
     """Write an action down; returns its id, and what it came to if it was written down before."""
-    row = await tx.row(
-        "SELECT id, affected, unaffected FROM operator_actions WHERE request_id = %s", [request_id]
-    )
-    if row is not None:
-        return row[0], (row[1], row[2])
+    before = await tx.find_one(_RECORDED, request_id)
+    if before is not None:
+        return before.id, (before.affected, before.unaffected)
     action_id = await tx.insert(
         "INSERT INTO operator_actions (request_id, at, by_user, action, target, affected, unaffected, reason)"
         " VALUES (%s, %s, %s, %s, %s, 0, 0, %s)",
@@ -307,61 +364,26 @@ async def came_to(tx: Transaction, action_id: int, affected: int, unaffected: in
 
 async def audit(reader: Reader, *, after: int | None, limit: int) -> list[AuditEntry]:
     """What operators did, newest first."""
-    rows = await reader.rows(
-        f"SELECT {_ACTION} FROM operator_actions a WHERE a.id < %s ORDER BY a.id DESC LIMIT %s",  # noqa: S608
-        (after if after is not None else 2**63 - 1, limit),
-    )
-    return [_entry(row) for row in rows]
+    return await reader.find(_NEWEST_ACTIONS, after if after is not None else 2**63 - 1, limit)
 
 
 async def action(reader: Reader, action_id: int) -> AuditEntry:
     """One action, which must be there."""
-    [row] = await reader.rows(f"SELECT {_ACTION} FROM operator_actions a WHERE a.id = %s", [action_id])  # noqa: S608
-    return _entry(row)
+    [found] = await reader.find(_ACTION, action_id)
+    return found
 
 
 async def _actions(reader: Reader, letter_ids: Sequence[int]) -> dict[int, list[AuditEntry]]:
     found: dict[int, list[AuditEntry]] = {}
-    for row in await reader.rows(
-        f"SELECT s.letter_id, {_ACTION} FROM letter_actions s JOIN operator_actions a ON a.id = s.action_id"  # noqa: S608
-        " WHERE s.letter_id IN %s ORDER BY a.id",
-        [list(letter_ids)],
-    ):
-        found.setdefault(row[0], []).append(_entry(row[1:]))
+    for one in await reader.find(_OF_LETTERS, letter_ids):
+        entry = AuditEntry(
+            id=one.id,
+            at=one.at,
+            by=one.by,
+            action=one.action,
+            target=one.target,
+            affected=one.affected,
+            reason=one.reason,
+        )
+        found.setdefault(one.letter_id, []).append(entry)
     return found
-
-
-def _entry(row: tuple[Any, ...]) -> AuditEntry:
-    return AuditEntry(
-        id=row[0],
-        at=row[1],
-        by=row[2],
-        action=row[3],
-        target=row[4],
-        affected=row[5],
-        reason=row[6],
-    )
-
-
-def _summary(row: tuple[Any, ...]) -> dict[str, Any]:
-    return {
-        "id": row[0],
-        "group": row[1],
-        "state": row[2],
-        "queue": row[3],
-        "service": row[4],
-        "handler": row[5],
-        "event": row[6],
-        "event_id": row[7],
-        "correlation_id": row[8],
-        "exception": row[9],
-        "message": row[10],
-        "attempts": row[11],
-        "failed_redrives": row[12],
-        "failed_at": row[13],
-        "seen_at": row[14],
-        "changed_at": row[15],
-        "changed_by": row[16],
-        "reason": row[17],
-        "problem": row[18],
-    }
