@@ -16,14 +16,13 @@ from typing import Any, NamedTuple, Self, cast
 import msgspec
 import pymysql.err
 
+from shared.database.queries import Row, Select
 from shared.database.sql import statements
 from shared.database.transaction import Reader, Transaction
 from shared.errors import FieldError, Problem, RuleBroken, StillRunning
 
 LOCKED = frozenset({1205, 3572})
 """What `NOWAIT` says where a row is locked: a lock wait that timed out (MariaDB), or an error of its own."""
-
-_FIND = "SELECT id, fingerprint, answer, work, running_until FROM kept_answers WHERE id IN %s ORDER BY id"
 
 
 class Once(msgspec.Struct, frozen=True):
@@ -62,12 +61,16 @@ class AnsweredBefore(Exception):
         self.again = again
 
 
-class _Row(NamedTuple):
+class _KeptAnswer(Row):
     id: str
     fingerprint: str
     answer: str | None
     work: str | None
     running_until: datetime
+
+
+_FIND = Select(_KeptAnswer, "FROM kept_answers WHERE id IN %s ORDER BY id")
+_LOCK = _FIND + "FOR UPDATE NOWAIT"
 
 
 def fingerprint(*wish: Any) -> str:
@@ -230,7 +233,7 @@ class Idempotency:
 
 async def _taken(
     tx: Transaction, call: str, keys: Mapping[str, Key], until: datetime, work: str | None = None
-) -> dict[str, _Row]:
+) -> dict[str, _KeptAnswer]:
     """What is known of keys; those that nothing is known of are taken, so that their twins see them.
 
     Raises `StillRunning` if one of them is taken by a unit that has not ended. A twin that takes one at this
@@ -251,9 +254,9 @@ async def _taken(
     return rows
 
 
-async def _locked_rows(tx: Transaction, ids: list[str]) -> dict[str, _Row]:
+async def _locked_rows(tx: Transaction, ids: list[str]) -> dict[str, _KeptAnswer]:
     try:
-        return await _rows(tx, f"{_FIND} FOR UPDATE NOWAIT", ids)
+        return await _rows(tx, _LOCK, ids)
     except pymysql.err.MySQLError as error:
         if error.args[0] not in LOCKED:
             raise
@@ -264,11 +267,11 @@ async def _locked_rows(tx: Transaction, ids: list[str]) -> dict[str, _Row]:
     return rows
 
 
-async def _rows(db: Reader, sql: str, ids: list[str]) -> dict[str, _Row]:
-    return {row[0]: _Row(*row) for row in await db.rows(sql, [ids])}
+async def _rows(db: Reader, select: Select[_KeptAnswer], ids: list[str]) -> dict[str, _KeptAnswer]:
+    return {row.id: row for row in await db.find(select, ids)}
 
 
-def _known(key: Key, row: _Row | None, now: datetime) -> Again | Problem | None:
+def _known(key: Key, row: _KeptAnswer | None, now: datetime) -> Again | Problem | None:
     """The first answer, or what is wrong; None for a call that is to be done."""
     if row is None:
         return None

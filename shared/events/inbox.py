@@ -2,7 +2,15 @@
 
 from collections.abc import Sequence
 
+from shared.database.queries import Row, Select
 from shared.database.transaction import Transaction
+
+
+class _Seen(Row):
+    event_id: str
+
+
+_SEEN = Select(_Seen, "FROM inbox WHERE consumer = %s AND event_id IN %s FOR UPDATE")
 
 
 class Inbox:
@@ -18,11 +26,7 @@ class Inbox:
         commit, and then sees the row. Repeats within one list count once.
         """
         ids = sorted(set(event_ids))
-        seen = await tx.rows(
-            "SELECT event_id FROM inbox WHERE consumer = %s AND event_id IN %s FOR UPDATE",
-            (self.consumer, ids),
-        )
-        fresh = set(ids) - {row[0] for row in seen}
+        fresh = set(ids) - {one.event_id for one in await tx.find(_SEEN, self.consumer, ids)}
         await tx.write_many(
             "INSERT INTO inbox (consumer, event_id, received_at) VALUES (%s, %s, %s)",
             [(self.consumer, event_id, tx.now) for event_id in sorted(fresh)],

@@ -15,6 +15,7 @@ from aio_pika.abc import AbstractConnection
 from shared import crash, metrics
 from shared.broker import Address, Channel, Properties, counted, topology
 from shared.clock import utc_now
+from shared.database.queries import Row, Select
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database, DatabaseUnavailable
 from shared.errors import Unavailable, describe
@@ -29,6 +30,51 @@ WINDOW = 256
 CLAIM = 1000
 DELETE_LINGER_SECONDS = 0.1
 """Confirmed rows are deleted in groups: they are in nobody's way before their grace time has passed."""
+
+
+class _Message(Row):
+    id: str
+    type: str
+    count: int
+    subjects: str
+    correlation_id: str | None
+    body: str
+
+
+class _Backlog(Row):
+    messages: int
+    oldest_at: datetime | None
+
+
+class _Waiting(Row):
+    messages: int
+    leased: int
+    oldest_us: int
+    most_attempts: int
+
+
+class _Subjects(Row):
+    subjects: str
+
+
+_BACKLOG = Select(_Backlog, "FROM outbox", made={"messages": "COUNT(*)", "oldest_at": "MIN(created_at)"})
+_WAITING = Select(
+    _Waiting,
+    "FROM outbox",
+    made={
+        "messages": "COUNT(*)",
+        "leased": "COALESCE(SUM(attempts > 0 AND available_at > UTC_TIMESTAMP(6)), 0)",
+        "oldest_us": "COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)), 0)",
+        "most_attempts": "COALESCE(MAX(attempts), 0)",
+    },
+)
+_OF_TYPE = Select(_Subjects, "FROM outbox WHERE type = %s")
+_UNPUBLISHED = Select(
+    _Message,
+    "FROM outbox WHERE available_at <= UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND"
+    " AND (attempts = 0 OR available_at <= UTC_TIMESTAMP(6))"
+    " ORDER BY available_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+)
 
 
 class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,27 +180,20 @@ class Outbox:
 
     async def backlog(self) -> tuple[int, float]:
         """How many messages wait, and for how many seconds the oldest has waited."""
-        row = await self._database.read(lambda r: r.row("SELECT COUNT(*), MIN(created_at) FROM outbox"))
-        if row is None or row[1] is None:
+        [backlog] = await self._database.read(lambda reader: reader.find(_BACKLOG))
+        if backlog.oldest_at is None:
             return 0, 0.0
-        return int(row[0]), (utc_now() - row[1]).total_seconds()
+        return backlog.messages, (utc_now() - backlog.oldest_at).total_seconds()
 
     async def status(self) -> OutboxStatus:
         """What waits, how much of it is being published right now, and whether the broker is there."""
-        row = await self._database.read(
-            lambda r: r.row(
-                "SELECT COUNT(*), COALESCE(SUM(attempts > 0 AND available_at > UTC_TIMESTAMP(6)), 0),"
-                " COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)), 0),"
-                " COALESCE(MAX(attempts), 0) FROM outbox"
-            )
-        )
-        pending, leased, oldest, attempts = map(int, row or (0, 0, 0, 0))
+        [waiting] = await self._database.read(lambda reader: reader.find(_WAITING))
         return OutboxStatus(
             service=self.service,
-            pending=pending,
-            leased=leased,
-            oldest_seconds=max(oldest, 0) / 1_000_000,
-            most_attempts=attempts,
+            pending=waiting.messages,
+            leased=waiting.leased,
+            oldest_seconds=max(waiting.oldest_us, 0) / 1_000_000,
+            most_attempts=waiting.most_attempts,
             connected=self._is_open,
         )
 
@@ -181,8 +220,8 @@ class Outbox:
 
     async def waiting_subjects(self, reader: Reader, event: type[Event]) -> set[str]:
         """What the events of one type that still wait here are about."""
-        rows = await reader.rows("SELECT subjects FROM outbox WHERE type = %s", [event.wire_name])
-        return {subject for row in rows for subject in row[0].split()}
+        waiting = await reader.find(_OF_TYPE, event.wire_name)
+        return {subject for one in waiting for subject in one.subjects.split()}
 
     async def _publish_and_forget(self, messages: Sequence[OutgoingMessage]) -> list[str]:
         """Publish in one pipeline; confirmed rows are deleted; the others, whose ids are returned, stay."""
@@ -285,17 +324,22 @@ class Outbox:
     async def _claim(self, tx: Transaction, *, early: bool) -> list[OutgoingMessage]:
         # The database's clock decides, so that replicas on hosts that disagree about the time do not collide.
         grace = self._grace.total_seconds() if early else 0.0
-        rows = await tx.rows(
-            "SELECT id, type, count, subjects, correlation_id, body FROM outbox"
-            " WHERE available_at <= UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND AND (attempts = 0 OR"
-            " available_at <= UTC_TIMESTAMP(6))"
-            " ORDER BY available_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
-            (int(grace * 1_000_000), CLAIM),
-        )
+        rows = await tx.find(_UNPUBLISHED, int(grace * 1_000_000), CLAIM)
         if rows:
             await tx.write(
                 "UPDATE outbox SET attempts = attempts + 1,"
                 " available_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND WHERE id IN %s",
-                (int(self._lease_s * 1_000_000), [row[0] for row in rows]),
+                (int(self._lease_s * 1_000_000), [row.id for row in rows]),
             )
-        return [OutgoingMessage(*row[:5], body=row[5].encode(), rows=(row[0],)) for row in rows]
+        return [
+            OutgoingMessage(
+                id=row.id,
+                type=row.type,
+                count=row.count,
+                subjects=row.subjects,
+                correlation_id=row.correlation_id,
+                body=row.body.encode(),
+                rows=(row.id,),
+            )
+            for row in rows
+        ]
