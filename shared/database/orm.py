@@ -1,5 +1,6 @@
 """Tortoise in a database: models that ask on the unit of work that they are told, and on nothing else."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -28,6 +29,8 @@ class Orm:
     @classmethod
     async def open(cls, url: str, models: Sequence[str]) -> "Orm":
         """Make the models known to Tortoise."""
+        # On the level below it writes into the log what is asked, with the values of rows: people's data.
+        logging.getLogger("tortoise.db_client").setLevel(logging.INFO)
         config = orm_config(url, {"service": (list(models), None)}, engine=__name__)
         await Tortoise.init(config=config, _enable_global_fallback=True)
         nowhere = get_connection("default")
