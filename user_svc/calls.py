@@ -6,9 +6,9 @@ from datetime import timedelta
 from shared.database import Database, Reader, Transaction
 from shared.errors import Unauthorized
 from user_svc import accounts, domain, sessions, signing_keys, tokens
-from user_svc.accounts import Credentials
 from user_svc.contracts import GetKeys, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.domain import RefreshVerdict
+from user_svc.models import User
 from user_svc.passwords import hash_password, is_outdated, verify
 from user_svc.settings import UserSettings
 from user_svc.throttle import Throttle
@@ -20,9 +20,9 @@ async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
     """Check the password and begin a session. Whether this address has to wait is asked before and after."""
     throttle = Throttle(call.email, call.client, settings)
 
-    async def look(reader: Reader) -> Credentials | None:
+    async def look(reader: Reader) -> User | None:
         throttle.check(await sessions.failures(reader, throttle.key), reader)
-        return await accounts.credentials(reader, call.email)
+        return await accounts.with_address(reader, call.email)
 
     found = await db.read(look)
     right = await verify(found.password_hash if found else None, call.password, settings)
@@ -32,16 +32,14 @@ async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
         else None
     )
 
-    async def let_in(tx: Transaction, user: Credentials) -> Tokens:
+    async def let_in(tx: Transaction, user: User) -> Tokens:
         await throttle.forget(tx)
         if renewed_hash:
-            await tx.write(
-                "UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s",
-                (renewed_hash, user.user_id, user.password_hash),
-            )
+            unchanged = User.filter(id=user.id, password_hash=user.password_hash).using_db(tx.models)
+            await unchanged.update(password_hash=renewed_hash)
         token = tokens.new_refresh_token(uuid.uuid4())
-        await sessions.open_session(tx, token, user.user_id, tx.now + _life(settings))
-        return await _tokens(tx, settings, token, user.user_id, user.role)
+        await sessions.open_session(tx, token, user.id, tx.now + _life(settings))
+        return await _tokens(tx, settings, token, user.id, user.role)
 
     if found and right:
         return await db.transaction(lambda tx: let_in(tx, found))
@@ -60,13 +58,13 @@ async def refresh(call: Refresh, db: Database, settings: UserSettings) -> Tokens
         verdict = domain.judge_refresh(session, presented.secret_hash, call.request_id, tx.now)
         if session is None or verdict is RefreshVerdict.REFUSE:
             return None
-        user = await tx.row("SELECT role FROM users WHERE id = %s AND state = 'ACTIVE'", (session.user_id,))
+        user = await User.get_or_none(id=session.user_id, state="ACTIVE", using_db=tx.models)
         if user is None or verdict is RefreshVerdict.END:
             await sessions.end_session(tx, session.id)
             return None
         token = tokens.new_refresh_token(session.id)
         await sessions.renew_session(tx, token, presented, call.request_id, tx.now + _life(settings))
-        return await _tokens(tx, settings, token, session.user_id, user[0])
+        return await _tokens(tx, settings, token, user.id, user.role)
 
     renewed = await db.transaction(exchange)
     if renewed is None:  # raised out here, since the end of a session must be committed

@@ -1,12 +1,12 @@
 """Notifications: written down once for each failure and each refund, listed, followed, marked as read."""
 
 from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
 
-from shared.database import Reader, Transaction
+import msgspec
+
+from shared.database import Reader, Transaction, page
 from shared.errors import NotFound
-from user_svc import deliveries, domain
+from user_svc import domain, models, store
 from user_svc.contracts import (
     FollowNotifications,
     ListNotifications,
@@ -18,8 +18,7 @@ from user_svc.contracts import (
 )
 from user_svc.domain import News
 from user_svc.settings import UserSettings
-
-_COLUMNS = "id, kind, order_id, reason, amount, user_id, created_at, read_at"
+from user_svc.store import Told
 
 
 async def tell(tx: Transaction, news: Sequence[News], settings: UserSettings) -> None:
@@ -30,89 +29,63 @@ async def tell(tx: Transaction, news: Sequence[News], settings: UserSettings) ->
     """
     if not news:
         return
-    held = await tx.rows(
-        "SELECT id FROM users WHERE id IN %s ORDER BY id FOR UPDATE", (sorted({one.user_id for one in news}),)
-    )
-    users = {row[0] for row in held}
-    orders = sorted({one.order_id for one in news})
-    told = {row[1:] for row in await _of_orders(tx, orders)}
-    fresh: dict[tuple[str, str, str], News] = {}
+    users = await store.hold_users(tx, {one.user_id for one in news})
+    orders = {one.order_id for one in news}
+    told = await store.told_of(tx, orders)
+    fresh: dict[Told, News] = {}
     for one in news:
-        key = (str(one.order_id), one.kind, one.part)
+        this = Told(one.order_id, one.kind, one.part)
         # Without a part: from when there could be one of a kind for an order only, whichever that was.
-        if one.user_id in users and key not in told and (*key[:2], "") not in told:
-            fresh.setdefault(key, one)
-    await tx.write_many(
-        "INSERT INTO notifications (user_id, order_id, kind, part, reason, amount, created_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        [
-            (one.user_id, one.order_id, one.kind, one.part, one.reason, one.amount, tx.now)
-            for one in fresh.values()
-        ],
-    )
+        if one.user_id in users and this not in told and Told(one.order_id, one.kind, "") not in told:
+            fresh.setdefault(this, one)
+    await store.add_notifications(tx, fresh.values())
     if settings.smtp_url and fresh:
-        ids = [row[0] for row in await _of_orders(tx, orders) if row[1:] in fresh]
-        await deliveries.ask_for(tx, ids)
+        numbers = await store.told_of(tx, orders)
+        await store.ask_for_delivery(tx, [numbers[this] for this in fresh])
     for one in fresh.values():
         tx.emit(UserNotified(user_id=one.user_id, order_id=one.order_id, kind=one.kind))
 
 
 async def list_notifications(call: ListNotifications, db: Reader) -> NotificationPage:
     """A page of a user's notifications, newest first."""
-    rows = await db.rows(
-        f"SELECT {_COLUMNS} FROM notifications WHERE user_id = %s AND id < %s ORDER BY id DESC LIMIT %s",  # noqa: S608
-        (call.user_id, call.after or 2**63 - 1, call.limit + 1),
-    )
-    page = [_notification(row) for row in rows[: call.limit]]
-    return NotificationPage(items=page, next=page[-1].id if len(rows) > call.limit else None)
+    query = models.Notification.filter(user_id=call.user_id).using_db(db.models).order_by("-id")
+    if call.after is not None:
+        query = query.filter(id__lt=call.after)
+    rows, more = await page(call.limit, query.limit, key=lambda row: row.id)
+    return NotificationPage(items=[_notification(row) for row in rows], next=more)
 
 
 async def follow(call: FollowNotifications, db: Reader) -> NewNotifications:
     """What has come since."""
+    query = models.Notification.filter(user_id=call.user_id).using_db(db.models)
     if call.after is None:
-        newest = await db.rows(
-            "SELECT COALESCE(MAX(id), 0) FROM notifications WHERE user_id = %s", (call.user_id,)
-        )
-        return NewNotifications(items=[], last=newest[0][0])
-    rows = await db.rows(
-        f"SELECT {_COLUMNS} FROM notifications WHERE user_id = %s AND id > %s ORDER BY id LIMIT %s",  # noqa: S608
-        (call.user_id, call.after, call.limit),
+        newest = await query.order_by("-id").first()
+        return NewNotifications(items=[], last=newest.id if newest is not None else 0)
+    rows = await query.filter(id__gt=call.after).order_by("id").limit(call.limit)
+    return NewNotifications(
+        items=[_notification(row) for row in rows], last=rows[-1].id if rows else call.after
     )
-    items = [_notification(row) for row in rows]
-    return NewNotifications(items=items, last=items[-1].id if items else call.after)
 
 
 async def mark_read(call: ReadNotification, tx: Transaction) -> Notification:
     """Keep when it was first read."""
-    await tx.write(
-        "UPDATE notifications SET read_at = %s WHERE id = %s AND user_id = %s AND read_at IS NULL",
-        (tx.now, call.notification_id, call.user_id),
-    )
-    row = await tx.row(
-        f"SELECT {_COLUMNS} FROM notifications WHERE id = %s AND user_id = %s",  # noqa: S608
-        (call.notification_id, call.user_id),
-    )
+    query = models.Notification.filter(id=call.notification_id, user_id=call.user_id).using_db(tx.models)
+    await query.filter(read_at=None).update(read_at=tx.now)
+    row = await query.get_or_none()
     if row is None:
         raise NotFound("There is no such notification.")
     return _notification(row)
 
 
-async def _of_orders(db: Reader, order_ids: list[UUID]) -> list[tuple[Any, ...]]:
-    return await db.rows(
-        "SELECT id, order_id, kind, part FROM notifications WHERE order_id IN %s", (order_ids,)
-    )
-
-
-def _notification(row: tuple[Any, ...]) -> Notification:
-    number, kind, order_id, reason, amount, user_id, created_at, read_at = row
-    news = News(user_id=user_id, order_id=UUID(order_id), kind=kind, reason=reason, amount=amount)
+def _notification(row: models.Notification) -> Notification:
+    news = msgspec.convert(row, News, from_attributes=True)
     return Notification(
-        id=number,
-        kind=kind,
+        id=row.id,
+        kind=news.kind,
         order_id=news.order_id,
-        reason=reason,
-        amount=amount,
+        reason=news.reason,
+        amount=news.amount,
         text=domain.text(news),
-        created_at=created_at,
-        read_at=read_at,
+        created_at=row.created_at,
+        read_at=row.read_at,
     )

@@ -1,8 +1,9 @@
 """Profiles: one's own, to look at and to change, and everybody's, for admins and other services."""
 
 import msgspec
+from tortoise.queryset import QuerySet
 
-from shared.database import Database, Reader, Transaction
+from shared.database import Database, Reader, Transaction, page
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 from user_svc import domain, sessions
 from user_svc.contracts import (
@@ -23,9 +24,9 @@ from user_svc.throttle import Throttle
 
 async def get_me(call: GetMe, db: Reader) -> Profile:
     """A user's own profile."""
-    user = await User.get_or_none(id=call.user_id, state="ACTIVE", using_db=db.models)
+    user = await _active(call.user_id).using_db(db.models).get_or_none()
     if user is None:
-        raise NotFound("There is no such user.")
+        raise _missing()
     return msgspec.convert(user, Profile, from_attributes=True)
 
 
@@ -37,39 +38,33 @@ async def change_me(call: ChangeMe, db: Database, settings: UserSettings) -> Pro
     new_hash = await hash_password(call.password, settings) if call.password and old_hash else None
 
     async def change(tx: Transaction) -> Profile:
-        row = await tx.row(
-            "SELECT password_hash FROM users WHERE id = %s AND state = 'ACTIVE' FOR UPDATE", (call.user_id,)
-        )
-        if row is None:
-            raise NotFound("There is no such user.")
-        if new_hash and row[0] != old_hash:
+        user = await _active(call.user_id).using_db(tx.models).select_for_update().get_or_none()
+        if user is None:
+            raise _missing()
+        if new_hash and user.password_hash != old_hash:
             raise Conflict("The password was changed in the meantime.")
-        await tx.write(
-            "UPDATE users SET name = COALESCE(%s, name), address = COALESCE(%s, address),"
-            " password_hash = COALESCE(%s, password_hash) WHERE id = %s",
-            (_stripped(call.name), _stripped(call.address), new_hash, call.user_id),
-        )
+        user.name = user.name if call.name is None else call.name.strip()
+        user.address = user.address if call.address is None else call.address.strip()
+        user.password_hash = new_hash or user.password_hash
+        await user.save(using_db=tx.models, update_fields=["name", "address", "password_hash"])
         if new_hash:
             await sessions.end_sessions(tx, call.user_id)
-        return await get_me(GetMe(user_id=call.user_id), tx)
+        return msgspec.convert(user, Profile, from_attributes=True)
 
     return await db.transaction(change)
 
 
 async def list_users(call: ListUsers, db: Reader) -> UserPage:
     """A page of all users."""
-    query = User.filter(id__gt=call.after or 0).using_db(db.models)
-    users = await query.order_by("id").limit(call.limit + 1)
-    page = [msgspec.convert(user, UserEntry, from_attributes=True) for user in users[: call.limit]]
-    return UserPage(items=page, next=page[-1].id if len(users) > call.limit else None)
+    query = User.filter(id__gt=call.after or 0).using_db(db.models).order_by("id")
+    users, more = await page(call.limit, query.limit, key=lambda user: user.id)
+    return UserPage(items=msgspec.convert(users, list[UserEntry], from_attributes=True), next=more)
 
 
 async def find_users(call: FindUsers, db: Reader) -> KnownUsers:
     """Those who may sign in. One who is OPENING may yet be undone, and does not count."""
-    rows = await db.rows(
-        "SELECT id FROM users WHERE id IN %s AND state = 'ACTIVE' ORDER BY id", (sorted(set(call.ids)),)
-    )
-    return KnownUsers(ids=[row[0] for row in rows])
+    users = User.filter(id__in=sorted(set(call.ids)), state="ACTIVE").using_db(db.models)
+    return KnownUsers(ids=[user.id for user in await users.only("id").order_by("id")])
 
 
 async def _checked_hash(call: ChangeMe, db: Database, settings: UserSettings) -> str | None:
@@ -81,12 +76,10 @@ async def _checked_hash(call: ChangeMe, db: Database, settings: UserSettings) ->
 
     async def look(reader: Reader) -> str:
         throttle.check(await sessions.failures(reader, throttle.key), reader)
-        row = await reader.row(
-            "SELECT password_hash FROM users WHERE id = %s AND state = 'ACTIVE'", (call.user_id,)
-        )
-        if row is None:
-            raise NotFound("There is no such user.")
-        return row[0]
+        user = await _active(call.user_id).using_db(reader.models).get_or_none()
+        if user is None:
+            raise _missing()
+        return user.password_hash
 
     old_hash = await db.read(look)
     if await verify(old_hash, call.current_password or "", settings):
@@ -101,5 +94,9 @@ async def _checked_hash(call: ChangeMe, db: Database, settings: UserSettings) ->
     )
 
 
-def _stripped(text: str | None) -> str | None:
-    return None if text is None else text.strip()
+def _active(user_id: int) -> QuerySet[User]:
+    return User.filter(id=user_id, state="ACTIVE")
+
+
+def _missing() -> NotFound:
+    return NotFound("There is no such user.")

@@ -1,11 +1,12 @@
 """Signing up: the user and its point account come to be together or not at all, whatever dies in between."""
 
 from payment_svc.contracts import OpenAccount
+from shared.clock import utc_now
 from shared.database import Database
 from shared.errors import OutcomeUnknown, Problem, RuleBroken, Unavailable
 from shared.logs import log
 from shared.rpc import Rpc
-from user_svc import accounts, domain
+from user_svc import accounts, domain, store
 from user_svc.contracts import Register, UserId
 from user_svc.passwords import hash_password
 from user_svc.settings import UserSettings
@@ -26,7 +27,7 @@ async def register(call: Register, db: Database, rpc: Rpc, settings: UserSetting
         )
     elif not begun.active:
         await db.transaction(
-            lambda tx: accounts.take_up(tx, [begun.user_id], retry_s=settings.registration_retry_s)
+            lambda tx: store.take_up(tx, [begun.user_id], retry_s=settings.registration_retry_s)
         )
     if not begun.active and not await _finish(begun.user_id, db, rpc, settings, in_doubt=(OutcomeUnknown,)):
         raise Unavailable("The point account could not be opened, so nobody was registered; try again.")
@@ -41,14 +42,15 @@ async def take_up_unfinished(db: Database, rpc: Rpc, settings: UserSettings) -> 
     first step out of OPENING counts.
     """
     waiting = await db.transaction(
-        lambda tx: accounts.claim_unfinished(tx, retry_s=settings.registration_retry_s)
+        lambda tx: store.claim_unfinished(tx, retry_s=settings.registration_retry_s)
     )
-    for user_id, seconds in waiting:
+    for one in waiting:
+        seconds = (utc_now() - one.created_at).total_seconds()
         in_doubt = (Unavailable,) if seconds < settings.registration_patience_s else ()
         try:
-            await _finish(user_id, db, rpc, settings, in_doubt=in_doubt)
+            await _finish(one.id, db, rpc, settings, in_doubt=in_doubt)
         except Unavailable as error:
-            log.info("registration.unfinished", user_id=user_id, seconds=seconds, detail=error.detail)
+            log.info("registration.unfinished", user_id=one.id, seconds=seconds, detail=error.detail)
             return  # the younger ones would only wait for the same service
 
 

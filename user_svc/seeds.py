@@ -5,6 +5,7 @@ import functools
 
 from shared.database import Transaction
 from shared.service import load
+from user_svc.models import User
 from user_svc.passwords import hash_now
 from user_svc.settings import UserSettings
 from user_svc.signing_keys import signing_key
@@ -20,14 +21,19 @@ async def seed(tx: Transaction) -> None:
         (2, "buyer1@sagamart.local", "Buyer One", "customer", BUYER_PASSWORD),
         (3, "buyer2@sagamart.local", "Buyer Two", "customer", BUYER_PASSWORD),
     )
-    there = {row[0] for row in await tx.rows("SELECT id FROM users WHERE id IN (1, 2, 3)")}
     for user_id, email, name, role, password in people:
-        if user_id in there:
+        if await User.exists(id=user_id, using_db=tx.models):
             continue
-        password_hash = await asyncio.to_thread(functools.partial(hash_now, password, settings))
-        await tx.write(
-            "INSERT INTO users (id, email, email_key, name, address, password_hash, role, state, created_at)"
-            " VALUES (%s, %s, %s, %s, 'Seoul', %s, %s, 'ACTIVE', %s)",
-            (user_id, email, email, name, password_hash, role, tx.now),
+        await User.create(
+            id=user_id,
+            email=email,
+            email_key=email,
+            name=name,
+            address="Seoul",
+            password_hash=await asyncio.to_thread(functools.partial(hash_now, password, settings)),
+            role=role,
+            state="ACTIVE",
+            created_at=tx.now,
+            using_db=tx.models,
         )
     await signing_key(tx)

@@ -2,22 +2,16 @@
 
 import base64
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tortoise.expressions import Q
 
 from shared.database import Reader, Transaction
 from shared.ids import new_id
 from user_svc.contracts import KeyRotation, PublicKey
-
-
-class SigningKey(NamedTuple):
-    """The private half, and the id by which a token names it."""
-
-    kid: str
-    private_key: str
+from user_svc.models import SigningKey
 
 
 async def signing_key(tx: Transaction) -> SigningKey:
@@ -26,16 +20,13 @@ async def signing_key(tx: Transaction) -> SigningKey:
     Replicas that make it at the same time collide on its generation: the slower one's unit of work runs
     again and finds the other's.
     """
-    rows = await tx.rows(
-        "SELECT generation, kid, private_key, signs_from <= %s AND (ends_at IS NULL OR ends_at > %s)"
-        " FROM signing_keys ORDER BY generation DESC",
-        (tx.now, tx.now),
-    )
-    for _, kid, private_key, signs in rows:
-        if signs:
-            return SigningKey(kid, private_key)
+    keys = await SigningKey.all(using_db=tx.models).order_by("-generation")
+    for key in keys:
+        if key.signs_from <= tx.now and (key.ends_at is None or key.ends_at > tx.now):
+            return key
     # The generation follows from the very look that found no key: another look might see a twin's.
-    return await add_key(tx, new_id(), generation=rows[0][0] + 1 if rows else 1, signs_from=tx.now)
+    generation = keys[0].generation + 1 if keys else 1
+    return await add_key(tx, new_id(), generation=generation, signs_from=tx.now)
 
 
 async def add_key(tx: Transaction, kid: UUID, *, generation: int, signs_from: datetime) -> SigningKey:
@@ -49,12 +40,14 @@ async def add_key(tx: Transaction, kid: UUID, *, generation: int, signs_from: da
     ).decode()
     raw = pair.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    await tx.execute(
-        "INSERT INTO signing_keys (kid, generation, private_key, public_key, signs_from)"
-        " VALUES (%s, %s, %s, %s, %s)",
-        (kid, generation, pem, x, signs_from),
+    return await SigningKey.create(
+        kid=kid,
+        generation=generation,
+        private_key=pem,
+        public_key=x,
+        signs_from=signs_from,
+        using_db=tx.models,
     )
-    return SigningKey(str(kid), pem)
 
 
 async def rotate(tx: Transaction, kid: UUID, *, lead: timedelta, life: timedelta) -> KeyRotation:
@@ -63,27 +56,23 @@ async def rotate(tx: Transaction, kid: UUID, *, lead: timedelta, life: timedelta
     `life` is how long a token counts, with what clocks may differ by. Once more with the same `kid` changes
     nothing; of two rotations at once the slower one runs again and follows the other.
     """
-    done = await tx.row("SELECT signs_from FROM signing_keys WHERE kid = %s", (kid,))
+    done = await SigningKey.get_or_none(kid=kid, using_db=tx.models)
     if done is not None:
-        return KeyRotation(kid=kid, signs_from=done[0], others_end_at=done[0] + life)
-    newest = await tx.row("SELECT MAX(generation) FROM signing_keys")
+        return KeyRotation(kid=kid, signs_from=done.signs_from, others_end_at=done.signs_from + life)
+    newest = await SigningKey.all(using_db=tx.models).order_by("-generation").first()
     signs_from = tx.now + lead
-    await add_key(tx, kid, generation=(newest[0] or 0) + 1 if newest else 1, signs_from=signs_from)
-    await tx.write(
-        "UPDATE signing_keys SET ends_at = %s WHERE ends_at IS NULL AND kid <> %s", (signs_from + life, kid)
-    )
+    await add_key(tx, kid, generation=newest.generation + 1 if newest else 1, signs_from=signs_from)
+    others = SigningKey.filter(ends_at=None).exclude(kid=kid).using_db(tx.models)
+    await others.update(ends_at=signs_from + life)
     return KeyRotation(kid=kid, signs_from=signs_from, others_end_at=signs_from + life)
 
 
 async def purge(tx: Transaction, ended_before: datetime) -> None:
     """Delete keys that have ended, private halves and all."""
-    await tx.write("DELETE FROM signing_keys WHERE ends_at < %s", (ended_before,))
+    await SigningKey.filter(ends_at__lt=ended_before).using_db(tx.models).delete()
 
 
 async def public_keys(db: Reader) -> list[PublicKey]:
     """Every key that a token may be signed with: those that have not ended, future ones included."""
-    rows = await db.rows(
-        "SELECT kid, public_key FROM signing_keys WHERE ends_at IS NULL OR ends_at > %s ORDER BY generation",
-        (db.now,),
-    )
-    return [PublicKey(kid=kid, x=x) for kid, x in rows]
+    lasting = SigningKey.filter(Q(ends_at=None) | Q(ends_at__gt=db.now)).using_db(db.models)
+    return [PublicKey(kid=key.kid, x=key.public_key) for key in await lasting.order_by("generation")]

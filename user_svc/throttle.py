@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from shared.database import Reader, Transaction
 from shared.errors import TooMany
-from user_svc import domain, sessions
+from user_svc import domain, sessions, store
 from user_svc.settings import UserSettings
 
 
@@ -34,6 +34,6 @@ class Throttle:
 
     async def count(self, tx: Transaction) -> None:
         """One more has failed. Raises `TooMany` where it should not have been heard at all."""
-        failed = await sessions.lock_failures(tx, self.key)
+        failed = await store.lock_failures(tx, self.key)
         self.check(failed, tx)
         await sessions.keep_failures(tx, self.key, domain.one_more_failure(failed, tx.now, self._pause))

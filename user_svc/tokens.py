@@ -8,7 +8,7 @@ from uuid import UUID
 
 import jwt
 
-from user_svc.signing_keys import SigningKey
+from user_svc.models import SigningKey
 
 
 class RefreshToken(NamedTuple):

@@ -13,7 +13,7 @@ from shared.database.units import Database
 from shared.errors import NotFound
 from shared.ids import new_id
 from tests.support.databases import Heard
-from user_svc import deliveries, events, notifications
+from user_svc import deliveries, events, notifications, store
 from user_svc.contracts import (
     FollowNotifications,
     ListNotifications,
@@ -312,7 +312,7 @@ async def test_what_is_refused_for_good_is_given_up(db: Database, inbox: tuple[I
     assert (attempts, due_at) == (1, None)
     assert "never" in error
     assert await _delivery_states(db) == ["GIVEN_UP"]
-    await db.transaction(lambda tx: deliveries.ask_for(tx, [number]))
+    await db.transaction(lambda tx: store.ask_for_delivery(tx, [number]))
     assert await _delivery_states(db) == ["WAITING"]
     await deliveries.deliver_due(db, settings)
     assert len(server.letters) == 1
@@ -333,7 +333,7 @@ async def test_the_address_of_a_letter_that_was_refused_is_in_no_log(
 
 
 async def test_the_table_refuses_a_delivery_that_nobody_would_try(db: Database) -> None:
-    await db.transaction(lambda tx: deliveries.ask_for(tx, [1]))
+    await db.transaction(lambda tx: store.ask_for_delivery(tx, [1]))
     with pytest.raises(Exception, match=r"(?i)constraint.*a_waiting_delivery_is_due"):
         await db.execute("UPDATE deliveries SET due_at = NULL")
 
