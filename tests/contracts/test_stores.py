@@ -1,0 +1,37 @@
+"""In services that ask through models SQL stands in the store alone: there is one line to look for it behind."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STATEMENT = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|REPLACE INTO)\s")
+
+
+def statements(source: str) -> Iterator[str]:
+    """The texts of a module that are SQL from their beginning."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value):
+            yield node.value
+
+
+@pytest.mark.parametrize("package", ["item_svc", "coupon_svc", "user_svc"])
+def test_sql_stands_in_the_store(package: str) -> None:
+    elsewhere = {
+        str(path.relative_to(ROOT)): found
+        for path in (ROOT / package).rglob("*.py")
+        if not {"store", "store.py", "migrations"} & set(path.parts)
+        if (found := list(statements(path.read_text())))
+    }
+    assert elsewhere == {}
+
+
+def test_sql_is_noticed() -> None:
+    assert list(statements('"""UPDATE it."""\nawait tx.execute("DELETE FROM items WHERE id = %s", [1])')) == [
+        "UPDATE it.",
+        "DELETE FROM items WHERE id = %s",
+    ]
+    assert list(statements('f"SELECT {name} FROM items"')) == ["SELECT "]
