@@ -9,7 +9,7 @@ def utc_now() -> datetime:
 
 
 def aware(moment: datetime) -> datetime:
-    """A DATETIME as the server writes it and models read it (naive, UTC by convention), made aware."""
+    """A DATETIME as the server writes it (naive, UTC by convention), made aware."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
