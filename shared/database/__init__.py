@@ -3,7 +3,7 @@
 from shared.database.idempotency import Idempotency
 from shared.database.pipeline import DuplicateKey
 from shared.database.purging import purge
-from shared.database.queries import Query, Row, Select, among, columns, each, page, values
+from shared.database.queries import Query, Row, Select, columns, each, page, values
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database, DatabaseUnavailable
 
@@ -17,7 +17,6 @@ __all__ = [
     "Row",
     "Select",
     "Transaction",
-    "among",
     "columns",
     "each",
     "page",

@@ -94,11 +94,6 @@ def values(row: msgspec.Struct) -> list[Any]:
     return found
 
 
-def among(sql: str, values: Collection[Any], read: Callable[[list[tuple[Any, ...]]], T]) -> Query[T]:
-    """A query whose one argument is the list of these values, in order; for none of them nothing is asked."""
-    return Query((sql, [sorted(values)]) if values else None, read)
-
-
 def each(
     by_id: Mapping[K, Any], *, ids: Collection[K] | None = None, otherwise: str = "NULL"
 ) -> Iterator[tuple[Cases, list[K]]]:

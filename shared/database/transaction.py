@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from shared.clock import utc_now
 from shared.database.pipeline import Outcome, Pipeline
-from shared.database.queries import Query as Query
-from shared.database.queries import Question, Select
-from shared.database.queries import among as among
+from shared.database.queries import Query, Question, Select
 from shared.database.sql import statement, statements
 from shared.messages import Event
 

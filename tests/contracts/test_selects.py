@@ -15,6 +15,7 @@ from deploy.databases import connect
 from deploy.local.layout import Layout
 from deploy.services import load_services
 from shared.database.queries import Select
+from shared.events.claims import Claims
 from tests.contracts.house import modules
 
 PACKAGES = [service.module for service in load_services() if service.database]
@@ -47,12 +48,14 @@ class Column(NamedTuple):
 
 
 def selects() -> Iterator[tuple[str, str, Select[Any]]]:
-    """Those that stand in modules, each with its package and its name."""
+    """Those that stand in modules or in their claims, each with its package and its name."""
     for package in SCHEMA_OF:
         for module in modules(package):
             for name, value in vars(module).items():
-                if isinstance(value, Select):
-                    yield package, f"{module.__name__}.{name}", value
+                inside = vars(value) if isinstance(value, Claims) else {}
+                for select in (value, *inside.values()):
+                    if isinstance(select, Select):
+                        yield package, f"{module.__name__}.{name}", select
 
 
 SELECTS = {name: (package, select) for package, name, select in selects()}
