@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.errors import FieldError, RuleBroken
 from shared.messages import Rejection
@@ -22,11 +23,16 @@ class Line(Struct, frozen=True, kw_only=True):
     unit_price: int
 
 
-class OnShelf(NamedTuple):
-    """An item that is on sale: today's price, how many pieces are left, and what it is called."""
+class OnShelf(Struct, frozen=True, array_like=True):
+    """An item: today's price, how many pieces are left, 0 while it is on sale, and what it is called.
 
+    Like an array, since it is read from rows, hundreds of them for each list of orders.
+    """
+
+    id: int
     price: int
     stock: int
+    retired: int
     name: str
 
 
@@ -70,7 +76,7 @@ def put_back(held: Mapping[int, int], stock: Mapping[int, int]) -> list[Movement
 def move(shelf: MutableMapping[int, OnShelf], movements: Iterable[Movement]) -> None:
     """Let the next order of the list see the shelf as this one leaves it."""
     for movement in movements:
-        shelf[movement.item_id] = shelf[movement.item_id]._replace(stock=movement.balance)
+        shelf[movement.item_id] = replace(shelf[movement.item_id], stock=movement.balance)
 
 
 class Buying(NamedTuple):

@@ -8,16 +8,6 @@ from item_svc.domain import Movement, OnShelf
 from shared.database import Query, Row, Select, Transaction, each
 
 
-class ItemRow(Row):
-    """An item; `retired` is 0 while it is on sale."""
-
-    id: int
-    price: int
-    stock: int
-    retired: int
-    name: str
-
-
 class NamedItem(Row):
     """What an item is called."""
 
@@ -35,7 +25,7 @@ class HeldPieces(Row):
 
 # In the order of their ids, against deadlocks. On a small table the optimizer may walk another index, and
 # then lock in that one's order.
-LOCKED = Select(ItemRow, "FROM items FORCE INDEX (PRIMARY) WHERE id IN %s ORDER BY id FOR UPDATE")
+LOCKED = Select(OnShelf, "FROM items FORCE INDEX (PRIMARY) WHERE id IN %s ORDER BY id FOR UPDATE")
 NAMES = Select(NamedItem, "FROM items WHERE id IN %s")
 HELD = Select(
     HeldPieces,
@@ -46,11 +36,7 @@ HELD = Select(
 
 def locked_shelf(item_ids: Collection[int]) -> Query[dict[int, OnShelf]]:
     """Those items that are on sale, locked."""
-    return LOCKED.among(item_ids).then(
-        lambda items: {
-            item.id: OnShelf(item.price, item.stock, item.name) for item in items if not item.retired
-        }
-    )
+    return LOCKED.among(item_ids).then(lambda items: {item.id: item for item in items if not item.retired})
 
 
 async def lock_stock(tx: Transaction, item_ids: Collection[int]) -> dict[int, int]:

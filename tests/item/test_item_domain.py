@@ -11,7 +11,7 @@ from shared.messages import Rejection
 ITEMS = [1, 2, 3, 4]
 shelves = st.dictionaries(
     st.sampled_from(ITEMS),
-    st.builds(OnShelf, price=st.just(100), stock=st.integers(0, 30), name=st.just("Mug")),
+    st.builds(OnShelf, st.just(1), st.just(100), st.integers(0, 30), st.just(0), st.just("Mug")),
     min_size=1,
 )
 orders = st.lists(
@@ -93,10 +93,10 @@ def test_what_is_taken_and_put_back_leaves_the_shelf_as_it_was(
 
 def test_two_lines_of_one_item_share_its_stock() -> None:
     lines = [Line(item_id=1, quantity=3, unit_price=10), Line(item_id=1, quantity=3, unit_price=10)]
-    assert reserve(lines, {1: OnShelf(10, 5, "Mug")}) == Rejection(
+    assert reserve(lines, {1: OnShelf(1, 10, 5, 0, "Mug")}) == Rejection(
         "out_of_stock", {"item_id": 1, "asked": 6, "left": 5}
     )
-    assert reserve(lines, {1: OnShelf(10, 6, "Mug")}) == [(1, -6, 0)]
+    assert reserve(lines, {1: OnShelf(1, 10, 6, 0, "Mug")}) == [(1, -6, 0)]
 
 
 @pytest.mark.parametrize(("stock", "delta"), [(5, -6), (MAX_STOCK, 1), (0, -1), (3, 0)])
