@@ -1,30 +1,7 @@
 """The coupon service's database, empty before each test."""
 
-from collections.abc import AsyncIterator
+from tests.support.service_database import database_of, db, heard
 
-import pytest
+__all__ = ["database", "db", "heard"]
 
-from coupon_svc.service import service
-from deploy.local.layout import Layout
-from shared.database.units import Database
-from tests.support.databases import Heard, empty, fresh_database
-
-
-@pytest.fixture(scope="module")
-async def _database(servers: Layout) -> AsyncIterator[Database]:
-    async with fresh_database("coupon_svc", service) as database:
-        yield database
-
-
-@pytest.fixture
-async def db(_database: Database, heard: Heard) -> Database:
-    """The service's database, with nothing in it."""
-    await empty(_database)
-    _database.publish_through(heard)
-    return _database
-
-
-@pytest.fixture
-def heard() -> Heard:
-    """What the service has told the others."""
-    return Heard()
+database = database_of("coupon_svc")
