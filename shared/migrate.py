@@ -107,8 +107,9 @@ async def make(package: str) -> None:
     service = _service(package)
     apps = _apps(package, service)
     for _, migrations in apps.values():
-        folder = Path(*str(migrations).split("."))
-        folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  a command line tool, nobody waits
+        parent, _, name = str(migrations).rpartition(".")
+        folder = Path(importlib.import_module(parent).__path__[0]) / name
+        folder.mkdir(exist_ok=True)
         (folder / "__init__.py").touch()
     config = orm_config("mysql://nobody@localhost/none", apps)
     async with tortoise_cli_context(config) as context:

@@ -14,6 +14,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from gateway.door.guards import WHO
 from shared.errors import NotFound, ProblemDetails
+from shared.service.describe import version
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -73,7 +74,7 @@ routes = [page, asset, openapi]
 
 config = OpenAPIConfig(
     title="Sagamart",
-    version="1.0.0",
+    version=version(),
     description="An e-commerce backend. Errors are problem+json (RFC 9457); money is whole won.",
     components=Components(
         security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}

@@ -90,7 +90,7 @@ def described(of: Service, **changes: Any) -> Description:
     process: dict[str, Any] = {
         "name": f"{of.app_id}#1",
         "replica": 1,
-        "version": "0.1.0",
+        "version": "1.0.0",
         "started_at": datetime(2026, 1, 31, 12, tzinfo=UTC),
         "ready": True,
         "checks": {"broker": "ok"},

@@ -122,7 +122,7 @@ async def test_services_are_shown_with_replicas_and_what_they_are_made_of(
     }
     assert set(cards) == {*house.services, "gateway"}
     item = cards["item"]
-    assert (item["present"], item["ready"], item["version"]) == (True, True, "0.1.0")
+    assert (item["present"], item["ready"], item["version"]) == (True, True, "1.0.0")
     assert [one["name"] for one in item["replicas"]] == ["item-svc#1"]
     assert "item.stock_reserved" in item["publishes"]
     assert {"event": "order.placed", "queue": "item.order.placed"}.items() <= item["hears"][0].items()

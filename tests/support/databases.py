@@ -103,7 +103,12 @@ async def _run_module(module: list[str], url: str, *, seed: bool) -> None:
         sys.executable,
         "-m",
         *module,
-        env={**os.environ, "SHOP_DATABASE_URL": url, "SHOP_SEED": "1" if seed else "0"},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "SHOP_DATABASE_URL": url,
+            "SHOP_SEED": "1" if seed else "0",
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -1,0 +1,7 @@
+"""The greet service's database, empty before each test."""
+
+from tests.support.service_database import database_of, db, heard
+
+__all__ = ["database", "db", "heard"]
+
+database = database_of("greet_svc")
