@@ -176,6 +176,11 @@ lint: _dev
 fmt: _dev
     @{{ quote(python) }} -m ruff check --fix . ; {{ quote(python) }} -m ruff format .
 
+[doc("Make a service that runs, with tests, and enter it everywhere: new-service parcel")]
+[group("work on it")]
+new-service *name: _dev
+    @{{ quote(python) }} -m deploy.new_service "$@"
+
 [doc("Write migrations for changed models: makemigrations order_svc")]
 [group("work on it")]
 makemigrations *modules: _run

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_REPLICAS = 9
 """Nine: with ten ports a service, the tenth stays free and a block never touches the next one."""
 
-_KNOWN = {"name", "module", "ports", "database", "public", "replicas", "outside"}
+OFFSETS = (*range(1, 70), *range(90, 99))
+"""Where services may listen, counted from the port base; what lies between belongs to servers and tools."""
+
+_KNOWN = {"name", "module", "ports", "database", "public", "replicas", "most", "outside"}
 _OUTSIDE = 75
 """The port of what is outside, beside those of broker and database."""
 
@@ -25,7 +28,7 @@ class DeclarationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service as declared: what to start, where it listens, what it owns."""
+    """One service as declared: what to start, where it listens, what it owns, how many replicas at `most`."""
 
     name: str
     module: str
@@ -33,12 +36,8 @@ class Service:
     database: str | None
     public: bool
     replicas: int
+    most: int
     outside: bool = False
-
-    @property
-    def most(self) -> int:
-        """How many replicas it may have."""
-        return 1 if self.outside else MAX_REPLICAS
 
     def port(self, base: int, replica: int) -> int:
         """The own port of one replica (counted from 1)."""
@@ -69,17 +68,20 @@ def _service(path: Path, row: dict[str, Any]) -> Service:
         )
     if unknown := row.keys() - _KNOWN:
         raise DeclarationError(f"{path}: service {name} has unknown keys: {', '.join(sorted(unknown))}")
+    outside = bool(row.get("outside", False))
     ports, replicas = row.get("ports"), row.get("replicas", 1)
+    most = 1 if outside else row.get("most", MAX_REPLICAS)
     if not isinstance(ports, int):
         raise DeclarationError(f"{path}: service {name} needs `ports`, a number")
-    if not isinstance(replicas, int) or not 1 <= replicas <= MAX_REPLICAS:
-        raise DeclarationError(f"{path}: service {name}: replicas must be 1 to {MAX_REPLICAS}")
+    if not isinstance(most, int) or not 1 <= most <= MAX_REPLICAS:
+        raise DeclarationError(f"{path}: service {name}: most must be 1 to {MAX_REPLICAS}")
     module = str(row.get("module", f"{name}_svc"))
     database = module if row.get("database", False) else None
-    outside = bool(row.get("outside", False))
-    if outside and (database or replicas > 1):
+    if outside and (database or replicas != 1):
         raise DeclarationError(f"{path}: service {name} is outside: one process, without a database")
-    return Service(name, module, ports, database, bool(row.get("public", False)), replicas, outside)
+    if not isinstance(replicas, int) or not 1 <= replicas <= most:
+        raise DeclarationError(f"{path}: service {name}: replicas must be 1 to {most}")
+    return Service(name, module, ports, database, bool(row.get("public", False)), replicas, most, outside)
 
 
 def _check_apart(path: Path, services: list[Service]) -> None:
@@ -91,8 +93,10 @@ def _check_apart(path: Path, services: list[Service]) -> None:
             raise DeclarationError(f"{path}: two services are called {service.name}")
         names.add(service.name)
         for offset in range(service.ports, service.ports + service.most):
-            if not (1 <= offset < 70 or (service.outside and offset == _OUTSIDE)):
-                raise DeclarationError(f"{path}: service {service.name}: ports must lie within 1..69")
+            if offset not in OFFSETS and not (service.outside and offset == _OUTSIDE):
+                raise DeclarationError(
+                    f"{path}: service {service.name}: ports must lie within 1..69 or 90..98"
+                )
             if offset in owner:
                 raise DeclarationError(f"{path}: {service.name} and {owner[offset]} share port base+{offset}")
             owner[offset] = service.name

@@ -195,8 +195,12 @@ def scale(name: str, replicas: int, environ: Environ = None) -> None:
         raise FleetError(f"a service has 1 to {MAX_REPLICAS} replicas, not {replicas}")
     run = _running(environ)
     service = run.at.service(name)
-    if replicas > service.most:
+    if service.outside and replicas > 1:
         raise FleetError(f"{name} is outside of the shop: there is one of it")
+    if replicas > service.most:
+        raise FleetError(
+            f"{name} has room for {service.most} replicas, not {replicas}: deploy/services.toml says so"
+        )
     wanted = [f"{name}-{replica}" for replica in range(1, replicas + 1)]
     with exclusive(run.at):
         present = set(run.supervisor.states())
@@ -204,7 +208,7 @@ def scale(name: str, replicas: int, environ: Environ = None) -> None:
         check_free(run.at, {_port(run.at, one): one for one in added})
         for one in added:
             _add(run, one, run.settings)
-        for replica in range(MAX_REPLICAS, replicas, -1):
+        for replica in range(service.most, replicas, -1):
             if f"{service.name}-{replica}" in present:
                 run.supervisor.remove(f"{service.name}-{replica}")
     _await_ready(run.at, run.supervisor, wanted)

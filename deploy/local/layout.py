@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from deploy.databases import VERIFY_USER, url_as
 from deploy.local.errors import FleetError
-from deploy.services import MAX_REPLICAS, ROOT, DeclarationError, Service, load_services
+from deploy.services import ROOT, DeclarationError, Service, load_services
 
 HOST = "127.0.0.1"
 BROKER_USER = "shop"
@@ -136,7 +136,7 @@ class Layout:
     def peers(self) -> str:
         """Where services answer calls, all replicas of each: `order=http://127.0.0.1:8040-8048 ...`."""
         ranges = {
-            service.name: (service.port(self.base, 1), service.port(self.base, MAX_REPLICAS))
+            service.name: (service.port(self.base, 1), service.port(self.base, service.most))
             for service in self.services
             if not service.public and not service.outside
         }

@@ -9,8 +9,7 @@ from greet_svc.domain import MAX_NAME, tidy, wording
 from greet_svc.service import service
 from shared.database.units import Database
 from shared.errors import RuleBroken
-from shared.service.runtime import Runtime
-from shared.service.settings import Settings
+from tests.support.at_work import at_work
 from tests.support.databases import Heard
 
 
@@ -43,11 +42,5 @@ async def test_newcomers_are_greeted_in_one_go(db: Database, heard: Heard) -> No
 
 
 async def test_the_service_answers_over_the_broker(db: Database, servers: Layout) -> None:
-    runtime = Runtime(service, Settings(amqp_url=servers.amqp_url, database_url=db.url))
-    await runtime.start()
-    try:
-        for link in runtime.links:
-            assert await link.wait_up(15)
+    async with at_work(service, servers.amqp_url, db.url) as runtime:
         assert (await runtime.rpc.call(Greet(name="Grace"))).text == "Hello, Grace"
-    finally:
-        await runtime.stop()
