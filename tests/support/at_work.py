@@ -21,9 +21,13 @@ async def at_work(service: Service, amqp_url: str, database_url: str) -> AsyncIt
         yield runtime
     finally:
         await runtime.stop()
-        async with await aio_pika.connect(amqp_url) as connection:
-            channel = await connection.channel()
-            for one in service.hears:
-                queue = topology.queue_name(service.name, one.heard)
-                await channel.queue_delete(queue)
-                await channel.queue_delete(topology.dead_name(queue))
+        for one in service.hears:
+            await forget(topology.queue_name(service.name, one.heard), amqp_url)
+
+
+async def forget(queue: str, amqp_url: str) -> None:
+    """Delete a consumer's queue, and the one of its dead letters."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(queue)
+        await channel.queue_delete(topology.dead_name(queue))
