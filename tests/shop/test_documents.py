@@ -14,7 +14,7 @@ from deploy.services import ROOT
 from tests.docs.documents import blocks
 from tests.support.at_work import forget
 
-# A refusal or a broken pipe ends the script and shows the command; a stream that curl leaves after -m does not.
+# What fails ends the script and shows the command; a stream that curl leaves after -m seconds did not fail.
 PRELUDE = r"""
 set -o pipefail
 curl() { command curl --fail-with-body "$@"; }
