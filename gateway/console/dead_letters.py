@@ -112,7 +112,7 @@ async def redrive(request: ConsoleRequest) -> Response[str]:
         request_id=form.request_id, by=request.user.id, ids=_chosen(form), group=form.text("group")
     )
     acted = await request.rpc.call(call)
-    return pages.see_other(request, _back(form), said=_told(acted, "on the way back"))
+    return pages.see_other(request, _back(form), said=_told(acted, "being redriven"))
 
 
 @post("/dead-letters/discard", status_code=200)
@@ -122,7 +122,7 @@ async def discard(request: ConsoleRequest) -> Response[str]:
     reason = form.text("reason") or ""
     if not SHORTEST_REASON <= len(reason) <= 500:
         error = FieldError("reason", f"Expected {SHORTEST_REASON} to 500 characters")
-        raise RuleBroken("Say why they are given up.", errors=[error])
+        raise RuleBroken("Say why they are discarded.", errors=[error])
     call = DiscardDeadLetters(
         request_id=form.request_id,
         by=request.user.id,
@@ -131,7 +131,7 @@ async def discard(request: ConsoleRequest) -> Response[str]:
         group=form.text("group"),
     )
     acted = await request.rpc.call(call)
-    return pages.see_other(request, _back(form), said=_told(acted, "given up"))
+    return pages.see_other(request, _back(form), said=_told(acted, "discarded"))
 
 
 def _chosen(form: Form) -> list[int] | None:

@@ -120,7 +120,7 @@ async def cancel_order(request: ConsoleRequest, order_id: OrderId) -> Response[s
     await write_down(request, Form(request), "cancel order", f"order {order_id}")
     with working_on(str(order_id), traceparent()):
         await request.rpc.call(CancelOrder(order_id=order_id, by="admin", buyer_id=None))
-    return pages.see_other(request, f"/console/orders/{order_id}", said="The order is called off.")
+    return pages.see_other(request, f"/console/orders/{order_id}", said="The order is cancelled.")
 
 
 @get("/messages/{message_id:str}")
@@ -129,7 +129,7 @@ async def show_message(request: ConsoleRequest, message_id: MessageId) -> Respon
     try:
         event = await request.rpc.call(GetEvent(message_id=message_id))
     except NotFound:
-        said = "No event with this id has been heard yet. Calls are not kept, though they cause events too."
+        said = "No event with this id has been received yet. Calls are not stored, although they cause events too."
         raise NotFound(said) from None
     body = words.pretty_json(event.data)
     facts = {"event": event, "body": body[:LONGEST_MESSAGE], "left_out": max(0, len(body) - LONGEST_MESSAGE)}

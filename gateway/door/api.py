@@ -34,7 +34,7 @@ _SAYS = {
     422: "It is against a rule; `errors` names the fields.",
     428: "If-Match is missing.",
     429: "Too often; Retry-After says when again.",
-    503: "A service is away; Retry-After says when to try again.",
+    503: "A service is unavailable; Retry-After says when to try again.",
 }
 BODY = (400, 413, 415, 422)
 """What can be wrong with a body."""

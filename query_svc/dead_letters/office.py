@@ -89,7 +89,7 @@ class DeadLetterOffice:
     async def send(self, queue: str, message: Message) -> None:
         """Publish to one queue alone, confirmed. Raises `DeliveryError` if there is no such queue."""
         if self._sending is None:
-            raise Unavailable("The broker is away.")
+            raise Unavailable("The broker is unavailable.")
         await self._sending.default_exchange.publish(message, routing_key=queue, mandatory=True, timeout=10)
 
     def _arrival(self, queue: str) -> Any:

@@ -73,7 +73,7 @@ class Answering:
                 return wire.Outcome(id=request.id, problem=problem.details())
             except DatabaseUnavailable:
                 _answered(request.call, "503").inc()
-                problem = Unavailable(f"The database behind {request.call} is away.")
+                problem = Unavailable(f"The database behind {request.call} is unavailable.")
                 return wire.Outcome(id=request.id, problem=problem.details())
             except Exception as error:  # a defect here must reach the caller as an answer, not as silence
                 log.error("call.failed", call=request.call, exc_info=error)

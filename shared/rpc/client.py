@@ -196,7 +196,7 @@ class Rpc:
         except NobodyThere as error:
             if unknown is not None:  # the first try may have been done all the same
                 raise unknown from error
-            raise Unavailable(f"The {service} service is away.") from error
+            raise Unavailable(f"The {service} service is unavailable.") from error
 
     async def _over_broker(self, service: str, request: wire.Request, deadline: float) -> wire.Outcome:
         """The outcome of a request. Raises `TimeoutError` at its deadline, a time of the event loop."""

@@ -115,7 +115,7 @@ async def test_orders_are_found_by_whatever_id_is_at_hand(desk: Desk, stage: Sta
     await desk.open(f"orders?q={order.buyer_id}")
     assert await desk.ids("tr[id^=order-]", "order-") == [other.id, order.id]
     await desk.open(f"orders?q={order.buyer_id}&status=CANCEL")
-    await expect(desk.page.get_by_text("No order fits this.")).to_be_visible()
+    await expect(desk.page.get_by_text("No order matches.")).to_be_visible()
 
 
 async def test_an_order_is_drawn_as_its_timeline_tells_with_its_messages_at_hand(
@@ -144,7 +144,7 @@ async def test_an_order_is_cancelled_after_a_question_and_the_page_follows(desk:
     await desk.open_live(f"orders/{order.id}")
     await expect(desk.page.get_by_role("button", name="Yes, cancel it")).to_be_hidden()
     await desk.act(desk.page.locator("#live"), "Cancel the order", "Yes, cancel it")
-    await expect(desk.page.get_by_text("The order is called off.")).to_be_visible()
+    await expect(desk.page.get_by_text("The order is cancelled.")).to_be_visible()
     await expect(desk.page.locator("#status")).to_have_text("⊘ cancelled")
     await expect(desk.page.get_by_text("Cancel the order")).to_have_count(0)
     assert (await stage.admin.order(order.id)).reason == "cancelled_by_admin"
@@ -167,7 +167,7 @@ async def test_what_an_absent_service_holds_up_can_be_seen(desk: Desk, stage: St
     try:
         line = shirts(item, discounted_price=SHIRT_PRICE - 3_000, coupons=coupons)
         order = await buyer.place([line])
-        await expect(card).to_contain_text("✕ away")
+        await expect(card).to_contain_text("✕ down")
         await desk.photograph("services")
 
         await desk.open_live(f"orders/{order.id}")
@@ -178,7 +178,7 @@ async def test_what_an_absent_service_holds_up_can_be_seen(desk: Desk, stage: St
         await desk.open_live("queues")
         waiting = desk.page.locator(r"#queue-coupon\.order\.placed")
         await expect(waiting).to_contain_text("✕ nobody")
-        await expect(desk.page.locator("#outbox-coupon")).to_contain_text("✕ away")
+        await expect(desk.page.locator("#outbox-coupon")).to_contain_text("✕ down")
         await desk.photograph("queues")
 
         await desk.open_live("overdue")
@@ -266,8 +266,8 @@ async def test_dead_letters_are_seen_sent_back_and_given_up(desk: Desk, stage: S
     await expect(rows).to_have_count(3)
     first, second, third = await desk.ids("tr[id^=letter-]", "letter-")
     await desk.page.locator(f"#letter-{first} input[name=ids]").check()
-    await desk.act(desk.page.locator("#live"), "Redrive the chosen", "Yes, redrive the chosen")
-    await expect(desk.page.get_by_text("1 dead letter on the way back")).to_be_visible()
+    await desk.act(desk.page.locator("#live"), "Redrive selected", "Yes, redrive selected")
+    await expect(desk.page.get_by_text("1 dead letter being redriven")).to_be_visible()
     await expect(desk.page.locator(f"#letter-{first}")).to_contain_text("✓ sent back")
     await expect(desk.page.locator(f"#letter-{second}")).to_contain_text("✕ dead")
     await desk.photograph("dead-letter-group")
@@ -281,7 +281,7 @@ async def test_dead_letters_are_seen_sent_back_and_given_up(desk: Desk, stage: S
     await desk.open_live("dead-letters")
     await desk.act(group, "Redrive 1 letter", "Yes, redrive them")
     await expect(desk.page.locator("#progress")).to_have_text(
-        "0 dead, 0 going back, 2 sent back, 1 discarded"
+        "0 dead, 0 being redriven, 2 redriven, 1 discarded"
     )
     letters = (await ask(stage, "/ops/dead-letters", queue=queue))["items"]
     told = {one["id"]: one["state"] for one in letters if one["exception"] == exception}

@@ -70,7 +70,7 @@ async def test_the_list_shows_what_was_found_and_leads_on(operator: Console, rpc
     )
     page = (await operator.get("/console/orders?status=FAIL")).text
     assert re.findall(r'<tr id="order-([^"]+)"', page) == [str(one.order_id) for one in rows]
-    for part in ("↩ giving back", "out of stock", "₩49,800", "✓ paid", "1,234 orders known, 1 under way"):
+    for part in ("↩ compensating", "out of stock", "₩49,800", "✓ paid", "1,234 orders known, 1 under way"):
         assert part in page
     assert f'href="/console/orders?status=FAIL&amp;after={rows[-1].order_id}"' in page
 
@@ -79,7 +79,7 @@ async def test_filters_in_the_address_are_what_is_asked_for(operator: Console, r
     rpc.answers[FindOrders] = lambda _: OrderRows(items=[], next=None)
     query = "?q=%20ab%20&status=CANCEL&settled=no&from=2026-01-31T12:00&to=&after=" + str(ORDER)
     page = await operator.get("/console/orders" + query)
-    assert "No order fits this." in page.text
+    assert "No order matches." in page.text
     call = found(rpc.calls, FindOrders)
     assert (call.text, call.status, call.settled, call.since, call.until) == (
         "ab",
@@ -142,7 +142,7 @@ async def test_an_order_is_shown_with_its_way_and_its_messages(
     for part in (
         "⟳ 3 attempts",
         "out of stock",
-        "↩ taken back",
+        "↩ compensated",
         "✕ refused",
         'class="arrow"',
         'href="/console/messages/message-1"',
@@ -160,7 +160,7 @@ async def test_an_order_says_what_it_waits_for(operator: Console, rpc: FakeRpc, 
     page = (await operator.get(ONE)).text
     assert "Waiting for payment:</b> take payment, for <time data-since" in page
     assert 'class="waiting"' in page
-    assert "Some of its messages have not been heard yet" in page
+    assert "Some of its messages have not been received yet" in page
 
 
 async def test_two_thousand_lines_are_paged(operator: Console, rpc: FakeRpc, known: None) -> None:
@@ -183,7 +183,7 @@ async def test_without_the_order_service_the_events_tell(
     facts = OrderFacts(order=row(), reason_details=None, payment_id=None, participants=["item"], lines=[line])
     rpc.answers[GetOrderFacts] = lambda _: facts
     page = (await operator.get(ONE)).text
-    assert "The order service is away." in page
+    assert "The order service is down." in page
     assert "₩18" in page
     assert "Cancel the order" not in page
 

@@ -95,7 +95,7 @@ async def test_a_payment_is_closed_after_a_question_for_a_reason(
     operator: Console, resolved: list[ResolvePayment], outcome: str
 ) -> None:
     page = (await operator.get(PAGE)).text
-    assert page.count(f'action="{RESOLVE}"') == page.count("How you know, or why") == 1
+    assert page.count(f'action="{RESOLVE}"') == page.count("Reason, or how you know") == 1
     assert re.findall(r'<option value="(\w+)"', page) == ["returned", "not_charged", "kept"]
     answer = await operator.act(PAGE, RESOLVE, **{"as": outcome, "reason": " on the statement "})
     assert (answer.status_code, answer.headers["location"]) == (303, PAGE)
@@ -145,7 +145,7 @@ async def test_what_another_has_closed_is_told(operator: Console, rpc: FakeRpc) 
 
 async def test_a_new_one_comes_by_itself(operator: Console, rpc: FakeRpc) -> None:
     show(rpc)
-    assert "✓ No payment needs anybody." in (await operator.get(PAGE)).text
+    assert "✓ No payment needs a person." in (await operator.get(PAGE)).text
     async with listening(operator.app, f"{PAGE}?version=older", operator.cookies) as stream:
         await stream.next()
         show(rpc, operators())

@@ -191,8 +191,8 @@ async def test_a_form_of_the_session_acts_once_and_is_audited(
     written = [call for call in rpc.calls if isinstance(call, RecordAction)]
     assert [(one.by, one.action, one.target) for one in written] == [(1, "cancel order", f"order {ORDER}")]
     page = await operator.get(f"/console/orders/{ORDER}")
-    assert "The order is called off." in page.text
-    assert "The order is called off." not in (await operator.get(f"/console/orders/{ORDER}")).text
+    assert "The order is cancelled." in page.text
+    assert "The order is cancelled." not in (await operator.get(f"/console/orders/{ORDER}")).text
 
 
 @pytest.mark.parametrize(

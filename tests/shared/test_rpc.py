@@ -534,7 +534,7 @@ async def test_the_breaker_opens_after_repeated_failures_and_closes_again(lab: L
 
     async with asking(lab, breaker_threshold=3, breaker_open_s=0.5) as rpc:
         for _ in range(3):
-            with pytest.raises(Unavailable, match="is away"):
+            with pytest.raises(Unavailable, match="is unavailable"):
                 await rpc.call(said.ask())
         with pytest.raises(Unavailable, match="of late") as opened:
             await rpc.call(said.ask())
@@ -542,7 +542,7 @@ async def test_the_breaker_opens_after_repeated_failures_and_closes_again(lab: L
         async with (
             lab.running(service_of(name, answer(ask))),
         ):
-            with pytest.raises(Unavailable, match="is away"):
+            with pytest.raises(Unavailable, match="is unavailable"):
                 await rpc.call(contracts(other).ask())  # each service has a breaker of its own
 
             async def works() -> bool:
