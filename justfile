@@ -50,7 +50,7 @@ verify *args: _run
 trace *args: _run
     @{{ ops }} ops.trace "$@"
 
-[doc("Show the dead letters by cause, or one of them; give them up (--discard ID --reason TEXT)")]
+[doc("Show dead letters by cause, or one of them; discard them (--discard ID --reason TEXT)")]
 [group("see it work")]
 [no-cd]
 dead *args: _run
@@ -68,7 +68,7 @@ redrive *args: _run
 payments *args: _run
     @{{ ops }} ops.payments "$@"
 
-[doc("Show messages live as the broker passes them on (--order ID, --event NAME)")]
+[doc("Show messages live as the broker delivers them (--order ID, --event NAME)")]
 [group("see it work")]
 [no-cd]
 trace-broker *args: _run
@@ -80,7 +80,7 @@ trace-broker *args: _run
 export *args: _run
     @{{ ops }} ops.export "$@"
 
-[doc("Measure a shop of its own beside its peers: bench [NAMES] --quick --rounds N --json FILE --svg FILE")]
+[doc("Measure a shop of its own, compared with alternatives: bench [NAMES] --quick --rounds N --json FILE --svg FILE")]
 [group("see it work")]
 [no-cd]
 bench *args: _bench
@@ -129,7 +129,7 @@ stop service: _run
 start service: _run
     @{{ local }} start "$@"
 
-[doc("Have so many replicas of a service: scale order 3")]
+[doc("Set the number of replicas of a service: scale order 3")]
 [group("run it")]
 scale service replicas: _run
     @{{ local }} scale "$@"
@@ -139,7 +139,7 @@ scale service replicas: _run
 open *args: _run
     @{{ local }} open "$@"
 
-[doc("Make orders, rankings and sales of the read side again from the stored events")]
+[doc("Rebuild orders, rankings and sales of the read side from the stored events")]
 [group("run it")]
 rebuild *args: _run
     @{{ ops }} ops.rebuild "$@"
@@ -171,7 +171,7 @@ lint: _dev
     {{ quote(python) }} -c 'from importlinter.cli import lint_imports_command as lint; lint()' || status=1; \
     exit $status
 
-[doc("Format the code and mend what can be mended by itself")]
+[doc("Format the code and fix what can be fixed automatically")]
 [group("work on it")]
 fmt: _dev
     @{{ quote(python) }} -m ruff check --fix . ; {{ quote(python) }} -m ruff format .

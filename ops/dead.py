@@ -1,4 +1,4 @@
-"""`python -m ops.dead`: the dead letters, by cause; one of them whole; or given up, for a reason."""
+"""`python -m ops.dead`: the dead letters, by cause; one of them whole; or discarded, for a reason."""
 
 import argparse
 import sys
@@ -24,13 +24,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="dead",
         description="Show the dead letters by cause, those of a group, or one of them with its body.",
-        epilog="Give up: dead --discard 17 18 --reason 'made by a test'. Send back: ./just redrive 17",
+        epilog="Discard: ./just dead --discard 17 18 --reason 'made by a test'. Send back: ./just redrive 17",
     )
     parser.add_argument("ids", nargs="*", type=letter_id, metavar="ID", help="show (or discard) this letter")
     parser.add_argument("--group", type=group_key, help="the letters of one group")
-    parser.add_argument("--all", action="store_true", help="also those that were sent back or given up")
-    parser.add_argument("--discard", action="store_true", help="give these letters up; needs --reason")
-    parser.add_argument("--reason", help="why they are given up")
+    parser.add_argument("--all", action="store_true", help="also those that were redriven or discarded")
+    parser.add_argument("--discard", action="store_true", help="discard these letters; needs --reason")
+    parser.add_argument("--reason", help="why they are discarded")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args(argv)
     if arguments.ids and arguments.group:
@@ -54,7 +54,7 @@ async def _run(letters: DeadLetters, arguments: argparse.Namespace) -> int:
             console,
             arguments.json,
             acted,
-            Text(f"{acted.changed} given up, {acted.unchanged} were not waiting."),
+            Text(f"{acted.changed} discarded, {acted.unchanged} were not DEAD."),
         )
     elif arguments.ids:
         letter = await letters.one(arguments.ids[0])
@@ -81,7 +81,7 @@ def _groups_table(groups: Sequence[DeadLetterGroup]) -> Table:
     table = Table(title="Dead letters", title_justify="left")
     for name in ("group", "queue", "exception"):
         table.add_column(name, overflow="fold")
-    for name in ("dead", "on their way", "sent back", "given up", "failed again"):
+    for name in ("dead", "being redriven", "redriven", "discarded", "failed again"):
         table.add_column(name, justify="right")
     for name in ("first seen (UTC)", "last seen (UTC)", "newest", "says"):
         table.add_column(name, overflow="fold")

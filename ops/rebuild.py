@@ -29,7 +29,7 @@ async def rebuild(peers: str, report: Callable[[Lag], None]) -> Lag:
 def main(argv: list[str] | None = None) -> int:
     """Exit 0 when the views are whole again; 1 if the query service is away."""
     parser = argparse.ArgumentParser(
-        prog="rebuild", description="Make the views of the read side again from the stored events."
+        prog="rebuild", description="Rebuild the views of the read side from the stored events."
     )
     parser.parse_args(argv)
     try:
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     except NO_ANSWER as error:
         print(f"{error}\nThe query service must run: ./just start query", file=sys.stderr)
         return 1
-    print(f"The views are made again from {lag.position:,} events: {lag.orders:,} orders.")
+    print(f"The views are rebuilt from {lag.position:,} events: {lag.orders:,} orders.")
     return 0
 
 

@@ -19,11 +19,11 @@ def main(argv: list[str] | None = None) -> int:
     """Exit 0 once all are in their queues; 1 if some are not, or the shop is away; 2: wrong arguments."""
     parser = argparse.ArgumentParser(
         prog="redrive",
-        description="Send dead letters back to the queues they failed in: mend the cause first.",
+        description="Send dead letters back to the queues they failed in: repair the cause first.",
     )
     parser.add_argument("ids", nargs="*", type=letter_id, metavar="ID", help="this letter")
-    parser.add_argument("--group", type=group_key, help="all of a group that wait")
-    parser.add_argument("--all", action="store_true", help="all that wait")
+    parser.add_argument("--group", type=group_key, help="all of a group that are DEAD")
+    parser.add_argument("--all", action="store_true", help="all that are DEAD")
     arguments = parser.parse_args(argv)
     if sum(map(bool, (arguments.ids, arguments.group, arguments.all))) != 1:
         parser.error("name letters, or --group, or --all: exactly one of these")
@@ -33,9 +33,9 @@ def main(argv: list[str] | None = None) -> int:
 async def _run(letters: DeadLetters, arguments: argparse.Namespace, console: Console) -> int:
     acted = await letters.redrive(ids=arguments.ids or None, group=arguments.group, everything=arguments.all)
     left = await _followed(letters, acted.changed, console)
-    console.print(f"{acted.changed - left} sent back, {acted.unchanged} were not waiting.")
+    console.print(f"{acted.changed - left} sent back, {acted.unchanged} were not DEAD.")
     if left:
-        console.print(f"{left} have not reached their queues yet; they go on their way by themselves.")
+        console.print(f"{left} have not reached their queues yet; they will, without another command.")
         return 1
     return 0
 

@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="trace-broker", description="Show messages live as the broker passes them on. Ctrl-C ends it."
+        prog="trace-broker", description="Show messages live as the broker delivers them. Ctrl-C ends it."
     )
     parser.add_argument("--order", metavar="ID", help="only messages about this order (or correlation id)")
     parser.add_argument("--event", metavar="NAME", help="only this event; * stands for anything: 'order.*'")

@@ -129,7 +129,7 @@ async def show_message(request: ConsoleRequest, message_id: MessageId) -> Respon
     try:
         event = await request.rpc.call(GetEvent(message_id=message_id))
     except NotFound:
-        said = "No event with this id has been received yet. Calls are not stored, although they cause events too."
+        said = "No event with this id has been received yet. Calls cause events too, but are not stored."
         raise NotFound(said) from None
     body = words.pretty_json(event.data)
     facts = {"event": event, "body": body[:LONGEST_MESSAGE], "left_out": max(0, len(body) - LONGEST_MESSAGE)}

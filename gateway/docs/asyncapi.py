@@ -13,7 +13,7 @@ from shared.service.describe import Answered, Heard, Published, Registrations
 
 ENVELOPE = "CloudEvent"
 _ABOUT = (
-    "What the services of Sagamart tell and ask each other over RabbitMQ, derived from their registrations."
+    "Events and RPC calls of Sagamart's services over RabbitMQ, derived from their registrations."
     " Events are CloudEvents 1.0 in JSON batches; delivery is at least once, in any order."
 )
 
@@ -104,7 +104,7 @@ def _call_channels(made_of: Registrations) -> dict[str, Any]:
     return {
         rpc_queue(made_of.service): {
             "address": made_of.service,
-            "title": f"Calls to {made_of.service}",
+            "title": f"RPC calls answered by {made_of.service}",
             "description": "Grouped: a message holds an array of requests, whose `data` is described here.",
             "messages": requests,
             "bindings": {

@@ -53,7 +53,7 @@ def render(spec: Mapping[str, Any]) -> str:
     publishers = sorted({service_of(name) for name in events})
     answering = sorted({one["x-service"] for one in operations.values() if "reply" in one})
     links = [f'<a href="#{name}">{name}</a>' for name in publishers]
-    links += [f'<a href="#calls-{name}">calls to {name}</a>' for name in answering]
+    links += [f'<a href="#calls-{name}">RPC calls answered by {name}</a>' for name in answering]
     body = [
         f"<h1>Messages of {escape(spec['info']['title'])} {escape(spec['info']['version'])}</h1>",
         f"<p>{escape(spec['info']['description'])}</p>",
@@ -63,7 +63,7 @@ def render(spec: Mapping[str, Any]) -> str:
         f"<nav aria-label='Services'>{' '.join(links)}</nav>",
     ]
     for publisher in publishers:
-        body.append(f'<h2 id="{publisher}">What {publisher} tells</h2>')
+        body.append(f'<h2 id="{publisher}">Events published by {publisher}</h2>')
         for name in events:
             if service_of(name) == publisher:
                 body += _event(name, spec["channels"][name], operations, schemas)
@@ -104,7 +104,7 @@ def _event(
     if listeners:
         yield "<ul>" + "".join(map(_listener, listeners)) + "</ul>"
     else:
-        yield "<p>Nobody listens.</p>"
+        yield "<p>No consumers.</p>"
     yield _schema("data", data, schemas)
 
 

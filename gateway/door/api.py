@@ -23,17 +23,17 @@ Why = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
 """The reason for something that a person does about money; more than blanks."""
 
 _SAYS = {
-    400: "The request cannot be read; `errors` names what.",
-    401: "No access token, or none that counts.",
-    403: "Not for your role.",
-    404: "There is no such thing, or it is not yours.",
-    409: "It clashes with the state of things.",
-    412: "It was changed in the meantime.",
+    400: "The request cannot be read; `errors` says where and why.",
+    401: "No access token, or one that is not valid.",
+    403: "Your role does not allow this.",
+    404: "It does not exist, or is not yours.",
+    409: "Not possible in the present state.",
+    412: "It has been changed in the meantime.",
     413: "The body is larger than 1 MiB.",
     415: "The body is not JSON.",
-    422: "It is against a rule; `errors` names the fields.",
+    422: "It breaks a rule; `errors` names the fields.",
     428: "If-Match is missing.",
-    429: "Too often; Retry-After says when again.",
+    429: "Too many requests; Retry-After says when to try again.",
     503: "A service is unavailable; Retry-After says when to try again.",
 }
 BODY = (400, 413, 415, 422)

@@ -6,7 +6,7 @@ from litestar.params import HeaderParameter
 
 IfNoneMatch = Annotated[
     str | None,
-    HeaderParameter(name="If-None-Match", description="The ETag of the answer as you know it."),
+    HeaderParameter(name="If-None-Match", description="The ETag of the response that you have."),
 ]
 
 

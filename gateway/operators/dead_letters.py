@@ -65,7 +65,7 @@ class Why(Struct, frozen=True, kw_only=True):
 )
 async def list_dead_letter_groups(
     request: ShopRequest,
-    all: Annotated[bool, QueryParameter(description="Also those in which no letter waits.")] = False,
+    all: Annotated[bool, QueryParameter(description="Also groups without a letter that is DEAD.")] = False,
     limit: PageSize = 50,
     after: After = None,
 ) -> DeadLetterGroupPage:
@@ -124,7 +124,7 @@ async def get_dead_letter(request: ShopRequest, letter_id: Id) -> DeadLetterDeta
 async def redrive_dead_letter(
     request: ShopRequest, letter_id: Id, idempotency_key: IdempotencyKey = None
 ) -> DeadLetterDetails:
-    """Send it back to the queue it failed in, and to it alone. Asking twice sends it once."""
+    """Send it back to the queue it failed in, and to no other. Repeating this sends it once."""
     key = once(request, idempotency_key, letter_id)
     call = RedriveDeadLetters(request_id=new_id(), by=request.user.id, ids=[letter_id])
     await request.rpc.call(call, once=key)
@@ -137,7 +137,7 @@ async def redrive_dead_letter(
 @post(
     "/ops/dead-letters/{letter_id:str}/discard",
     operation_id="discard_dead_letter",
-    summary="Give a dead letter up",
+    summary="Discard a dead letter",
     opt=ADMIN,
     status_code=200,
     responses=problems(*BODY, 401, 403, 404, 409),
@@ -145,7 +145,7 @@ async def redrive_dead_letter(
 async def discard_dead_letter(
     request: ShopRequest, letter_id: Id, data: JSONBody[Why], idempotency_key: IdempotencyKey = None
 ) -> DeadLetterDetails:
-    """Give it up, for a reason. It is kept, and can be looked at."""
+    """Discard it, with a reason. It is kept, and can still be read."""
     key = once(request, idempotency_key, letter_id, data)
     call = DiscardDeadLetters(request_id=new_id(), by=request.user.id, ids=[letter_id], reason=data.reason)
     await request.rpc.call(call, once=key)
@@ -166,7 +166,7 @@ async def discard_dead_letter(
 async def redrive_dead_letters(
     request: ShopRequest, data: JSONBody[Selection], idempotency_key: IdempotencyKey = None
 ) -> Acted:
-    """Send letters back to the queues they failed in, and to them alone; those that do not wait stay."""
+    """Send letters back to the queues they failed in, and to no others; only those that are DEAD."""
     given = [name for name in ("ids", "group", "all") if getattr(data, name) is not UNSET]
     if len(given) != 1:
         raise _not_one("ids, group, all", given)
@@ -182,7 +182,7 @@ async def redrive_dead_letters(
 @post(
     "/ops/dead-letters/discard",
     operation_id="discard_dead_letters",
-    summary="Give dead letters up",
+    summary="Discard dead letters",
     opt=ADMIN,
     status_code=200,
     responses=problems(*BODY, 401, 403, 404, 409),
@@ -190,7 +190,7 @@ async def redrive_dead_letters(
 async def discard_dead_letters(
     request: ShopRequest, data: JSONBody[Discarding], idempotency_key: IdempotencyKey = None
 ) -> Acted:
-    """Give letters up, for a reason; those that were sent back already stay as they are."""
+    """Discard letters, with a reason; those that were sent back already stay as they are."""
     given = [name for name in ("ids", "group") if getattr(data, name) is not UNSET]
     if len(given) != 1:
         raise _not_one("ids, group", given)

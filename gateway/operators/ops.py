@@ -92,7 +92,7 @@ class Outboxes(Struct, frozen=True, kw_only=True):
     responses=problems(400, 401, 403),
 )
 async def list_services(request: ShopRequest) -> ServiceCards:
-    """Every service: version, replicas, readiness, what it publishes, hears, answers and repeats."""
+    """Every service: version, replicas, readiness, events published and consumed, calls, jobs."""
     found = await directory(request).replicas()
     return ServiceCards(items=[service_card(one) for one in found], next=None)
 
@@ -109,7 +109,7 @@ async def list_queues(
     limit: Annotated[int, QueryParameter(ge=1, le=500, description="How many at most.")] = 200,
     after: Name = None,
 ) -> QueuePage:
-    """Depth, consumers and rates of each queue, by name. 503 where the management API is away or not set."""
+    """Length, consumers and rates of each queue, by name. 503 if the management API is down or not set."""
     found = [queue for queue in await management(request).queues() if queue.name > (after or "")]
     page = found[:limit]
     return QueuePage(items=page, next=page[-1].name if len(found) > limit else None)
@@ -118,12 +118,12 @@ async def list_queues(
 @get(
     "/ops/flow",
     operation_id="get_flow",
-    summary="Who tells whom what",
+    summary="Who publishes what to whom",
     opt=ADMIN,
     responses=problems(400, 401, 403),
 )
 async def get_flow(request: ShopRequest) -> Flow:
-    """The map of services and events, drawn from the registrations, with what waits on every edge."""
+    """The map of services and events, derived from the registrations, with the queue length on every edge."""
     return await live_flow(request)
 
 
@@ -180,7 +180,7 @@ async def list_overdue_orders(
     limit: PageSize = 50,
     after: Annotated[UUID | None, QueryParameter(description="Continue after this order.")] = None,
 ) -> OverduePage:
-    """Orders that should have moved on by now, oldest first, each with what it waits for."""
+    """Orders past their deadline, oldest first, each with what it waits for."""
     return await request.rpc.call(ListOverdue(limit=limit, after=after))
 
 

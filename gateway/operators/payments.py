@@ -21,7 +21,7 @@ from payment_svc.contracts import (
     ResolvePayment,
 )
 
-Status = Annotated[PaymentStatus, QueryParameter(description="Only payments that stand so.")]
+Status = Annotated[PaymentStatus, QueryParameter(description="Only payments in this status.")]
 AfterPayment = Annotated[
     UUID | None, QueryParameter(description="Continue after this payment: the `next` of a page.")
 ]
@@ -72,7 +72,7 @@ async def resolve_payment(
     data: JSONBody[ResolveRequest],
     idempotency_key: IdempotencyKey = None,
 ) -> PaymentView:
-    """Say what became of the money. The payment gateway is not asked any more. It is audited.
+    """Record what became of the money. The payment gateway is not asked again. It is audited.
 
     The same again changes nothing; 409 for one that was closed otherwise, or that does not need attention.
     """

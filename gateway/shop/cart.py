@@ -38,7 +38,7 @@ async def clear_cart(request: ShopRequest) -> None:
     responses=problems(*BODY, 401, 404),
 )
 async def set_cart_line(request: ShopRequest, item_id: Id, data: JSONBody[CartEntry]) -> Cart:
-    """Have so many of an item in the cart, whatever was there before."""
+    """Set the quantity of an item in the cart, whatever it was before."""
     call = SetCartLine(user_id=request.user.id, item_id=item_id, quantity=data.quantity)
     return await request.rpc.call(call)
 
@@ -51,7 +51,7 @@ async def set_cart_line(request: ShopRequest, item_id: Id, data: JSONBody[CartEn
     responses=problems(400, 401, 404),
 )
 async def remove_cart_line(request: ShopRequest, item_id: Id) -> None:
-    """Have none of an item in the cart; also good where there was none."""
+    """Remove an item from the cart; not an error if it was not there."""
     await request.rpc.call(RemoveCartLine(user_id=request.user.id, item_id=item_id))
 
 

@@ -120,7 +120,7 @@ async def create_item(
 async def change_item(
     request: ShopRequest, item_id: Id, data: JSONBody[ItemChange], if_match: IfMatch = None
 ) -> Response[Item]:
-    """Change name, size or price, if nobody changed the item since you looked."""
+    """Change name, size or price, unless the item was changed since you read it."""
     changes = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     version = _version(if_match)
     if not changes:
@@ -137,7 +137,7 @@ async def change_item(
     responses=problems(400, 401, 403, 404, 412, 428),
 )
 async def delete_item(request: ShopRequest, item_id: Id, if_match: IfMatch = None) -> None:
-    """Take an item out of the catalogue, if nobody changed it since you looked."""
+    """Remove an item from the catalogue, unless it was changed since you read it."""
     await request.rpc.call(DeleteItem(request_id=new_id(), id=item_id, expected_version=_version(if_match)))
 
 
@@ -155,7 +155,7 @@ async def adjust_stock(
     data: JSONBody[StockAdjustment],
     idempotency_key: IdempotencyKey = None,
 ) -> Item:
-    """Add pieces or take some away, for a reason that the history keeps."""
+    """Add or remove pieces, with a reason that is kept in the history."""
     call = AdjustStock(request_id=new_id(), id=item_id, delta=data.delta, reason=data.reason)
     return await request.rpc.call(call, once=once(request, idempotency_key, item_id, data))
 
@@ -163,7 +163,7 @@ async def adjust_stock(
 @get(
     "/items/{item_id:str}/stock-history",
     operation_id="list_stock_history",
-    summary="Where an item's stock came from and went",
+    summary="The stock history of an item",
     opt=ADMIN,
     responses=problems(400, 401, 403, 404),
 )

@@ -26,7 +26,7 @@ LastEventId = Annotated[
     HeaderParameter(
         name="Last-Event-ID",
         pattern=r"^[0-9]{1,18}$",
-        description="Go on after this id, the last that you have seen; without it: from now on.",
+        description="Continue after this id, the last one received; without it: only new ones.",
     ),
 ]
 
@@ -41,7 +41,7 @@ LastEventId = Annotated[
 async def list_notifications(
     request: ShopRequest, limit: LongPageSize = 50, after: After = None
 ) -> NotificationPage:
-    """What became of your orders without your doing, and what was refunded; newest first."""
+    """Orders that failed, were cancelled or expired, and refunds; newest first."""
     call = ListNotifications(user_id=request.user.id, limit=limit, after=after or None)
     return await request.rpc.call(call)
 
@@ -57,7 +57,7 @@ async def list_notifications(
 async def read_notification(
     request: ShopRequest, notification_id: Id, idempotency_key: IdempotencyKey = None
 ) -> Notification:
-    """Note that you have read it; once more changes nothing."""
+    """Mark it as read; repeating this changes nothing."""
     call = ReadNotification(user_id=request.user.id, notification_id=notification_id)
     return await request.rpc.call(call, once=once(request, idempotency_key, notification_id))
 
@@ -65,12 +65,12 @@ async def read_notification(
 @get(
     "/users/me/notifications/events",
     operation_id="follow_notifications",
-    summary="Your notifications as they come",
+    summary="Stream your notifications",
     opt=SIGNED_IN,
     responses=stream_answer("Server-sent events named `notification`.") | problems(400, 401),
 )
 async def follow_notifications(request: ShopRequest, last_event_id: LastEventId = None) -> Stream:
-    """Your new notifications as server-sent events, each under its id, so that you miss none in between."""
+    """Your new notifications as server-sent events, each with its id."""
     user_id = request.user.id
     after = int(last_event_id) if last_event_id else None
     begun = await request.rpc.call(FollowNotifications(user_id=user_id, limit=1, after=after))

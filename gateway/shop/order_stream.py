@@ -27,7 +27,7 @@ LastEventId = Annotated[
     HeaderParameter(
         name="Last-Event-ID",
         pattern=r"^[0-9]{1,9}$",
-        description="Go on after this number, the last that you have seen; without it: from the beginning.",
+        description="Continue after this number, the last one received; without it: from the beginning.",
     ),
 ]
 
@@ -46,16 +46,18 @@ class OrderChange(Struct, frozen=True):
 @get(
     "/orders/{order_id:str}/events",
     operation_id="follow_order",
-    summary="An order's changes as they come",
+    summary="Stream an order's changes",
     opt=SIGNED_IN,
-    responses=stream_answer("Server-sent events: each change under its number, named for what it is.")
-    | {204: ResponseSpec(None, generate_examples=False, description="Nothing more will happen to it.")}
+    responses=stream_answer(
+        "Server-sent events: each change with its number as id and its kind as event name."
+    )
+    | {204: ResponseSpec(None, generate_examples=False, description="No more changes will follow.")}
     | problems(400, 401, 404),
 )
 async def follow_order(
     request: ShopRequest, order_id: OrderId, last_event_id: LastEventId = None
 ) -> Stream | Response[None]:
-    """What happened to the order and what happens from now on, as server-sent events.
+    """The changes of the order so far, and new ones as they happen, as server-sent events.
 
     The stream ends with the order; come back with `Last-Event-ID` after a break and you miss nothing.
     """

@@ -27,7 +27,7 @@ OrderId = Annotated[UUID, PathParameter(description="The order's id.")]
 AfterOrder = Annotated[
     UUID | None, QueryParameter(description="Continue after this order: the `next` of a page.")
 ]
-WantedStatus = Annotated[OrderStatus | None, QueryParameter(description="Only orders that stand so.")]
+WantedStatus = Annotated[OrderStatus | None, QueryParameter(description="Only orders in this status.")]
 Since = Annotated[
     str | None, QueryParameter(name="from", description="Placed at this time or later (ISO 8601).")
 ]
@@ -98,7 +98,7 @@ async def get_order(
 async def cancel_order(
     request: ShopRequest, order_id: OrderId, idempotency_key: IdempotencyKey = None
 ) -> OrderView:
-    """Cancel an order: your own, or as an admin anybody's. Once more changes nothing."""
+    """Cancel an order: your own, or as an admin anybody's. Repeating this changes nothing."""
     user = request.user
     by = "admin" if user.is_admin else "buyer"
     call = CancelOrder(order_id=order_id, by=by, buyer_id=user.owner)

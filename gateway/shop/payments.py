@@ -91,7 +91,7 @@ async def make_intent(
 ) -> Intent:
     """Make the number to open the payment gateway's widget with, for exactly this amount, until `expires_at`.
 
-    Give it along as `payment_id`, beside the `payment_key` that the widget gives, in `POST /orders`,
+    Send it as `payment_id`, with the `payment_key` that the widget returns, in `POST /orders`,
     `POST /payments` or `POST /points/charge`. It can be used once, and by you alone.
     """
     given = [name for name in ("order_id", "amount") if getattr(data, name) is not UNSET]
@@ -115,7 +115,7 @@ async def make_intent(
     operation_id="pay",
     summary="Pay for an order",
     opt=SIGNED_IN,
-    responses=also(202, PaymentView, "Not known yet whether the card was charged; it will be found out.")
+    responses=also(202, PaymentView, "It is not known yet whether the card was charged; poll the payment.")
     | problems(*BODY, 401, 404, 409),
 )
 async def pay(
@@ -123,7 +123,7 @@ async def pay(
 ) -> Response[PaymentView]:
     """Pay for a completed order, all of it.
 
-    409 unless it is to be paid; 422 where it is declined, or where the number or the key cannot be used.
+    409 if it cannot be paid now; 422 if it is declined, or if the number or the key cannot be used.
     """
     refuse_unless_by_card(data.method, data.payment_key, data.payment_id)
     call = Pay(
@@ -155,7 +155,7 @@ async def get_payment(request: ShopRequest, payment_id: PaymentId) -> PaymentVie
 @post(
     "/payments/{payment_id:str}/refund",
     operation_id="refund_payment",
-    summary="Give a payment back",
+    summary="Refund a payment",
     opt=ADMIN,
     status_code=202,
     responses=problems(*BODY, 401, 403, 404, 409),
@@ -166,9 +166,9 @@ async def refund_payment(
     data: JSONBody[RefundRequest] = ALL_OF_IT,
     idempotency_key: IdempotencyKey = None,
 ) -> PaymentView:
-    """Give `amount` won back, or (without a body, or without `amount`) all that is left of the payment.
+    """Refund `amount` won, or (without a body, or without `amount`) all that is left of the payment.
 
-    A part leaves the order as it is. What adds up to the whole cancels it, as giving all of it back does.
+    A partial refund leaves the order as it is. Refunds that add up to the whole amount cancel it.
     422 for more than is left.
     """
     call = RefundPayment(
@@ -188,7 +188,7 @@ async def refund_payment(
 async def take_webhook(request: ShopRequest) -> Response[str]:
     """Take whatever the payment gateway sends, of any content type, and answer 200 whatever it says.
 
-    It is only a hint: nothing that it says is believed, the payment gateway is asked. 413 above 1 MiB.
+    It is only a hint: its content is not trusted, the payment gateway is asked. 413 above 1 MiB.
     """
     body = await request.body_as_it_came()
     call = TakeNotice(headers=_handed_on(request), body=body.decode(errors="replace"))

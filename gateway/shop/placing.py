@@ -68,8 +68,9 @@ async def place_at_once(request: ShopRequest) -> Answer:
     middleware=[fast_path(place_at_once, unless=frozenset({b"idempotency-key"}))],
     summary="Place an order",
     opt=SIGNED_IN,
-    responses=also(202, OrderView, "The order as it is; it is not settled yet.") | problems(*BODY, 401, 409),
-    response_description="The order, settled, however it ended.",
+    responses=also(202, OrderView, "The order as it is now; it is not settled yet.")
+    | problems(*BODY, 401, 409),
+    response_description="The order, settled, whatever the outcome.",
     response_headers=[
         ResponseHeader(
             name="Location", value="", documentation_only=True, description="Where the order can be read."
@@ -82,10 +83,10 @@ async def place_order(
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response[OrderView]:
-    """Accept an order: 202 with the order as it is, or 201 once it is settled, for which `Prefer` waits.
+    """Accept an order: 202 with the order as it is, or, with `Prefer: wait=N`, 201 once it is settled.
 
-    A number or a key that cannot be used does not refuse the order: it is placed and fails as
-    `card_declined`, its details saying why. With a `payment_key` it is 503 while payments are away.
+    An order with a number or a key that cannot be used is accepted, and fails as
+    `card_declined`, with the cause in its details. With a `payment_key` it is 503 while payments are down.
     """
     order = await _accept(request, data, idempotency_key, request.headers.getall("prefer") if prefer else [])
     return Response(order, status_code=_status(order), headers={"Location": _location(order)})

@@ -61,7 +61,7 @@ async def get_points(request: ShopRequest) -> Balance:
 @get(
     "/points/history",
     operation_id="list_point_history",
-    summary="Where your points came from and went",
+    summary="The history of your points",
     opt=SIGNED_IN,
     responses=problems(400, 401, 404),
 )
@@ -75,7 +75,7 @@ async def list_history(request: ShopRequest, limit: PageSize = 20, after: After 
     operation_id="charge_points",
     summary="Buy points with a card",
     opt=SIGNED_IN,
-    responses=also(202, PointsBought, "Not known yet whether the card was charged; it will be found out.")
+    responses=also(202, PointsBought, "It is not known yet whether the card was charged; poll the payment.")
     | problems(*BODY, 401, 404, 409),
     response_description="Bought; the points are in the balance.",
 )

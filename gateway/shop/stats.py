@@ -42,7 +42,7 @@ _BEFORE_NOW = {"day": timedelta(days=30), "hour": timedelta(hours=48)}
 @get(
     "/items/popular",
     operation_id="list_popular_items",
-    summary="What sells best",
+    summary="Best sellers",
     responses=NOT_CHANGED | problems(400),
     response_headers=ETAG,
 )
@@ -56,8 +56,8 @@ async def list_popular_items(
 ) -> Response[Ranking]:
     """The best sellers of a calendar period (UTC; weeks begin on Monday).
 
-    What counts is orders that were paid and not called off since. `complete` is false while the figures are
-    being made again.
+    Counts orders that were paid and have not been cancelled since. `complete` is false while the figures are
+    being rebuilt.
     """
     call = GetRanking(period=period, by=by, limit=limit, on=_day("on", on))
     return await _remembered(request, call, if_none_match, "public")
@@ -80,8 +80,8 @@ async def get_sales(
 ) -> Response[Sales]:
     """Sales by hour or day, by the time at which orders were paid and completed; at most 1,000 buckets.
 
-    An order that is called off later leaves its bucket's `orders`, `quantity` and `revenue`, and shows there
-    as cancelled. `complete` is false while the figures are being made again.
+    An order that is cancelled later is subtracted from `orders`, `quantity` and `revenue` of its bucket, and
+    counted there as cancelled. `complete` is false while the figures are being rebuilt.
     """
     to = parse_moment("to", until) or _hour_after(utc_now())
     call = GetSales(since=parse_moment("from", since) or to - _BEFORE_NOW[bucket], until=to, bucket=bucket)

@@ -21,7 +21,7 @@ from shared.errors import NotFound, Unavailable
 @get(
     "/orders/{order_id:str}/timeline",
     operation_id="get_order_timeline",
-    summary="An order's way through the services",
+    summary="The timeline of an order",
     opt=SIGNED_IN,
     responses=NOT_CHANGED | problems(400, 401, 404),
     response_headers=ETAG,

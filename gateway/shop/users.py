@@ -65,7 +65,7 @@ class PublicKeys(Struct, frozen=True):
 
 @post("/users", operation_id="sign_up", summary="Sign up", responses=problems(*BODY, 409))
 async def sign_up(request: ShopRequest, data: JSONBody[SignUp]) -> UserId:
-    """Open an account, with a point account beside it."""
+    """Create a user, together with a points account."""
     return await request.rpc.call(
         Register(
             request_id=new_id(),
@@ -98,7 +98,7 @@ async def sign_in(request: ShopRequest, data: JSONBody[SignIn]) -> Tokens:
     responses=problems(*BODY, 401),
 )
 async def refresh(request: ShopRequest, data: JSONBody[RefreshToken]) -> Tokens:
-    """The next pair of tokens. A refresh token works once; using it again ends the sign-in."""
+    """The next pair of tokens. A refresh token works once; reuse revokes every token of that session."""
     return await request.rpc.call(Refresh(request_id=new_id(), refresh_token=data.refresh_token))
 
 
@@ -106,7 +106,7 @@ async def refresh(request: ShopRequest, data: JSONBody[RefreshToken]) -> Tokens:
     "/users/logout", operation_id="sign_out", summary="Sign out", status_code=204, responses=problems(*BODY)
 )
 async def sign_out(request: ShopRequest, data: JSONBody[RefreshToken]) -> None:
-    """End the sign-in that a refresh token belongs to; its access token lives on until it expires."""
+    """End the session of a refresh token; its access token stays valid until it expires."""
     await request.rpc.call(Logout(refresh_token=data.refresh_token))
 
 
@@ -124,7 +124,7 @@ async def me(request: ShopRequest) -> Profile:
     responses=problems(*BODY, 401, 404, 409),
 )
 async def change_me(request: ShopRequest, data: JSONBody[ProfileChange]) -> Profile:
-    """Change your name, address or password. A new password ends all your sign-ins: sign in with it again."""
+    """Change your name, address or password. A new password ends all your sessions: sign in again."""
     given = {name: value for name, value in structs.asdict(data).items() if value is not UNSET}
     if not given.keys() - {"current_password"}:
         raise RuleBroken("Say what to change: `name`, `address` or `password`.")
@@ -140,7 +140,7 @@ async def change_me(request: ShopRequest, data: JSONBody[ProfileChange]) -> Prof
     responses=problems(400, 401, 403),
 )
 async def list_users(request: ShopRequest, limit: LongPageSize = 50, after: After = None) -> UserPage:
-    """Everybody who has an account, by rising id."""
+    """All users, by ascending id."""
     return await request.rpc.call(ListUsers(limit=limit, after=after))
 
 
@@ -151,7 +151,7 @@ async def list_users(request: ShopRequest, limit: LongPageSize = 50, after: Afte
     responses=problems(400),
 )
 async def public_keys(request: ShopRequest) -> Response[PublicKeys]:
-    """The keys that access tokens can be checked with."""
+    """The public keys that access tokens are verified with."""
     answer = await request.rpc.call(GetKeys())
     return Response(PublicKeys(answer.keys), headers={"Cache-Control": "public, max-age=300"})
 

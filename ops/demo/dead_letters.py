@@ -96,5 +96,5 @@ DEAD_LETTERS = (
         (),
         sent_back_once_mended,
     ),
-    Scenario("a message that nobody can read: a dead letter, given up", ("DISCARDED",), (), given_up),
+    Scenario("a message that cannot be read: a dead letter, discarded", ("DISCARDED",), (), given_up),
 )

@@ -153,5 +153,10 @@ async def test_the_page_needs_nothing_but_itself(client: httpx.AsyncClient, rpc:
     assert "<script" not in page.text
     assert "http://" not in page.text
     assert "https://" not in page.text
-    for words in ("What order tells", "item_svc.events.reserve_stock", "Calls to payment", "order.placed"):
+    for words in (
+        "Events published by order",
+        "item_svc.events.reserve_stock",
+        "RPC calls answered by payment",
+        "order.placed",
+    ):
         assert words in page.text

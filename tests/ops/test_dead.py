@@ -113,7 +113,7 @@ def test_one_is_shown_with_its_body(door: Door, capsys: pytest.CaptureFixture[st
 def test_letters_are_given_up_for_a_reason(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
     assert dead.main(["--discard", "1", "2", "--reason", "junk"]) == 0
     assert door.asked[-1] == (*GIVEN_UP, {"ids": [1, 2], "reason": "junk"})
-    assert "2 given up, 1 were not waiting" in capsys.readouterr().out
+    assert "2 discarded, 1 were not DEAD" in capsys.readouterr().out
     assert dead.main(["--discard", "--group", GROUP, "--reason", "junk"]) == 0
     assert door.asked[-1] == (*GIVEN_UP, {"group": GROUP, "reason": "junk"})
 
@@ -131,7 +131,7 @@ def test_letters_are_sent_back_and_followed(
 ) -> None:
     assert redrive.main(words) == 0
     assert (*SENT, body) in door.asked
-    assert "2 sent back, 1 were not waiting" in capsys.readouterr().out
+    assert "2 sent back, 1 were not DEAD" in capsys.readouterr().out
 
 
 def test_what_does_not_arrive_is_told(

@@ -126,5 +126,5 @@ def test_a_rebuild_is_followed_until_it_is_done(rpc: FakeRpc, capsys: pytest.Cap
     rpc.answers |= {RebuildViews: lambda _: lag(0), GetLag: lambda _: next(progress)}
     assert rebuild_command.main([]) == 0
     said = capsys.readouterr()
-    assert said.out == "The views are made again from 10 events: 4 orders.\n"
+    assert said.out == "The views are rebuilt from 10 events: 4 orders.\n"
     assert said.err.splitlines() == ["0 of 10 events", "6 of 10 events", "10 of 10 events"]
