@@ -64,7 +64,18 @@ def _stacks(coupons: list[Coupon], most: int) -> list[list[Coupon]]:
 
 
 def _search(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[Use]:
-    """What the first of the lines get, line by line; only what is left of each stack counts."""
+    """What the first of the lines get, line by line; only what is left of each stack counts.
+
+    How many of each stack are used is one number, the state: a mixed-radix number with a digit for each
+    stack, whose radix is the size of the stack plus one. With stacks of 3 and 2 coupons the radixes are 4 and
+    3, and the weights of the digits 1 and 4. State 6 = 2 * 1 + 1 * 4 says: two of the first stack and one of
+    the second are used. To use one more of the first is to add its weight, 1, which gives 7. A digit must not
+    reach its radix: with one more of the first stack, which has only three, 7 + 1 = 8 would read as "none of
+    the first, two of the second", and use a coupon that the buyer does not hold.
+
+    Ways that use up the same coupons lead to the same state, and only the best of them is followed: for 20
+    lines and 5 coupons each of two terms that is 36 states a line, not 46 million ways with a coupon a line.
+    """
     radixes = [len(stack) + 1 for stack in stacks]
     weights = [1]
     for radix in radixes:

@@ -15,11 +15,19 @@ class Batching(Generic[T]):
     """What waits for a worker, handed out as lists of at most `full` (by weight).
 
     While the worker is busy with one list, the next one gathers. If the last list showed load, the next waits
-    up to `linger_s` seconds until it is as long as that one, together with what came just too late for it:
-    what went through one stage together arrives at the next in pieces, and a longer list costs hardly more
-    than a short one. So it waits for what waiting has brought, or would have brought, the last time.
+    up to `linger_s` seconds until it is as long as that one, together with what came just too late for it.
+    So it waits for what waiting has brought, or would have brought, the last time.
 
-    With `fill_first` every list waits so long to be full: for work that nobody waits for.
+    For example, a full list is 128 events and `linger_s` is 5 ms. The last list had 40 events, which shows
+    load (at least 128 / 8 = 16), and 8 more came within 5 ms after it was taken. So the next list waits until
+    it has 48 events, or for 5 ms. After a list of 10 events the next one does not wait at all.
+
+    Both simpler rules fail. Never to wait takes lists apart: the 48 events that one service publishes at once
+    arrive at the next as 40 and 8, are handled and published in two transactions, arrive there as four, and
+    so on, until every order costs transactions of its own. Always to wait for a full list costs each order
+    5 ms in each service that it passes, for company that does not come at half load.
+
+    With `fill_first` every list waits up to `linger_s` to be full, for work whose result nobody waits for.
     """
 
     def __init__(self, full: int, linger_s: float, *, fill_first: bool = False) -> None:

@@ -125,7 +125,19 @@ def _refusal(body: bytes, kind: type[Any], first: msgspec.ValidationError) -> Pr
 
 
 def _bad_field(message: str, path: str) -> tuple[FieldError, bool]:
-    """A message of msgspec as a field error, and whether a limit (rather than a type) was missed."""
+    """A message of msgspec as a field error, and whether a limit (rather than a type) was missed.
+
+    msgspec gives no code for what is wrong, so its English text decides between 400 and 422:
+
+        Expected `int`, got `str`             a wrong type: 400
+        Invalid UUID                          a text that is no such thing: 400
+        Object missing required field `x`     400
+        Invalid enum value 'x'                a choice that there is not: 422
+        Expected `int` >= 1                   a limit, also of lengths and patterns: 422
+
+    A release that words them otherwise would turn refusals of values into 400; tests/gateway/test_strict.py
+    has each of these texts and would notice.
+    """
     text, _, where = message.partition(" - at `$")
     if text.startswith("Object missing required field"):
         return FieldError(_joined(path, text.split("`")[1]), "is required"), False

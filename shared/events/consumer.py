@@ -28,6 +28,12 @@ from shared.registry import Hearing
 
 PROBE_SECONDS = 1.0
 FILL_FIRST_SECONDS = 0.05
+"""How long a consumer of everything (the read side) waits for its lists to fill up, at rest and under load.
+
+An order with a coupon causes four events within some 20 ms. Taken as they come they would be four
+transactions, each of which writes the same order's view, and at rest the read side would use more CPU than
+any other service. In 50 ms they come together as one. A page that shows the order is behind by that much;
+what buyers wait for does not pass here. 250 ms made no difference any more (docs/performance.md)."""
 POISON_SECONDS = 0.2
 """How long what may be poison gathers on a fresh link before one is drawn: else always the queue's first."""
 
@@ -70,7 +76,6 @@ class Consumer:
         self._in_unit = in_unit
         self._inbox = Inbox(self.subscriptions[0].queue_name) if hearings[0].once else None
         self._patience_s = database_patience_s
-        # Nobody waits for one who hears everything; but at rest it would be the busiest of all.
         fill_first = all(hearing.view is None for hearing in hearings)
         self._waiting: Batching[Delivery] = Batching(
             self._batch, FILL_FIRST_SECONDS if fill_first else linger_s, fill_first=fill_first
