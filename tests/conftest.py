@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """Forget the settings of the terminal: the suite decides where and how its shop runs."""
-    base = KEPT or str(reserve_base(20000, 32000))
+    base = KEPT or str(reserve_base())
     for_us = {
         name: os.environ.get(name.replace("SHOP_", "SHOP_TEST_", 1)) for name in (*PROGRAMS, *ELSEWHERE)
     }

@@ -37,7 +37,7 @@ def describe(folder: Path) -> Environ:
             for name, value in os.environ.items()
             if not name.startswith("SHOP_") or name in PROGRAMS
         },
-        "SHOP_PORT_BASE": str(reserve_base(32100, 40000)),
+        "SHOP_PORT_BASE": str(reserve_base()),
         "SHOP_RUN_DIR": str(folder / "run"),
         "SHOP_SERVICES_FILE": str(declaration),
     }

@@ -17,7 +17,7 @@ from pg_sim.refusals import Refused
 from pg_sim.settings import SimulatorSettings
 from tests.pg_sim.conftest import SECRET, Pg, Started, order_number
 from tests.pg_sim.test_book_model import EVERYTHING
-from tests.support.ports import reserve_base
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 
@@ -130,7 +130,7 @@ async def test_a_cancellation_of_the_pgs_own_is_not_forgotten(start: Started, jo
 
 
 async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
-    port = reserve_base(20000, 32000)
+    port = free_port()
     environment = os.environ | {
         "SHOP_SERVICE_PORT": str(port),
         "SHOP_PG_JOURNAL": str(tmp_path / "pg.jsonl"),

@@ -16,7 +16,7 @@ from pg_sim.cards import CARDS
 from pg_sim.settings import SimulatorSettings
 from tests.pg_sim.conftest import QUICK, Pg, Shop, order_number, part, refused
 from tests.support.chromium import browser
-from tests.support.ports import reserve_base
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 JSON = {"Accept": "application/json"}
@@ -191,7 +191,7 @@ async def test_keys_that_are_not_handed_out(pg: Pg, body: Any, said: str) -> Non
 @asynccontextmanager
 async def served(shop: Shop) -> AsyncIterator[str]:
     """A simulator that listens for a browser."""
-    port = reserve_base(20000, 32000)
+    port = free_port()
     app = create_app(SimulatorSettings(**QUICK), shop)
     config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
     server = uvicorn.Server(config)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from shared.ids import new_id
 from shared.service.runtime import Runtime
 from shared.service.service import Service
 from tests.support.databases import migrate
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 TABLES = ("marks", "outbox", "inbox", "kept_answers")
@@ -262,13 +262,6 @@ async def is_up(runtime: Runtime) -> None:
     """Wait until all links of a runtime are up."""
     for link in runtime.links:
         assert await link.wait_up(15), f"{link.name} is not up"
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def event(kind: str, data: Any, **changes: Any) -> bytes:

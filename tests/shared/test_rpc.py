@@ -24,9 +24,10 @@ from shared.rpc import Rpc, wire
 from shared.rpc.http import HttpCalls, NobodyThere, parse_peers
 from shared.service.app import create_app
 from shared.service.service import Service
-from tests.shared.lab import Lab, events_of, free_port, is_up, unique
+from tests.shared.lab import Lab, events_of, is_up, unique
 from tests.shared.tiny.contracts import Answered, contracts, takes
 from tests.shared.tiny.service import tiny
+from tests.support.ports import free_port
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.ports import free_port
+
 CHUNK = 65536
 
 
@@ -13,7 +15,7 @@ class Proxy:
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
-        self.port = 0
+        self.port = free_port()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
@@ -25,9 +27,8 @@ class Proxy:
         """What a client sends is shown here; once True, it is passed on and the answer never comes back."""
 
     async def open(self) -> None:
-        """Listen, on the same port as before if there was one."""
+        """Listen, after a `cut` on the same port as before."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Break every connection, and refuse new ones until `heal`."""
