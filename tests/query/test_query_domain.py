@@ -66,7 +66,7 @@ def told_of(story: Story) -> list[tuple[OrderEvent, datetime]]:
     return [(one, at) for one, at in news if isinstance(one, OrderEvent)]
 
 
-@pytest.mark.parametrize(("story", "stand"), list(zip(WAYS, STANDS, strict=True)), ids=str)
+@pytest.mark.parametrize(("story", "stand"), list(zip(WAYS, STANDS, strict=True)), ids=map(str, STANDS))
 def test_an_order_stands_where_its_events_say_in_whatever_order(
     story: Story, stand: tuple[str, bool, str]
 ) -> None:
