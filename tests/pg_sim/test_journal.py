@@ -129,6 +129,7 @@ async def test_a_cancellation_of_the_pgs_own_is_not_forgotten(start: Started, jo
     await eventually(lambda: after.look(key), holds=lambda payment: payment["status"] == "CANCELED")
 
 
+@pytest.mark.servers
 async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     port = free_port()
     environment = os.environ | {
@@ -141,14 +142,15 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     async def begun() -> subprocess.Popen[bytes]:
         process = subprocess.Popen([sys.executable, "-m", "pg_sim"], env=environment)  # noqa: ASYNC220
 
-        async def ready() -> bool:
-            try:
-                async with httpx.AsyncClient(trust_env=False) as http:
-                    return (await http.get(f"http://127.0.0.1:{port}/readyz")).is_success
-            except httpx.HTTPError:
-                return False
+        async with httpx.AsyncClient(trust_env=False) as http:
 
-        await eventually(ready)
+            async def ready() -> bool:
+                try:
+                    return (await http.get(f"http://127.0.0.1:{port}/readyz")).is_success
+                except httpx.HTTPError:
+                    return False
+
+            await eventually(ready)
         return process
 
     class Remote(Pg):
