@@ -6,6 +6,9 @@ set positional-arguments := true
 python := justfile_directory() / ".venv/bin/python"
 local := quote(python) + " -m deploy.local"
 sync := "if [ -x .venv/bin/python ]; then set -- .venv/bin/python -I deploy/bootstrap.py; else set -- ./just; fi; \"$@\" --sync"
+# Compiled code is kept, also where the terminal forbids it: each worker and each of the hundreds of processes that
+# tests start would compile everything for itself.
+pytest := "PYTHONDONTWRITEBYTECODE= " + quote(python) + " -m pytest"
 ops := "PYTHONPATH=" + quote(justfile_directory()) + " " + local + " run"
 
 [private]
@@ -159,7 +162,17 @@ reset: _run
 [doc("Run the test suite (arguments go to pytest)")]
 [group("work on it")]
 test *args: _dev
-    @{{ quote(python) }} -m pytest "$@"
+    @{{ pytest }} "$@"
+
+[doc("Run the tests that need no other program: neither broker nor database")]
+[group("work on it")]
+test-fast *args: _dev
+    @{{ pytest }} -m "not servers and not long" "$@"
+
+[doc("Run the long tests, which the suite leaves out")]
+[group("work on it")]
+test-long *args: _dev
+    @{{ pytest }} -m long "$@"
 
 [doc("Check style, types and imports")]
 [group("work on it")]

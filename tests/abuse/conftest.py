@@ -12,9 +12,6 @@ from deploy.databases import connect
 from deploy.local.layout import Layout
 from ops.commands import ADMIN_EMAIL
 from shared.errors import ProblemDetails
-from tests.shop.conftest import shop, stage
-
-__all__ = ["shop", "stage"]
 
 Headers = dict[str, str]
 Send = Callable[..., ProblemDetails]

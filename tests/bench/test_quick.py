@@ -37,7 +37,7 @@ async def test_all_ways_to_ask_are_measured(bench: Run, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("own_broker", "own_database")
-async def test_the_saga_is_measured_and_checked_at_all_three_places(bench: Run, shop: Layout) -> None:
+async def test_the_saga_is_measured_and_checked_at_all_three_places(bench: Run, bench_shop: Layout) -> None:
     await saga.run(bench)
     assert measured(bench, saga.BEST) == measured(bench, saga.CALM) == {OURS, saga.LIMIT, saga.PEER}
     assert all(bench.ledger.reached(aim) is not None for aim in saga.AIMS)
@@ -48,7 +48,7 @@ async def test_the_saga_is_measured_and_checked_at_all_three_places(bench: Run, 
     }
 
 
-async def test_reads_and_hot_items_are_measured(bench: Run, shop: Layout) -> None:
+async def test_reads_and_hot_items_are_measured(bench: Run, bench_shop: Layout) -> None:
     await reads.run(bench)
     await hot.run(bench)
     assert measured(bench, f"{reads.ORDER}, 64 clients") == {OURS, reads.BARE}

@@ -13,11 +13,10 @@ from gateway.console import session as sessions
 from tests.console.desk import PATIENCE_MS, WIDE, Desk
 from tests.gateway.conftest import rpc, settings, signer  # pyright: ignore[reportUnusedImport]
 from tests.gateway.fakes import FakeRpc, Signer, gateway
-from tests.shop.conftest import shop, stage  # pyright: ignore[reportUnusedImport]
 from tests.support.chromium import browser
 from user_svc.contracts import Login, Logout, Tokens
 
-__all__ = ["rpc", "settings", "shop", "signer", "stage"]
+__all__ = ["rpc", "settings", "signer"]
 
 
 class Console(httpx.AsyncClient):

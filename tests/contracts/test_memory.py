@@ -11,6 +11,7 @@ from tests.contracts.house import MODULES, SERVICES
 NEEDED_LATER = {"httpx", "jinja2", "aiosmtplib"}
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("name", MODULES)
 def test_a_process_loads_only_what_it_needs_at_once(name: str) -> None:
     script = f"import {MODULES[name]}.service, shared.service.app, sys; print(*sys.modules)"

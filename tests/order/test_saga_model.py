@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -287,7 +288,16 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         self.the_world_is_told_one_consistent_story()
 
 
-TestOrderAmongParticipants = OrderAmongParticipants.TestCase
-TestOrderAmongParticipants.settings = settings(
-    max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, database=None
-)
+class TestOrderAmongParticipants(OrderAmongParticipants.TestCase):
+    """So many walks as cost a second."""
+
+    settings = settings(
+        max_examples=60, stateful_step_count=30, deadline=None, derandomize=True, database=None
+    )
+
+
+@pytest.mark.long
+class TestOrderOnManyWalks(OrderAmongParticipants.TestCase):
+    """The same, until the rare orders of things have come up too."""
+
+    settings = settings(TestOrderAmongParticipants.settings, max_examples=3000)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
@@ -245,5 +246,14 @@ class BookMachine(RuleBasedStateMachine):
         )
 
 
-TestBook = BookMachine.TestCase
-TestBook.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+class TestBook(BookMachine.TestCase):
+    """So many walks as cost a second."""
+
+    settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.long
+class TestBookOnManyWalks(BookMachine.TestCase):
+    """The same, until the rare orders of things have come up too."""
+
+    settings = settings(TestBook.settings, max_examples=2000)

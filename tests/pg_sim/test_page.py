@@ -208,6 +208,7 @@ async def served(shop: Shop) -> AsyncIterator[str]:
         await running
 
 
+@pytest.mark.servers
 async def test_a_browser_without_scripts_plays_the_gateway(shop: Shop) -> None:
     async with served(shop) as address, browser() as one:
         context = await one.new_context(java_script_enabled=False, viewport={"width": 360, "height": 740})
