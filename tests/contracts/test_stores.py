@@ -30,5 +30,7 @@ def test_sql_stands_in_the_store(package: str) -> None:
 
 
 def test_sql_is_noticed() -> None:
-    source = 'await tx.execute("DELETE FROM items WHERE id = %s", [1]); f"SELECT {name} FROM items"; "Select it"'
+    source = (
+        'await tx.execute("DELETE FROM items WHERE id = %s", [1]); f"SELECT {name} FROM items"; "Select it"'
+    )
     assert list(statements(source)) == ["DELETE FROM items WHERE id = %s", "SELECT "]
