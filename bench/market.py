@@ -82,7 +82,7 @@ class Market:
     def stock_of(self, item: int) -> int:
         """How many pieces are left."""
         with self.ground.database() as connection, connection.cursor() as cursor:
-            cursor.execute(f"SELECT stock FROM {self.databases[1]}.items WHERE id = %s", [item])  # noqa: S608
+            cursor.execute(f"SELECT stock FROM {self.databases[1]}.items WHERE id = %s", [item])
             row = cursor.fetchone()
             return int(row[0]) if row else 0
 
@@ -90,7 +90,7 @@ class Market:
         """A coupon for each, written straight into the database: handing out is not what is measured."""
         table = self.databases[2]
         with self.ground.database() as connection, connection.cursor() as cursor:
-            cursor.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}.user_coupons")  # noqa: S608
+            cursor.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}.user_coupons")
             row = cursor.fetchone()
             first = (row[0] if row else 0) + 1
             ids = list(range(first, first + len(owners)))
@@ -145,7 +145,7 @@ def open_beside(ground: Ground, name: str, word: str) -> Market:
     market.headers = [{"x_buyer": str(buyer)} for buyer in market.buyers]
     with ground.database() as connection, connection.cursor() as cursor:
         rows = [(item, PRICE, PLENTY) for item in market.items]
-        cursor.executemany(f"INSERT INTO {databases[1]}.items (id, price, stock) VALUES (%s, %s, %s)", rows)  # noqa: S608
+        cursor.executemany(f"INSERT INTO {databases[1]}.items (id, price, stock) VALUES (%s, %s, %s)", rows)
     return market
 
 
@@ -194,14 +194,14 @@ class _Look:
 def _look(connection: "pymysql.connections.Connection[Any]", market: Market, coupons: list[int]) -> _Look:
     orders, items, held = market.databases
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*), COALESCE(SUM(status = 'COMPLETED'), 0) FROM {orders}.orders")  # noqa: S608
+        cursor.execute(f"SELECT COUNT(*), COALESCE(SUM(status = 'COMPLETED'), 0) FROM {orders}.orders")
         total, completed = (int(number) for number in cursor.fetchone() or (0, 0))
-        cursor.execute(f"SELECT id, stock FROM {items}.items")  # noqa: S608
+        cursor.execute(f"SELECT id, stock FROM {items}.items")
         stock = {int(item): int(left) for item, left in cursor.fetchall()}
         used = users = 0
         if coupons:
             cursor.execute(
-                f"SELECT COUNT(used_by), COUNT(DISTINCT used_by) FROM {held}.user_coupons WHERE id IN %s",  # noqa: S608
+                f"SELECT COUNT(used_by), COUNT(DISTINCT used_by) FROM {held}.user_coupons WHERE id IN %s",
                 [coupons],
             )
             used, users = (int(number) for number in cursor.fetchone() or (0, 0))

@@ -32,13 +32,13 @@ def grow_orders(
     Their ids are older than those of all real orders, and rise as those do.
     """
     with connection.cursor() as cursor:
-        have = _count(cursor, f"SELECT COUNT(*) FROM {database}.orders WHERE id < '00100000'")  # noqa: S608
-        buyer = _count(cursor, f"SELECT buyer_id FROM {database}.orders WHERE id = %s", [like])  # noqa: S608
+        have = _count(cursor, f"SELECT COUNT(*) FROM {database}.orders WHERE id < '00100000'")
+        buyer = _count(cursor, f"SELECT buyer_id FROM {database}.orders WHERE id = %s", [like])
         said_anew = {"buyer_id": f"IF(MOD({_N}, {OURS_EACH}) = 0, {buyer}, {_STRANGERS} + MOD({_N}, 20000))"}
         for table, key in _TABLES:
             cursor.execute(f"DROP TABLE IF EXISTS {database}.bench_like")
             cursor.execute(
-                f"CREATE TABLE {database}.bench_like AS SELECT * FROM {database}.{table}"  # noqa: S608
+                f"CREATE TABLE {database}.bench_like AS SELECT * FROM {database}.{table}"
                 f" WHERE {key} = %s ORDER BY id",
                 [like],
             )
@@ -70,9 +70,7 @@ def forget_orders(connection: "pymysql.connections.Connection[Any]", database: s
     """Delete the old orders again."""
     with connection.cursor() as cursor:
         for table, key in _TABLES:
-            while cursor.execute(
-                f"DELETE FROM {database}.{table} WHERE {key} < '00100000' LIMIT {PART}"  # noqa: S608
-            ):
+            while cursor.execute(f"DELETE FROM {database}.{table} WHERE {key} < '00100000' LIMIT {PART}"):
                 pass
 
 
@@ -97,7 +95,7 @@ def fill_outbox(
     with connection.cursor() as cursor:
         _numbers(cursor, database)
         cursor.execute(
-            f"INSERT INTO {database}.outbox"  # noqa: S608
+            f"INSERT INTO {database}.outbox"
             " (id, type, count, subjects, correlation_id, body, created_at, available_at, attempts)"
             f" SELECT {_ID}, %s, 1, %s, NULL, %s, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), 0"
             f" FROM {_counting(database)}",
@@ -108,14 +106,14 @@ def fill_outbox(
 def waiting(connection: "pymysql.connections.Connection[Any]", database: str = ORDERS) -> int:
     """How many of them still wait."""
     with connection.cursor() as cursor:
-        return _count(cursor, f"SELECT COUNT(*) FROM {database}.outbox WHERE id < '00100000'")  # noqa: S608
+        return _count(cursor, f"SELECT COUNT(*) FROM {database}.outbox WHERE id < '00100000'")
 
 
 def _numbers(cursor: "pymysql.cursors.Cursor", database: str) -> None:
     """A table of the numbers from 0 to 999: two of it side by side count to a million."""
     table = f"{database}.bench_numbers"
     cursor.execute(f"CREATE TABLE IF NOT EXISTS {table} (n BIGINT PRIMARY KEY)")
-    cursor.executemany(f"INSERT IGNORE INTO {table} (n) VALUES (%s)", [(n,) for n in range(1000)])  # noqa: S608
+    cursor.executemany(f"INSERT IGNORE INTO {table} (n) VALUES (%s)", [(n,) for n in range(1000)])
 
 
 def _counting(database: str) -> str:
@@ -146,7 +144,7 @@ def _copy(
     values = [said_anew.get(column, f"t.`{column}`") for column in columns]
     names = ", ".join(f"`{column}`" for column in columns)
     cursor.execute(
-        f"INSERT INTO {database}.{table} ({names}) SELECT {', '.join(values)}"  # noqa: S608
+        f"INSERT INTO {database}.{table} ({names}) SELECT {', '.join(values)}"
         f" FROM {_counting(database)} STRAIGHT_JOIN {database}.bench_like t"
         " WHERE a.n BETWEEN %s AND %s",
         [first, last, (first - 1) // 1000, (last - 1) // 1000],

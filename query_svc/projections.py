@@ -167,7 +167,7 @@ async def _save_orders(
     for news, these in alike.items():
         changes = ", ".join(f"{column} = %s" for column, _ in news)
         await tx.write(
-            f"UPDATE order_views SET {changes} WHERE order_id IN %s",  # noqa: S608
+            f"UPDATE order_views SET {changes} WHERE order_id IN %s",
             [*(value for _, value in news), these],
         )
 

@@ -28,8 +28,7 @@ async def step(tx: Transaction) -> None:
     head = await store.lock_head(tx)
     if head.wiping:
         removed = [
-            await tx.execute(f"DELETE FROM {table} LIMIT {STEP_ROWS:d}")  # noqa: S608
-            for table in projections.TABLES
+            await tx.execute(f"DELETE FROM {table} LIMIT {STEP_ROWS:d}") for table in projections.TABLES
         ]
         head.wiping = any(removed)
     elif head.folded < head.position:

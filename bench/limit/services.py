@@ -1,7 +1,5 @@
 """What the order, item and coupon services of the limit do with a list."""
 
-# ruff: noqa: S608  what is written into the statements are placeholders
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any

@@ -176,7 +176,7 @@ class Service:
             sent, self._sent = self._sent, []
             if sent:
                 async with self._pool.acquire() as connection, connection.cursor() as cursor:
-                    await cursor.execute(f"DELETE FROM outbox WHERE id IN {among(sent)}", sent)  # noqa: S608
+                    await cursor.execute(f"DELETE FROM outbox WHERE id IN {among(sent)}", sent)
                     await connection.commit()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:

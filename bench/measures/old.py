@@ -61,7 +61,7 @@ def _latest(market: Market) -> str:
     """The first buyer's latest order: the old ones are like it."""
     with market.ground.database() as connection, connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT MAX(id) FROM {market.databases[0]}.orders WHERE buyer_id = %s",  # noqa: S608
+            f"SELECT MAX(id) FROM {market.databases[0]}.orders WHERE buyer_id = %s",
             [market.buyers[0]],
         )
         row = cursor.fetchone()

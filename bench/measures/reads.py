@@ -60,7 +60,7 @@ async def _read(bench: Run, kind: str, who: str, port: int, requests: list[bytes
 def _orders_of(market: Market, buyer: int) -> list[str]:
     with market.ground.database() as connection, connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT id FROM {market.databases[0]}.orders WHERE buyer_id = %s ORDER BY id DESC LIMIT 50",  # noqa: S608
+            f"SELECT id FROM {market.databases[0]}.orders WHERE buyer_id = %s ORDER BY id DESC LIMIT 50",
             [market.buyers[buyer]],
         )
         return [row[0] for row in cursor.fetchall()]

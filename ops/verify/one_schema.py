@@ -123,7 +123,7 @@ OUTBOXES_DRAINED = tuple(
         f"""
         SELECT id, type, SUBSTRING(subjects, 1, 200) AS subjects, created_at AS since, attempts
           FROM outbox WHERE created_at < UTC_TIMESTAMP(6) - INTERVAL {LONG.seconds} SECOND
-        """,  # noqa: S608 - a number of our own
+        """,
         {"outbox": ("created_at",)},
     )
     for service in SERVICES

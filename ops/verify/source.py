@@ -177,7 +177,7 @@ def _select(reading: Reading[Any], where: str) -> str:
     if reading.only:
         where += f" AND {reading.only.sql}"
     order = ", ".join(filter(None, (reading.sql_key, reading.then)))
-    return f"SELECT {columns} FROM `{table.name}` WHERE {where} ORDER BY {order}"  # noqa: S608  names of our own
+    return f"SELECT {columns} FROM `{table.name}` WHERE {where} ORDER BY {order}"
 
 
 def _parts(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:

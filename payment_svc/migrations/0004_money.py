@@ -28,7 +28,7 @@ def _to_a_person(states: str, wanted: str) -> ops.RunSQL:
         f'"wanted":"{wanted}"}}'
     )
     return ops.RunSQL(
-        f"UPDATE payments p {_TWICE} SET p.reason = 'key_used_twice', p.details = '{details}',"  # noqa: S608
+        f"UPDATE payments p {_TWICE} SET p.reason = 'key_used_twice', p.details = '{details}',"
         f" p.state = 'NEEDS_ATTENTION', p.card_key = NULL, p.ask_due_at = NULL WHERE p.state IN ({states})",
         reverse_sql="DO 0",
     )
@@ -128,7 +128,7 @@ class Migration(migrations.Migration):
         bytewise("payments", card_key=KEY),
         _to_a_person("'RELEASING'", "cancel"),
         _to_a_person("'ASKING', 'HELD'", "charge"),
-        _run(f"UPDATE payments p {_TWICE} SET p.card_key = NULL"),  # noqa: S608
+        _run(f"UPDATE payments p {_TWICE} SET p.card_key = NULL"),
         ops.AlterField(
             model_name="PaymentRow",
             name="card_key",

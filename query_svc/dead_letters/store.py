@@ -271,7 +271,7 @@ async def move(
     elif group is not None:
         where, args = "group_key = %s", [group]
     moved = await tx.execute(
-        "UPDATE dead_letters SET state = %s, action_id = %s, changed_at = %s,"  # noqa: S608  condition of our own
+        "UPDATE dead_letters SET state = %s, action_id = %s, changed_at = %s,"
         " send_at = %s, problem = NULL"
         f" WHERE {where} AND state = 'DEAD'",
         (to, action_id, tx.now, tx.now if to == "REDRIVING" else None, *args),

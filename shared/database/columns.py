@@ -36,9 +36,9 @@ def forget_text(table: str, column: str, member: str, *, key: str = "id") -> Run
     It goes through the table by its primary key, some rows in a statement. In a migration that is not
     `atomic` each of these stands for itself, so that it may be broken off and begun again.
     """
-    page = f"SELECT `{key}` AS place FROM `{table}`{{0}} ORDER BY `{key}` LIMIT {AT_ONCE}"  # noqa: S608
+    page = f"SELECT `{key}` AS place FROM `{table}`{{0}} ORDER BY `{key}` LIMIT {AT_ONCE}"
     update = (
-        f"UPDATE `{table}` SET `{column}` = REGEXP_REPLACE(`{column}`, %s, %s)"  # noqa: S608
+        f"UPDATE `{table}` SET `{column}` = REGEXP_REPLACE(`{column}`, %s, %s)"
         f" WHERE `{key}` BETWEEN %s AND %s AND LOCATE(%s, `{column}`) > 0 AND `{column}` REGEXP %s"
     )
     holding_text = rf'"{member}"[ ]*:[ ]*{TEXT}'

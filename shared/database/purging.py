@@ -18,7 +18,7 @@ async def purge(database: Database, table: str, moment: str, days: float) -> int
 
         async def some(tx: Transaction) -> int:
             return await tx.execute(
-                f"DELETE FROM {table} WHERE {moment} < %s ORDER BY {moment} LIMIT %s",  # noqa: S608  our own names
+                f"DELETE FROM {table} WHERE {moment} < %s ORDER BY {moment} LIMIT %s",
                 (tx.now - timedelta(days=days), PURGE_ROWS),
             )
 

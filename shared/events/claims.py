@@ -113,7 +113,7 @@ class Claims:
             await undo(tx, held)
         if changed := [subject for subject, claim in known.items() if claim.state != "RELEASED"]:
             await tx.write(
-                f"UPDATE {self._table} SET state = 'RELEASED', changed_at = %s WHERE {self._key} IN %s",  # noqa: S608
+                f"UPDATE {self._table} SET state = 'RELEASED', changed_at = %s WHERE {self._key} IN %s",
                 [tx.now, changed],
             )
         await self._add(tx, [Claim(one, "RELEASED") for one in self._subjects(releases) - known.keys()])
@@ -126,7 +126,7 @@ class Claims:
 
     async def _add(self, tx: Transaction, claims: Sequence[Claim]) -> None:
         await tx.write_many(
-            f"INSERT INTO {self._table} ({self._key}, state, reason, details, created_at, changed_at)"  # noqa: S608
+            f"INSERT INTO {self._table} ({self._key}, state, reason, details, created_at, changed_at)"
             " VALUES (%s, %s, %s, %s, %s, %s)",
             [
                 (
