@@ -18,7 +18,7 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath
 
-from shared import logs
+from shared import libraries, logs
 from shared.clock import utc_now
 from shared.database.idempotency import Key
 from shared.errors import Malformed, Unavailable
@@ -66,6 +66,7 @@ def run(service: Service) -> None:
         _give_way()
     settings = load(service.settings)
     logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
+    libraries.check()
     runtime = Runtime(service, settings)
     app = create_app(service, settings, runtime)
     config = uvicorn.Config(
