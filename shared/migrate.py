@@ -125,7 +125,7 @@ async def _seed(package: str, service: Service, url: str) -> None:
     except ModuleNotFoundError:
         return
     database = Database(url, pool=2)
-    await database.open([*service.models, "shared.database.tables"])
+    await database.open(service.models if service.asks_models else (), app=service.name)
     database.publish_through(Outbox(service.name, database))
     try:
         await database.transaction(seeds.seed)

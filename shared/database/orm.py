@@ -27,11 +27,11 @@ class Orm:
         self._nowhere = nowhere
 
     @classmethod
-    async def open(cls, url: str, models: Sequence[str]) -> "Orm":
-        """Make the models known to Tortoise."""
+    async def open(cls, url: str, models: Sequence[str], app: str) -> "Orm":
+        """Make the models known to Tortoise, under the name `app`."""
         # On the level below it writes into the log what is asked, with the values of rows: people's data.
         logging.getLogger("tortoise.db_client").setLevel(logging.INFO)
-        config = orm_config(url, {"service": (list(models), None)}, engine=__name__)
+        config = orm_config(url, {app: (list(models), None)}, engine=__name__)
         await Tortoise.init(config=config, _enable_global_fallback=True)
         nowhere = get_connection("default")
         assert isinstance(nowhere, _Nowhere)  # noqa: S101  this module is the engine

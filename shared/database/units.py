@@ -67,14 +67,18 @@ class Database:
         self._pool: aiomysql.Pool | None = None
         self._orm: Orm | None = None
 
-    async def open(self, models: Sequence[str] = ()) -> None:
-        """Connect, and make models known to Tortoise if there are any. Raises `DatabaseUnavailable`."""
+    async def open(self, models: Sequence[str] = (), *, app: str = "service") -> None:
+        """Connect, and make models known to Tortoise if there are any. Raises `DatabaseUnavailable`.
+
+        Tortoise keeps a model under the first `app` that it is told: a process that has migrated it must
+        name the same, or its models are not found.
+        """
         options = connection_options(self.url)
         if models:
             # Costs ten megabytes, which a process that asks through no models need not have.
             from shared.database.orm import Orm
 
-            self._orm = await Orm.open(self.url, models)
+            self._orm = await Orm.open(self.url, models, app)
         self._pool = await _reached(
             aiomysql.create_pool(
                 minsize=1, maxsize=self._pool_size, pool_recycle=3600, autocommit=True, **options
