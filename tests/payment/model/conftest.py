@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.layout import Layout
 from order_svc.service import service as order_service
-from payment_svc import calls, cards, events, pgs
+from payment_svc import cards, events, pgs
 from shared.database import transaction
 from shared.database.units import Database
 from tests.payment.model.clock import Clock
@@ -54,7 +54,6 @@ def worlds(db: Database, order_db: Database, monkeypatch: pytest.MonkeyPatch) ->
         world = World(db, order_db, clock)
         monkeypatch.setattr(transaction, "utc_now", clock.read)
         monkeypatch.setattr(cards, "utc_now", clock.read)
-        monkeypatch.setattr(calls, "utc_now", clock.read)
         monkeypatch.setattr(cards, "log", world.complaints)
         monkeypatch.setattr(events, "new_id", numbers.new)
         monkeypatch.setattr(pgs, "adapter", lambda _: world.pg)
