@@ -1,6 +1,6 @@
 """The calls that the greet service answers."""
 
-from greet_svc import models
+from greet_svc import models, store
 from greet_svc.contracts import Greet, Greeted, Greeting
 from greet_svc.domain import tidy, wording
 from shared.database import Transaction
@@ -9,11 +9,7 @@ from shared.database import Transaction
 async def greet(call: Greet, tx: Transaction) -> Greeting:
     """Count the greeting, tell the others, and say hello."""
     name = tidy(call.name)
-    await tx.write(
-        "INSERT INTO greeted (name, times, last_at) VALUES (%s, 1, %s)"
-        " ON DUPLICATE KEY UPDATE times = times + 1, last_at = VALUES(last_at)",
-        (name, tx.now),
-    )
+    await store.count(tx, [name])
     greeted = await models.Greeted.get(name=name, using_db=tx.models)
     tx.emit(Greeted(name=name))
     return Greeting(text=wording(name, greeted.times), times=greeted.times)

@@ -1,5 +1,6 @@
 """The events that the greet service consumes: of each, the fields that it reads."""
 
+from greet_svc import store
 from greet_svc.contracts import Greeted
 from shared.database import Transaction
 from shared.messages import View
@@ -14,10 +15,6 @@ class UserRegistered(View, of="user.registered"):
 async def greet_newcomers(heard: list[UserRegistered], tx: Transaction) -> None:
     """Greet everybody who has signed up."""
     names = [f"user {one.user_id}" for one in heard]
-    await tx.write_many(
-        "INSERT INTO greeted (name, times, last_at) VALUES (%s, 1, %s)"
-        " ON DUPLICATE KEY UPDATE times = times + 1, last_at = VALUES(last_at)",
-        [(name, tx.now) for name in names],
-    )
+    await store.count(tx, names)
     for name in names:
         tx.emit(Greeted(name=name))

@@ -43,8 +43,9 @@ def _run(copy: Path, *arguments: str, **environment: str) -> str:
 def test_a_new_service_passes_the_checks_of_every_service_and_answers(copy: Path, servers: Layout) -> None:
     said = _run(copy, "deploy.new_service", "parcel")
     assert "./just test tests/parcel" in said
-    _run(copy, "ruff", "check", ".")
-    _run(copy, "ruff", "format", "--check", ".")
+    changed = ("parcel_svc", "tests/parcel", "query_svc/service.py")
+    _run(copy, "ruff", "check", *changed)
+    _run(copy, "ruff", "format", "--check", *changed)
     left = [
         path.name
         for folder in ("parcel_svc", "tests/parcel")
