@@ -581,20 +581,22 @@ def test_payments_come_to_rest_with_books_that_agree(
         def __init__(self) -> None:
             super().__init__(worlds, loop, reached)
 
-    run_state_machine_as_test(
-        Run,
-        settings=settings(
-            max_examples=steps // IN_A_RUN,
-            stateful_step_count=IN_A_RUN,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            # To make what is found shorter would take many minutes.
-            phases=(Phase.generate,),
-            suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
-        ),
-    )
-    print(f"\n{dict(sorted(reached.items()))}")
+    try:
+        run_state_machine_as_test(
+            Run,
+            settings=settings(
+                max_examples=steps // IN_A_RUN,
+                stateful_step_count=IN_A_RUN,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                # To make what is found shorter would take many minutes.
+                phases=(Phase.generate,),
+                suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
+            ),
+        )
+    finally:
+        print(f"\n{dict(sorted(reached.items()))}")
     assert reached["steps"] >= 0.9 * steps
     # It would prove little of what it does not reach.
     for state in State:
