@@ -81,7 +81,7 @@ def _groups_table(groups: Sequence[DeadLetterGroup]) -> Table:
     table = Table(title="Dead letters", title_justify="left")
     for name in ("group", "queue", "exception"):
         table.add_column(name, overflow="fold")
-    for name in ("dead", "being redriven", "redriven", "discarded", "failed again"):
+    for name in ("dead", "redriving", "redriven", "discarded", "failed again"):
         table.add_column(name, justify="right")
     for name in ("first seen (UTC)", "last seen (UTC)", "newest", "says"):
         table.add_column(name, overflow="fold")
