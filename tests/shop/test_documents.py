@@ -14,6 +14,9 @@ from deploy.services import ROOT
 from tests.docs.documents import blocks
 from tests.support.at_work import forget
 
+# A minute and more of commands as people type them.
+pytestmark = pytest.mark.long
+
 # What fails ends the script and shows the command; a stream that curl leaves after -m seconds did not fail.
 PRELUDE = r"""
 set -o pipefail
