@@ -260,7 +260,7 @@ async def test_dead_letters_are_seen_sent_back_and_given_up(desk: Desk, stage: S
     await expect(desk.page.locator("svg.flow path.edge.bad")).to_have_count(len(await dead_ways(stage)))
 
     await desk.open_live("dead-letters")
-    await group.get_by_role("link", name="Look at them").click()
+    await group.get_by_role("link", name="Show them").click()
     await expect(desk.page.locator("#pulse")).to_have_text("Live")
     rows = desk.page.locator("tr[id^=letter-]")
     await expect(rows).to_have_count(3)
@@ -268,7 +268,7 @@ async def test_dead_letters_are_seen_sent_back_and_given_up(desk: Desk, stage: S
     await desk.page.locator(f"#letter-{first} input[name=ids]").check()
     await desk.act(desk.page.locator("#live"), "Redrive selected", "Yes, redrive selected")
     await expect(desk.page.get_by_text("1 dead letter being redriven")).to_be_visible()
-    await expect(desk.page.locator(f"#letter-{first}")).to_contain_text("✓ sent back")
+    await expect(desk.page.locator(f"#letter-{first}")).to_contain_text("✓ redriven")
     await expect(desk.page.locator(f"#letter-{second}")).to_contain_text("✕ dead")
     await desk.photograph("dead-letter-group")
 
