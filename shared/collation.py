@@ -19,8 +19,8 @@ SET_NAMES = f"SET NAMES utf8mb4 COLLATE {COLLATION}"
 """First of all on each connection: a server's `init_connect` may have chosen another character set, in which
 a quote that was escaped for ours ends the text."""
 
-# One question to each of these tables, and no join: MariaDB 10.11.19 sometimes dies of a segmentation fault when
-# one statement reads several of them while other processes change tables, as services do that migrate at once.
+# One question to each of these tables, and no join: MariaDB 10.11.19 sometimes dies of a segmentation fault
+# when one statement reads several of them while others change tables, as services do that migrate at once.
 _TABLES = (
     "SELECT table_name, table_collation FROM information_schema.tables"
     " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
