@@ -113,7 +113,7 @@ async def whole_shop(at: Layout) -> AsyncIterator[WholeShop]:
         }
         # One process has one set of models, whoever they belong to.
         models = [module for service in SERVICES if service.asks_models for module in service.models]
-        orm = await Orm.open(next(iter(urls.values())), models, "shop")
+        orm = await Orm.open(next(iter(urls.values())), models, "service")
         shop = WholeShop(runtimes)
         for name in runtimes:
             database = shop.database(name)
