@@ -33,7 +33,7 @@ from shared.rpc.http import HttpCalls, NobodyThere
 R = TypeVar("R")
 
 STILL_RUNNING = f"/problems/{StillRunning.slug}"
-TWIN_PAUSES_S = (0.1, 0.3, 0.6, 1.0)
+TWIN_PAUSES_S = (0.1, 0.3, 0.8)
 """How long to wait for a call with the same key that is still running: most end within a moment."""
 
 
