@@ -134,17 +134,13 @@ async def refund(
     call: RefundPayment, db: Database, rpc: Rpc, settings: PaymentSettings, idempotency: Idempotency
 ) -> PaymentView:
     """Give a part of a payment back; all of it by cancelling its order, which gives it back in turn."""
+    call = replace(call, refund_id=_number(idempotency, call.refund_id))
     await payments.known(db, call.payment_id)
-
-    async def begin(tx: Transaction) -> tuple[Payment, bool]:
-        refund_id = UUID(await idempotency.begin(tx, call.refund_id))
-        return await _begin_refund(replace(call, refund_id=refund_id), tx, settings)
-
-    payment, is_whole = await db.transaction(begin)
+    payment, is_whole = await db.transaction(lambda tx: _begin_refund(call, tx, settings, idempotency))
     if is_whole:
         await cards.call_off(rpc, payment)
         payment = await payments.known(db, call.payment_id)
-    else:
+    elif payment.refund_id == call.refund_id:
         payment = await _ask(db, rpc, payment, settings)
     if payment.refund_id == call.refund_id and (refused := payment.details.get("refund_refused")):
         why = f"{refused['code']} {refused['message']}".rstrip()
@@ -229,12 +225,13 @@ async def _begin(tx: Transaction, ask: Ask, settings: PaymentSettings, *, has_in
 
 
 async def _begin_refund(
-    call: RefundPayment, tx: Transaction, settings: PaymentSettings
+    call: RefundPayment, tx: Transaction, settings: PaymentSettings, idempotency: Idempotency
 ) -> tuple[Payment, bool]:
     """Refund a part of points at once, write down that the PG is to be asked for a part of a charge.
 
     Returns the payment, and whether its order is to be cancelled: what adds up to the whole is left to that.
     """
+    await idempotency.begin(tx, call.refund_id)
     [payment] = await payments.lock(tx, [call.payment_id])
     if payment.state is State.REJECTED:
         raise Conflict("The payment was declined: there is nothing to give back.")
@@ -266,9 +263,9 @@ async def _begin_refund(
     return await cards.change(tx, payment, settling.refund_points(payment, part, call.refund_id)), False
 
 
-def _number(idempotency: Idempotency, payment_id: UUID) -> UUID:
-    """The payment to make: another try under this idempotency key may have begun one, and then died."""
-    return UUID(idempotency.begun) if idempotency.begun else payment_id
+def _number(idempotency: Idempotency, new: UUID) -> UUID:
+    """The id of the payment or refund to make: a try under this key may have begun one, and then died."""
+    return UUID(idempotency.begun) if idempotency.begun else new
 
 
 async def _bought(db: Reader, payment: Payment) -> PointsBought:
