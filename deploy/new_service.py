@@ -33,10 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (Refused, DeclarationError) as error:
         print(error, file=sys.stderr)
         return 1
+    package = f"{name}_svc"
     print(
-        f"{name}_svc/ and tests/{name}/ are made, and {name} is entered in deploy/services.toml,"
+        f"{package}/ and tests/{package}/ are made, and {name} is entered in deploy/services.toml,"
         " compose.yaml, pyproject.toml, query_svc/service.py and README.md.\n"
-        f"  ./just test tests/{name}     its tests\n"
+        f"  ./just test tests/{package}     its tests\n"
         "  ./just up                     the shop with it (`./just down` first, if it runs)\n"
         f"""  curl -d '{{"name":"Ada"}}' 127.0.0.1:{8000 + ports}/calls/{name}.greet     ask it something"""
     )
@@ -48,11 +49,10 @@ def make(root: Path, name: str) -> int:
     package = f"{name}_svc"
     ports = _check(root, name)
     entered = _entered(root, name, ports)
-    made = [root / package, root / "tests" / name]
-    for source, target in zip(
-        (root / "examples" / f"{EXAMPLE}_svc", root / "tests" / EXAMPLE), made, strict=True
-    ):
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    made = [root / package, root / "tests" / package]
+    for source, target in zip(("examples", "tests"), made, strict=True):
+        example = root / source / f"{EXAMPLE}_svc"
+        shutil.copytree(example, target, ignore=shutil.ignore_patterns("__pycache__"))
         for path in target.rglob("*.py"):
             path.write_text(_renamed(path.read_text(encoding="utf-8"), name), encoding="utf-8")
     for path, text in entered.items():
@@ -69,7 +69,7 @@ def _check(root: Path, name: str) -> int:
         raise Refused(
             f"a service has a name of 2 to 20 lower-case letters and digits, such as parcel, not {name!r}"
         )
-    for path in (root / f"{name}_svc", root / "tests" / name, root / "examples" / f"{name}_svc"):
+    for path in (root / f"{name}_svc", root / "tests" / f"{name}_svc", root / "examples" / f"{name}_svc"):
         if path.exists():
             raise Refused(f"{path.relative_to(root)} is there already: choose another name than {name}")
     services = load_services({"SHOP_SERVICES_FILE": str(root / "deploy" / "services.toml")})

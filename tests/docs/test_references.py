@@ -20,7 +20,7 @@ MADE = re.compile(r"^(\.run|\.tools|\.venv|build|SHOP_RUN_DIR)/")
 """Files that only a run makes."""
 ELSEWHERE = {"made-by.json", "supervisor.log", "migrate.log", "/.well-known/jwks.json"}
 """Files of a run that are named alone, and a route that looks like a file."""
-NOT_MADE_YET = ("parcel_svc", "tests/parcel", "<service>_svc")
+NOT_MADE_YET = ("parcel_svc", "tests/parcel_svc", "<service>_svc")
 """Of services that the documents make up."""
 LIBRARIES = {
     # Of Python, RabbitMQ, MySQL, curl and the libraries: names that are not the project's own.

@@ -42,13 +42,13 @@ def _run(copy: Path, *arguments: str, **environment: str) -> str:
 
 def test_a_new_service_passes_the_checks_of_every_service_and_answers(copy: Path, servers: Layout) -> None:
     said = _run(copy, "deploy.new_service", "parcel")
-    assert "./just test tests/parcel" in said
-    changed = ("parcel_svc", "tests/parcel", "query_svc/service.py")
+    assert "./just test tests/parcel_svc" in said
+    changed = ("parcel_svc", "tests/parcel_svc", "query_svc/service.py")
     _run(copy, "ruff", "check", *changed)
     _run(copy, "ruff", "format", "--check", *changed)
     left = [
         path.name
-        for folder in ("parcel_svc", "tests/parcel")
+        for folder in ("parcel_svc", "tests/parcel_svc")
         for path in (copy / folder).rglob("*.py")
         if "greet_svc" in path.read_text(encoding="utf-8")
     ]
@@ -57,7 +57,7 @@ def test_a_new_service_passes_the_checks_of_every_service_and_answers(copy: Path
         copy,
         "pytest",
         "-q",
-        *("tests/parcel", "tests/fleet/test_compose.py", "tests/contracts/test_registrations.py"),
+        *("tests/parcel_svc", "tests/fleet/test_compose.py", "tests/contracts/test_registrations.py"),
         "tests/contracts/test_imports.py::test_the_rules_hold",
         "tests/contracts/test_imports.py::test_the_rules_know_every_service",
         SHOP_TEST_AMQP_URL=servers.amqp_url,
@@ -86,7 +86,6 @@ def test_there_is_room_for_three(copy: Path) -> None:
         ("p", "2 to 20"),
         ("", "2 to 20"),
         ("order", "order_svc is there already"),
-        ("shop", "tests/shop is there already"),
         ("greet", "is there already"),
     ],
 )

@@ -14,7 +14,7 @@ from shared.ids import new_id
 from tests.dead_letters.letters import kept, letter
 from tests.gateway.fakes import Signer, gateway
 from tests.gateway.whole import WholeShop, whole_shop
-from tests.order.acts import reserved, say
+from tests.order_svc.acts import reserved, say
 
 CHANGES_NOTHING = {"quote"}
 """POSTs of signed-in users that are questions."""
