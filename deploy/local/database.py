@@ -60,6 +60,7 @@ def _initialise(engine: Engine, data: Path) -> None:
     fresh = data.with_name("data.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
+    scratch = _scratch(data.parent)
     if engine.product == "MariaDB":
         command = [*_mariadb_installer(engine.program), f"--datadir={fresh}"]
         # Forced: it would refuse where the machine's own name cannot be looked up, which nothing here needs.
@@ -67,6 +68,7 @@ def _initialise(engine: Engine, data: Path) -> None:
     else:
         command = [str(engine.program), "--no-defaults", "--initialize-insecure", f"--datadir={fresh}"]
         command.append(f"--{_NO_FILES}")
+    command.append(f"--tmpdir={scratch}")
     if os.geteuid() == 0:
         command.append("--user=root")
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
@@ -74,6 +76,17 @@ def _initialise(engine: Engine, data: Path) -> None:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise FleetError(f"making the database's data folder with {engine} failed:\n{tail}")
     fresh.rename(data)
+
+
+def _scratch(home: Path) -> Path:
+    """The server's own folder for temporary tables.
+
+    A server that starts deletes what an earlier one may have left in that folder. In a shared /tmp it would
+    take the temporary tables of another one that is at work.
+    """
+    scratch = home / "tmp"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    return scratch
 
 
 def _mariadb_installer(server: Path) -> list[str]:
@@ -101,6 +114,7 @@ def _configuration(at: Layout, home: Path, engine: Engine) -> str:
         f"socket = {_quoted(at.database_socket)}",
         f"pid-file = {_quoted(home / 'database.pid')}",
         f"init-file = {_quoted(home / 'init.sql')}",
+        f"tmpdir = {_quoted(_scratch(home))}",
         f"bind-address = {HOST}",
         f"port = {at.database_port}",
         "skip-name-resolve",

@@ -33,8 +33,8 @@ from shared.database.idempotency import Idempotency
 from shared.database.units import Database
 from shared.errors import Conflict, NotFound, RuleBroken, Unavailable
 from shared.ids import new_id
-from tests.coupon.fake_catalogue import FakeCatalogue
-from tests.coupon.fake_users import FakeUsers
+from tests.coupon_svc.fake_catalogue import FakeCatalogue
+from tests.coupon_svc.fake_users import FakeUsers
 from tests.support.databases import Heard
 from tests.support.participant import Participant, TakesPart
 from tests.support.plans import plans_of

@@ -26,8 +26,8 @@ from shared.database.idempotency import Idempotency
 from shared.database.units import Database
 from shared.errors import NotFound, RuleBroken
 from shared.ids import new_id
-from tests.coupon.fake_catalogue import FakeCatalogue, shown
-from tests.coupon.fake_users import FakeUsers
+from tests.coupon_svc.fake_catalogue import FakeCatalogue, shown
+from tests.coupon_svc.fake_users import FakeUsers
 
 CREATED = ItemCreated(item_id=7, price=100, version=1)
 CHANGED = ItemChanged(item_id=7, price=200, version=2)

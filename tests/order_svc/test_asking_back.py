@@ -12,7 +12,7 @@ from order_svc.contracts import (
 )
 from shared.database.units import Database
 from shared.events.outbox import Outbox
-from tests.order.acts import (
+from tests.order_svc.acts import (
     BUYER,
     SETTINGS,
     a_completed_order,

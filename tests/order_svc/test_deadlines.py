@@ -14,7 +14,7 @@ from order_svc.contracts import (
 from shared.clock import utc_now
 from shared.database.units import Database
 from shared.events.outbox import Outbox
-from tests.order.acts import (
+from tests.order_svc.acts import (
     SETTINGS,
     a_completed_order,
     a_couponed_order,

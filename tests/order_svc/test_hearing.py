@@ -24,7 +24,7 @@ from order_svc.contracts import (
 from shared.database.units import Database
 from shared.ids import new_id
 from shared.messages import View
-from tests.order.acts import (
+from tests.order_svc.acts import (
     BUYER,
     a_couponed_order,
     an_order,

@@ -7,7 +7,7 @@ from order_svc.contracts import PlaceOrder
 from shared.database.units import Database
 from shared.events.outbox import Outbox
 from shared.ids import new_id
-from tests.order.acts import an_order, place
+from tests.order_svc.acts import an_order, place
 from tests.support.databases import whole
 from tests.support.upgrade import repeat_migrations
 

@@ -19,7 +19,7 @@ from shared.database.units import Database
 from shared.errors import Conflict
 from shared.events.outbox import Outbox
 from shared.ids import new_id
-from tests.order.acts import a_couponed_order, an_order, hear, later, look, place, reserved
+from tests.order_svc.acts import a_couponed_order, an_order, hear, later, look, place, reserved
 from tests.support.databases import Heard
 
 MEND: list[str] = importlib.import_module("order_svc.migrations.0007_waiting_is_due").MEND

@@ -19,7 +19,7 @@ from shared.database.units import Database
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.events.outbox import Outbox
 from shared.ids import new_id
-from tests.order.acts import (
+from tests.order_svc.acts import (
     BUYER,
     a_completed_order,
     an_order,

@@ -24,7 +24,7 @@ from shared.ids import new_id
 from shared.registry import Wiring
 from shared.rpc import wire
 from shared.rpc.answering import Answering
-from tests.order.acts import (
+from tests.order_svc.acts import (
     BUYER,
     SETTINGS,
     a_couponed_order,

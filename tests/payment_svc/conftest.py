@@ -5,8 +5,8 @@ import pytest
 from payment_svc import pgs
 from payment_svc.pgs import toss
 from shared.database.units import Database
-from tests.payment.fake_pg import FakePg
-from tests.payment.world import World
+from tests.payment_svc.fake_pg import FakePg
+from tests.payment_svc.world import World
 from tests.support.databases import Heard
 from tests.support.service_database import database_of, db, heard
 

@@ -9,7 +9,7 @@ from payment_svc import calls, events
 from payment_svc.contracts import GetHistory, GrantPoints, LedgerPage, ListAudit, OpenAccount
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.ids import new_id
-from tests.payment.world import ADMIN, BUYER, World, at_once
+from tests.payment_svc.world import ADMIN, BUYER, World, at_once
 
 
 async def _history(world: World, **fields: int | None) -> LedgerPage:

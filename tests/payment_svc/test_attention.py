@@ -19,8 +19,8 @@ from payment_svc.contracts import (
 from payment_svc.store import payments
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
-from tests.payment.fake_pg import error
-from tests.payment.world import ADMIN, PRICE, World
+from tests.payment_svc.fake_pg import error
+from tests.payment_svc.world import ADMIN, PRICE, World
 
 REFUSED = error(403, "NOT_CANCELABLE_PAYMENT", "Settled with the merchant.")
 

@@ -8,8 +8,8 @@ import pytest
 
 from shared.errors import NotFound, RuleBroken
 from shared.ids import new_id
-from tests.payment.fake_pg import LATE, error
-from tests.payment.world import ADMIN, World
+from tests.payment_svc.fake_pg import LATE, error
+from tests.payment_svc.world import ADMIN, World
 
 
 async def _ledger(world: World) -> list[tuple[str, int]]:

@@ -13,8 +13,8 @@ from payment_svc.pgs import Card, Finding, Report
 from payment_svc.store import payments
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.ids import new_id
-from tests.payment.fake_pg import HANG, LATE, LOST, error
-from tests.payment.world import BUYER, PRICE, Orders, World, at_once
+from tests.payment_svc.fake_pg import HANG, LATE, LOST, error
+from tests.payment_svc.world import BUYER, PRICE, Orders, World, at_once
 
 
 async def test_without_a_key_the_test_card_pays(world: World) -> None:

@@ -12,7 +12,7 @@ from shared.clock import utc_now
 from shared.database import purging
 from shared.errors import Conflict, RuleBroken
 from shared.ids import new_id
-from tests.payment.world import BUYER, PRICE, World, at_once
+from tests.payment_svc.world import BUYER, PRICE, World, at_once
 
 
 async def _intent(world: World, **fields: Any) -> Intent:

@@ -14,8 +14,8 @@ from payment_svc.contracts import PaymentCaptured, TakeNotice
 from payment_svc.store import payments
 from shared.clock import utc_now
 from shared.ids import new_id
-from tests.payment.fake_pg import LATE
-from tests.payment.world import PRICE, World
+from tests.payment_svc.fake_pg import LATE
+from tests.payment_svc.world import PRICE, World
 
 
 async def _due_in_s(world: World, payment_id: UUID) -> float | None:

@@ -13,7 +13,7 @@ from payment_svc.contracts import (
 )
 from payment_svc.events import OrderPlaced
 from shared.ids import new_id
-from tests.payment.world import World
+from tests.payment_svc.world import World
 from tests.support.participant import Participant, TakesPart
 
 

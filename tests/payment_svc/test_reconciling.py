@@ -10,8 +10,8 @@ from payment_svc import cards
 from payment_svc.contracts import PaymentCaptured
 from payment_svc.store import payments
 from shared.errors import Unavailable
-from tests.payment.fake_pg import HANG
-from tests.payment.world import World
+from tests.payment_svc.fake_pg import HANG
+from tests.payment_svc.world import World
 from tests.support.waiting import eventually
 
 

@@ -12,8 +12,8 @@ from payment_svc.contracts import ListAudit, PaymentPartlyRefunded, PaymentRefun
 from payment_svc.store import payments
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.ids import new_id
-from tests.payment.fake_pg import LATE, LOST, error
-from tests.payment.world import ADMIN, World, at_once
+from tests.payment_svc.fake_pg import LATE, LOST, error
+from tests.payment_svc.world import ADMIN, World, at_once
 
 
 async def _told(world: World) -> list[tuple[int, int]]:

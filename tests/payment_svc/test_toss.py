@@ -16,7 +16,7 @@ from payment_svc import pgs
 from payment_svc.pgs import Card, Entry, Finding, NoAnswer, Notice, PaymentGateway, Report, toss
 from payment_svc.settings import PaymentSettings
 from shared.clock import utc_now
-from tests.payment.fake_pg import HANG, LOST, FakePg, error
+from tests.payment_svc.fake_pg import HANG, LOST, FakePg, error
 
 CARD = Card(UUID(int=1), "pay_1", 10_000)
 Question = Callable[[PaymentGateway, Card], Awaitable[Report]]

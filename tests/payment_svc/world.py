@@ -31,7 +31,7 @@ from shared.database.units import Database
 from shared.errors import Conflict
 from shared.ids import new_id
 from shared.rpc import Rpc
-from tests.payment.fake_pg import FakePg
+from tests.payment_svc.fake_pg import FakePg
 from tests.support.databases import Heard
 from tests.support.waiting import eventually
 

@@ -18,7 +18,7 @@ from shared.events import cloudevents
 from shared.events.cloudevents import Undecoded
 from shared.events.consumer import Consumer
 from shared.registry import Wiring, hear_everything
-from tests.query.facts_told import Story, at, hear, line, read_views, strange
+from tests.query_svc.facts_told import Story, at, hear, line, read_views, strange
 from tests.support.waiting import eventually
 
 

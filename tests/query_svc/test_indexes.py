@@ -13,7 +13,7 @@ from query_svc.service import service
 from shared.database.transaction import Reader
 from shared.database.units import Database
 from shared.messages import Call
-from tests.query.facts_told import NOON, Story, at, hear, line
+from tests.query_svc.facts_told import NOON, Story, at, hear, line
 from tests.support.databases import fresh_database
 from tests.support.plans import Plan, plans_of
 

@@ -14,8 +14,8 @@ from query_svc.dead_letters.letter import letter_of, message_of
 from shared.database.units import Database
 from shared.events.cloudevents import Undecoded
 from tests.dead_letters.letters import QUEUE, message
-from tests.query.facts_told import Story, hear, line, strange
-from tests.query.test_store_and_views import ask
+from tests.query_svc.facts_told import Story, hear, line, strange
+from tests.query_svc.test_store_and_views import ask
 from tests.support.databases import whole
 from tests.support.upgrade import repeat_migrations
 

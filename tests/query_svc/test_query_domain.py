@@ -23,7 +23,7 @@ from query_svc.domain import (
     start_of,
 )
 from query_svc.facts import OrderEvent, read
-from tests.query.facts_told import NOON, Story, line, strange
+from tests.query_svc.facts_told import NOON, Story, line, strange
 
 WAYS = [
     Story().placed(),

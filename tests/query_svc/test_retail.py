@@ -17,7 +17,7 @@ from query_svc import calls, contracts
 from query_svc.domain import PERIODS, start_of
 from shared.database.units import Database
 from shared.events.cloudevents import Undecoded
-from tests.query.facts_told import Story, hear, line
+from tests.query_svc.facts_told import Story, hear, line
 
 GIVEN = [Path(name) for name in os.environ.get("RETAIL_CSV", "").split(os.pathsep) if name]
 FIRST = datetime(2010, 12, 1, 8, tzinfo=UTC)

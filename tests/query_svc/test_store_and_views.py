@@ -14,7 +14,7 @@ from shared.database.units import Database
 from shared.events.cloudevents import Undecoded
 from shared.ids import new_id
 from shared.messages import Call
-from tests.query.facts_told import NOON, Story, at, hear, line, read_views, strange, told
+from tests.query_svc.facts_told import NOON, Story, at, hear, line, read_views, strange, told
 
 
 def stories() -> list[Story]:

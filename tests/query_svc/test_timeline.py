@@ -10,7 +10,7 @@ from order_svc import contracts as order
 from payment_svc import contracts as payment
 from query_svc.timeline import Step, Way, way
 from shared.ids import new_id
-from tests.query.facts_told import Story, at, strange
+from tests.query_svc.facts_told import Story, at, strange
 
 
 def tell(story: Story) -> Way:

@@ -13,8 +13,8 @@ from shared.events.outbox import Outbox
 from shared.ids import new_id
 from shared.rpc import Rpc
 from tests.support.databases import whole
-from tests.user.test_notifications import Inbox, inbox
-from tests.user.test_registration import Payment
+from tests.user_svc.test_notifications import Inbox, inbox
+from tests.user_svc.test_registration import Payment
 from user_svc import calls, deliveries, events, profiles, registration
 from user_svc.contracts import ChangeMe, Login, Logout, Refresh, Register
 from user_svc.settings import UserSettings

@@ -9,7 +9,7 @@ import msgspec
 
 from payment_svc.domain import WAITING, State
 from shared.database.units import Database
-from tests.payment.model.gateway import Gateway
+from tests.payment_svc.model.gateway import Gateway
 
 AT_REST = frozenset({State.HELD, State.REJECTED, State.RELEASED, State.NEEDS_ATTENTION, State.KEPT})
 

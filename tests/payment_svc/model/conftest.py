@@ -11,9 +11,9 @@ from order_svc.service import service as order_service
 from payment_svc import cards, events, pgs
 from shared.database import transaction
 from shared.database.units import Database
-from tests.payment.model.clock import Clock
-from tests.payment.model.numbers import Numbers
-from tests.payment.model.world import World
+from tests.payment_svc.model.clock import Clock
+from tests.payment_svc.model.numbers import Numbers
+from tests.payment_svc.model.world import World
 from tests.support.databases import fresh_database
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from payment_svc.pgs import Card, Entry, Finding, NoAnswer, Notice, Report
-from tests.payment.model.clock import Clock
+from tests.payment_svc.model.clock import Clock
 
 WINDOW = timedelta(minutes=10)
 """For so long after it began can a session be confirmed."""

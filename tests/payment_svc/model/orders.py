@@ -22,8 +22,8 @@ from shared.database.units import Database
 from shared.errors import OutcomeUnknown, Unavailable
 from shared.events.outbox import Outbox
 from shared.messages import Event
-from tests.payment.model.clock import START
-from tests.payment.model.gateway import Trouble
+from tests.payment_svc.model.clock import START
+from tests.payment_svc.model.gateway import Trouble
 from tests.support.databases import Heard
 
 SETTINGS = OrderSettings()

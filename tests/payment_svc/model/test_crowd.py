@@ -12,12 +12,12 @@ from order_svc.contracts import CancelOrder
 from payment_svc import cards
 from payment_svc.domain import State
 from shared.clock import utc_now
-from tests.payment.model import books
-from tests.payment.model.clock import Clock
-from tests.payment.model.conftest import Worlds
-from tests.payment.model.numbers import Numbers
-from tests.payment.model.orders import SETTINGS, an_order
-from tests.payment.model.world import REPLICAS, World
+from tests.payment_svc.model import books
+from tests.payment_svc.model.clock import Clock
+from tests.payment_svc.model.conftest import Worlds
+from tests.payment_svc.model.numbers import Numbers
+from tests.payment_svc.model.orders import SETTINGS, an_order
+from tests.payment_svc.model.world import REPLICAS, World
 from tests.support.waiting import eventually
 
 WITHIN_S = 60.0

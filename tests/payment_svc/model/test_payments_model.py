@@ -27,12 +27,12 @@ from payment_svc import calls, paying
 from payment_svc.contracts import BringKey, BuyPoints, MakeIntent, Outcome, Pay, RefundPayment
 from payment_svc.domain import State
 from shared.errors import Problem
-from tests.payment.model.books import Row
-from tests.payment.model.conftest import Worlds
-from tests.payment.model.gateway import Trouble
-from tests.payment.model.numbers import Numbers
-from tests.payment.model.orders import an_order
-from tests.payment.model.world import REPLICAS, World
+from tests.payment_svc.model.books import Row
+from tests.payment_svc.model.conftest import Worlds
+from tests.payment_svc.model.gateway import Trouble
+from tests.payment_svc.model.numbers import Numbers
+from tests.payment_svc.model.orders import an_order
+from tests.payment_svc.model.world import REPLICAS, World
 
 STEPS = 2_000
 IN_A_RUN = 40

@@ -21,10 +21,10 @@ from shared.database.units import Database
 from shared.errors import Problem
 from shared.messages import Event, View
 from shared.rpc import Rpc
-from tests.payment.model import books
-from tests.payment.model.clock import Clock
-from tests.payment.model.gateway import Gateway, Trouble
-from tests.payment.model.orders import OrderSide
+from tests.payment_svc.model import books
+from tests.payment_svc.model.clock import Clock
+from tests.payment_svc.model.gateway import Gateway, Trouble
+from tests.payment_svc.model.orders import OrderSide
 from tests.support.databases import Heard, empty
 
 REPLICAS = 2
