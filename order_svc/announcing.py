@@ -52,7 +52,7 @@ def _milestone(order: StoredOrder, milestone: Milestone, now: datetime) -> Event
                 paid=order.saga.paid,
                 version=order.version,
                 participants=[
-                    ParticipantView(name=name, state=one.stand.value, changed_at=order.rows[name].moved_at)
+                    ParticipantView(name=name, state=one.state.value, changed_at=order.rows[name].moved_at)
                     for name, one in order.saga.participants.items()
                 ],
                 history=order.history,

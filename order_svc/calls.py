@@ -127,7 +127,7 @@ def _as_placed(placed: OrderPlaced) -> OrderView:
         total=placed.total,
         lines=reading.line_views(placed.lines, {}),
         participants=[
-            ParticipantView(name=name, state=saga.Stand.AWAITING, changed_at=placed.placed_at)
+            ParticipantView(name=name, state=saga.State.AWAITING, changed_at=placed.placed_at)
             for name in placed.participants
         ],
         history=[

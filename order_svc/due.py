@@ -7,7 +7,7 @@ what has no such time is never found again.
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from order_svc.saga import Milestone, Saga, Stand, Status
+from order_svc.saga import Milestone, Saga, State, Status
 from order_svc.settings import OrderSettings
 
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -45,15 +45,15 @@ def order_due(saga: Saga, was: datetime | None, now: datetime, settings: OrderSe
             assert_never(saga.status)
 
 
-def participant_due(stand: Stand, now: datetime, settings: OrderSettings) -> datetime | None:
+def participant_due(state: State, now: datetime, settings: OrderSettings) -> datetime | None:
     """When a participant that stands so from now on is asked once more to give back; None for never."""
-    match stand:
-        case Stand.RELEASING:
+    match state:
+        case State.RELEASING:
             return now + pause(0, settings)
-        case Stand.AWAITING | Stand.YES | Stand.NO | Stand.RELEASED | Stand.KEPT:
+        case State.AWAITING | State.YES | State.NO | State.RELEASED | State.KEPT:
             return None
         case _:
-            assert_never(stand)
+            assert_never(state)
 
 
 def pause(releases: int, settings: OrderSettings) -> timedelta:

@@ -47,7 +47,7 @@ class Participant(Model):
     id = fields.BigIntField(primary_key=True)
     order_id = fields.UUIDField()
     name = fields.CharField(max_length=10)
-    stand = fields.CharField(max_length=10)
+    state = fields.CharField(max_length=10)
     payment_id = fields.UUIDField(null=True)
     changed_at = fields.DatetimeField()
     release_due_at = fields.DatetimeField(
@@ -62,7 +62,7 @@ class Participant(Model):
         constraints = (
             CheckConstraint(
                 name="a_releasing_participant_is_due",
-                check="`stand` <> 'RELEASING' OR `release_due_at` IS NOT NULL",
+                check="`state` <> 'RELEASING' OR `release_due_at` IS NOT NULL",
             ),
         )
 

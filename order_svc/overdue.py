@@ -5,26 +5,26 @@ from typing import Literal, assert_never
 from uuid import UUID
 
 from order_svc.contracts import ListOverdue, Missing, OverdueOrder, OverduePage
-from order_svc.saga import Stand, Status
+from order_svc.saga import State, Status
 from order_svc.settings import OrderSettings
 from shared.database import Reader, Row, Select, page
 
 
-def _waits_for(stand: Stand) -> Literal["answer", "release"] | None:
+def _waits_for(state: State) -> Literal["answer", "release"] | None:
     """What an order waits for from a participant that stands so."""
-    match stand:
-        case Stand.AWAITING:
+    match state:
+        case State.AWAITING:
             return "answer"
-        case Stand.RELEASING:
+        case State.RELEASING:
             return "release"
-        case Stand.YES | Stand.NO | Stand.RELEASED | Stand.KEPT:
+        case State.YES | State.NO | State.RELEASED | State.KEPT:
             return None
         case _:
-            assert_never(stand)
+            assert_never(state)
 
 
-_WAITS_FOR: dict[Stand, Literal["answer", "release"]] = {
-    stand: what for stand in Stand if (what := _waits_for(stand))
+_WAITS_FOR: dict[State, Literal["answer", "release"]] = {
+    state: what for state in State if (what := _waits_for(state))
 }
 
 
@@ -45,7 +45,7 @@ class _Order(Row):
 class _Waiting(Row):
     order_id: UUID
     name: str
-    stand: Stand
+    state: State
     changed_at: datetime
 
 
@@ -55,7 +55,7 @@ _LATE = Select(
     " WHERE release_due_at IS NOT NULL AND changed_at < %s) late WHERE id > %s ORDER BY id LIMIT %s",
 )
 _ORDERS = Select(_Order, "FROM orders WHERE id IN %s ORDER BY id")
-_WAITING = Select(_Waiting, "FROM participants WHERE order_id IN %s AND stand IN %s ORDER BY order_id, name")
+_WAITING = Select(_Waiting, "FROM participants WHERE order_id IN %s AND state IN %s ORDER BY order_id, name")
 
 
 async def list_overdue(call: ListOverdue, reader: Reader, settings: OrderSettings) -> OverduePage:
@@ -71,7 +71,7 @@ async def list_overdue(call: ListOverdue, reader: Reader, settings: OrderSetting
     ids = [order.id for order in late]
     orders = await reader.find(_ORDERS, ids)
     waiting: dict[UUID, list[_Waiting]] = {}
-    for one in await reader.find(_WAITING, ids, [stand.value for stand in _WAITS_FOR]):
+    for one in await reader.find(_WAITING, ids, [state.value for state in _WAITS_FOR]):
         waiting.setdefault(one.order_id, []).append(one)
     items = [
         _overdue(order, waiting.get(order.id, []), patience=patience, now=reader.now) for order in orders
@@ -80,10 +80,10 @@ async def list_overdue(call: ListOverdue, reader: Reader, settings: OrderSetting
 
 
 def _overdue(order: _Order, waiting: list[_Waiting], *, patience: timedelta, now: datetime) -> OverdueOrder:
-    missing = [Missing(waits_for=_WAITS_FOR[one.stand], of=one.name, since=one.changed_at) for one in waiting]
+    missing = [Missing(waits_for=_WAITS_FOR[one.state], of=one.name, since=one.changed_at) for one in waiting]
     if order.status == Status.COMPLETED and order.deadline_at is not None:
         missing.append(Missing(waits_for="payment", of="buyer", since=order.updated_at))
-    due = [one.changed_at + patience for one in waiting if one.stand is Stand.RELEASING]
+    due = [one.changed_at + patience for one in waiting if one.state is State.RELEASING]
     if order.deadline_at is not None:
         due.append(order.deadline_at)
     due_at = min(due) if due else now

@@ -40,7 +40,7 @@ class _Order(Row):
 class _Participant(Row):
     order_id: str
     name: str
-    stand: str
+    state: str
     changed_at: datetime
 
 
@@ -83,7 +83,7 @@ async def of_orders(reader: Reader, order_ids: Sequence[UUID]) -> dict[UUID, Ord
     )
     participants: dict[str, list[ParticipantView]] = {}
     for row in participant_rows:
-        view = ParticipantView(name=row.name, state=row.stand, changed_at=row.changed_at)
+        view = ParticipantView(name=row.name, state=row.state, changed_at=row.changed_at)
         participants.setdefault(row.order_id, []).append(view)
     history = by_order(history_rows)
     orders: dict[UUID, OrderView] = {}

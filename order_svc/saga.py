@@ -22,7 +22,7 @@ class Status(StrEnum):
     CANCEL = "CANCEL"
 
 
-class Stand(StrEnum):
+class State(StrEnum):
     """Where one participant of an order stands."""
 
     AWAITING = "AWAITING"
@@ -60,19 +60,19 @@ PAYMENT_EXPIRED = "payment_expired"
 PAYMENT_KEPT = "payment_kept"
 PARTLY_REFUNDED = "PAYMENT_PARTLY_REFUNDED"
 
-Transitions = Mapping[tuple[Stand, Signal], Stand]
+Transitions = Mapping[tuple[State, Signal], State]
 """Every signal that moves a participant. Others, such as repeated answers, change nothing."""
 
 WHILE_PENDING: Transitions = {
-    (Stand.AWAITING, Signal.YES): Stand.YES,
-    (Stand.AWAITING, Signal.NO): Stand.NO,
+    (State.AWAITING, Signal.YES): State.YES,
+    (State.AWAITING, Signal.NO): State.NO,
 }
 AFTER_FAILURE: Transitions = {
     # The order has failed already: what was taken for it must be given back.
-    (Stand.AWAITING, Signal.YES): Stand.RELEASING,
-    (Stand.AWAITING, Signal.NO): Stand.NO,
-    (Stand.RELEASING, Signal.RELEASED): Stand.RELEASED,
-    (Stand.RELEASING, Signal.KEPT): Stand.KEPT,
+    (State.AWAITING, Signal.YES): State.RELEASING,
+    (State.AWAITING, Signal.NO): State.NO,
+    (State.RELEASING, Signal.RELEASED): State.RELEASED,
+    (State.RELEASING, Signal.KEPT): State.KEPT,
 }
 AT_REST: Transitions = {}
 
@@ -90,32 +90,32 @@ def transitions(status: Status) -> Transitions:
             assert_never(status)
 
 
-def was_asked_back(stand: Stand) -> bool:
+def was_asked_back(state: State) -> bool:
     """Whether an answer from here comes too late: it is recorded, but only the acknowledgement counts."""
-    match stand:
-        case Stand.RELEASING | Stand.RELEASED | Stand.KEPT:
+    match state:
+        case State.RELEASING | State.RELEASED | State.KEPT:
             return True
-        case Stand.AWAITING | Stand.YES | Stand.NO:
+        case State.AWAITING | State.YES | State.NO:
             return False
         case _:
-            assert_never(stand)
+            assert_never(state)
 
 
-def has_ended(stand: Stand) -> bool:
+def has_ended(state: State) -> bool:
     """Whether a failed order does not wait for somebody who stands so."""
-    match stand:
-        case Stand.NO | Stand.RELEASED | Stand.KEPT:
+    match state:
+        case State.NO | State.RELEASED | State.KEPT:
             return True
-        case Stand.AWAITING | Stand.YES | Stand.RELEASING:
+        case State.AWAITING | State.YES | State.RELEASING:
             return False
         case _:
-            assert_never(stand)
+            assert_never(state)
 
 
 class Participant(msgspec.Struct, kw_only=True):
     """One participant: where it stands, and the payment it made, if it is one that pays."""
 
-    stand: Stand = Stand.AWAITING
+    state: State = State.AWAITING
     payment_id: UUID | None = None
 
 
@@ -152,7 +152,7 @@ class Saga(msgspec.Struct, kw_only=True):
 
     def awaits(self) -> bool:
         """Whether somebody has not answered yet."""
-        return any(one.stand is Stand.AWAITING for one in self.participants.values())
+        return any(one.state is State.AWAITING for one in self.participants.values())
 
 
 def hear(
@@ -174,20 +174,20 @@ def hear(
         # A payment that is not part of the order, or not the one that is: its yes is a wish to be.
         return bool(payment_id) and signal is Signal.YES and _pay_later(saga, name, payment_id)
     said = {**({"reason": reason} if reason else {}), **(details or {})}
-    following = transitions(saga.status).get((participant.stand, signal))
+    following = transitions(saga.status).get((participant.state, signal))
     if following is None:
-        too_late = was_asked_back(participant.stand) and signal in (Signal.YES, Signal.NO)
+        too_late = was_asked_back(participant.state) and signal in (Signal.YES, Signal.NO)
         if too_late:
             saga.changes.append(Change(HISTORY[name, signal], name, {**said, "ignored": True}, moves=False))
         return too_late
-    participant.stand = following
+    participant.state = following
     participant.payment_id = payment_id or participant.payment_id
     saga.changes.append(Change(HISTORY[name, signal], name, said or None))
-    if following is Stand.RELEASING:
+    if following is State.RELEASING:
         _ask_back(saga, name)
-    if name == PAYER and following is Stand.RELEASED:
+    if name == PAYER and following is State.RELEASED:
         saga.paid = False
-    if following is Stand.KEPT:
+    if following is State.KEPT:
         saga.reason, saga.reason_details = PAYMENT_KEPT, {"was": saga.reason, **said}
     if saga.status is Status.PENDING and signal is Signal.NO:
         _fail(saga, reason or "rejected", details)
@@ -222,11 +222,11 @@ def _end_waiting(saga: Saga) -> bool:
     if not saga.awaits():
         return False
     if saga.status is Status.PENDING:
-        silent = sorted(n for n, one in saga.participants.items() if one.stand is Stand.AWAITING)
+        silent = sorted(n for n, one in saga.participants.items() if one.state is State.AWAITING)
         _fail(saga, TIMEOUT, {"silent": silent})
     for name, participant in saga.participants.items():
-        if participant.stand is Stand.AWAITING:
-            participant.stand = Stand.RELEASING
+        if participant.state is State.AWAITING:
+            participant.state = State.RELEASING
             _ask_back(saga, name)
     _close(saga)
     return True
@@ -261,15 +261,15 @@ def _fail(saga: Saga, reason: str, details: dict[str, Any] | None) -> None:
     saga.changes.append(Change(Milestone.FAILED, None, {"reason": reason, **(details or {})}))
     saga.milestones.append(Milestone.FAILED)
     for name, participant in saga.participants.items():
-        if participant.stand is Stand.YES:
-            participant.stand = Stand.RELEASING
+        if participant.state is State.YES:
+            participant.state = State.RELEASING
             _ask_back(saga, name)
 
 
 def _pay_later(saga: Saga, name: str, payment_id: UUID) -> bool:
     """A payment was made for an order that was placed without one: the first for a completed order counts."""
     if saga.status is Status.COMPLETED and not saga.paid:
-        saga.participants[name] = Participant(stand=Stand.YES, payment_id=payment_id)
+        saga.participants[name] = Participant(state=State.YES, payment_id=payment_id)
         saga.changes.append(Change(HISTORY[name, Signal.YES], name))
         _confirm(saga)
     else:
@@ -292,14 +292,14 @@ def _ask_back(saga: Saga, name: str) -> None:
 
 def _close(saga: Saga) -> None:
     """Complete or settle, if every participant has come to its end."""
-    stands = {one.stand for one in saga.participants.values()}
+    states = {one.state for one in saga.participants.values()}
     match saga.status:
         case Status.PENDING:
-            if stands == {Stand.YES}:
+            if states == {State.YES}:
                 _complete(saga)
         case Status.FAIL:
-            if not saga.settled and all(map(has_ended, stands)):
-                _settle(saga, stands)
+            if not saga.settled and all(map(has_ended, states)):
+                _settle(saga, states)
         case Status.COMPLETED | Status.CANCEL:
             pass
         case _:
@@ -314,13 +314,13 @@ def _complete(saga: Saga) -> None:
         _confirm(saga)
 
 
-def _settle(saga: Saga, stands: set[Stand]) -> None:
+def _settle(saga: Saga, states: set[State]) -> None:
     saga.settled = True
-    if Stand.RELEASED in stands and Stand.KEPT not in stands:
+    if State.RELEASED in states and State.KEPT not in states:
         saga.status = Status.CANCEL
         saga.changes.append(Change(Milestone.CANCELLED))
         saga.milestones.append(Milestone.CANCELLED)
-    elif Milestone.FAILED not in saga.milestones or Stand.KEPT in stands:
+    elif Milestone.FAILED not in saga.milestones or State.KEPT in states:
         # Its failure was told before it had come to rest, or for another reason: followers must learn.
         saga.changes.append(Change(Milestone.SETTLED))
         saga.milestones.append(Milestone.SETTLED)

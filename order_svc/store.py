@@ -11,7 +11,7 @@ from order_svc import due
 from order_svc.announcing import announcements
 from order_svc.contracts import HistoryEntry, OrderPlaced
 from order_svc.reading import HISTORY, by_order
-from order_svc.saga import Change, Participant, Saga, Stand, Status
+from order_svc.saga import Change, Participant, Saga, State, Status
 from order_svc.settings import OrderSettings
 from order_svc.stored import StoredOrder, StoredParticipant
 from shared.database import Row, Select, Transaction, each
@@ -40,7 +40,7 @@ class _Participant(Row):
     id: int
     order_id: str
     name: str
-    stand: Stand
+    state: State
     payment_id: UUID | None
     changed_at: datetime
 
@@ -70,7 +70,7 @@ async def insert_orders(tx: Transaction, placed: Sequence[OrderPlaced], settings
         ],
     )
     await tx.write_many(
-        "INSERT INTO participants (order_id, name, stand, changed_at, releases)"
+        "INSERT INTO participants (order_id, name, state, changed_at, releases)"
         " VALUES (%s, %s, 'AWAITING', %s, 0)",
         [(order.order_id, name, tx.now) for order in placed for name in order.participants],
     )
@@ -93,7 +93,7 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
     participants: dict[str, dict[str, Participant]] = {}
     kept: dict[str, dict[str, StoredParticipant]] = {}
     for row in participant_rows:
-        participant = Participant(stand=row.stand, payment_id=row.payment_id)
+        participant = Participant(state=row.state, payment_id=row.payment_id)
         participants.setdefault(row.order_id, {})[row.name] = participant
         kept.setdefault(row.order_id, {})[row.name] = StoredParticipant(row.id, row.changed_at)
     history = by_order(history_rows)
@@ -197,24 +197,24 @@ async def _save_participants(tx: Transaction, orders: list[StoredOrder], setting
     joined: list[tuple[Any, ...]] = []
     for order, name in [(one, name) for one in orders for name in _moved(one)]:
         participant = order.saga.participants[name]
-        stand = participant.stand
-        due_at = due.participant_due(stand, tx.now, settings)
+        state = participant.state
+        due_at = due.participant_due(state, tx.now, settings)
         asked = int(name in order.saga.releases)
         row_id = order.rows[name].id
         if row_id is None:
-            joined.append((order.id, name, stand.value, tx.now, due_at, asked, participant.payment_id))
+            joined.append((order.id, name, state.value, tx.now, due_at, asked, participant.payment_id))
         else:
-            alike.setdefault((stand.value, tx.now, due_at, asked), {})[row_id] = participant
+            alike.setdefault((state.value, tx.now, due_at, asked), {})[row_id] = participant
     for values, these in alike.items():
         paid_by = {row_id: one.payment_id for row_id, one in these.items() if one.payment_id}
         for payments, ids in each(paid_by, ids=sorted(these), otherwise="payment_id"):
             await tx.write(
-                "UPDATE participants SET stand = %s, changed_at = %s, release_due_at = %s,"
+                "UPDATE participants SET state = %s, changed_at = %s, release_due_at = %s,"
                 " releases = releases + %s, payment_id = %s WHERE id IN %s",
                 [*values, payments, ids],
             )
     await tx.write_many(
-        "INSERT INTO participants (order_id, name, stand, changed_at, release_due_at, releases, payment_id)"
+        "INSERT INTO participants (order_id, name, state, changed_at, release_due_at, releases, payment_id)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",
         joined,
     )
@@ -222,10 +222,10 @@ async def _save_participants(tx: Transaction, orders: list[StoredOrder], setting
 
 async def hasten_releases(tx: Transaction, order: StoredOrder, settings: OrderSettings) -> None:
     """Have what an order waits for be asked for as soon as at the first time: somebody wants it again."""
-    soon = due.participant_due(Stand.RELEASING, tx.now, settings)
+    soon = due.participant_due(State.RELEASING, tx.now, settings)
     await tx.write(
         "UPDATE participants SET release_due_at = LEAST(COALESCE(release_due_at, %s), %s)"
-        " WHERE order_id = %s AND stand = 'RELEASING'",
+        " WHERE order_id = %s AND state = 'RELEASING'",
         (soon, soon, order.id),
     )
 

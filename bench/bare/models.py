@@ -46,7 +46,7 @@ class Participant(Model):
     id = fields.BigIntField(primary_key=True)
     order_id = fields.CharField(max_length=36)
     name = fields.CharField(max_length=10)
-    stand = fields.CharField(max_length=10)
+    state = fields.CharField(max_length=10)
     changed_at = fields.DatetimeField()
 
     class Meta:

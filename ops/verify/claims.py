@@ -38,14 +38,14 @@ def claims_agree(service: str) -> Check[OrderRecords]:
         if participant is None or records.order is None:
             return
         claim = _claim(records, service)
-        state, stand = claim.state if claim else "missing", participant.stand
-        fits = state != "RELEASED" if stand == "AWAITING" else state in fitting.get(stand, (state,))
-        if service == "payment" and stand == "NO" and claim and claim.reason:
-            fits = fits or state in _AFTER_ALL
+        known, found = participant.state, claim.state if claim else "missing"
+        fits = found != "RELEASED" if known == "AWAITING" else found in fitting.get(known, (found,))
+        if service == "payment" and known == "NO" and claim and claim.reason:
+            fits = fits or found in _AFTER_ALL
         if not fits:
             yield (
-                f"order {records.id} ({records.status}): {service} stands at {stand}, but its claim is"
-                f" {state}"
+                f"order {records.id} ({records.status}): {service} stands at {known}, but its claim is"
+                f" {found}"
             )
 
     return Check(f"{service} claims agree with their orders", find)

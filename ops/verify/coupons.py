@@ -30,14 +30,14 @@ def _uses(records: OrderRecords) -> Iterator[str]:
 
 def _used_by_standing(records: OrderRecords) -> Iterator[str]:
     participant = records.participants.get("coupon")
-    stand = participant.stand if participant else "no participant"
+    state = participant.state if participant else "no participant"
     claim = records.coupon_claim.state if records.coupon_claim else "missing"
-    stands = records.order is not None and stand in ("AWAITING", "YES", "RELEASING") and claim == "HELD"
+    stands = records.order is not None and state in ("AWAITING", "YES", "RELEASING") and claim == "HELD"
     for use in records.uses:
         if use.released_at is None and not stands:
             yield (
                 f"coupon {use.user_coupon_id}: used by order {records.id}, which is {records.status}"
-                f" (coupon {stand}, claim {claim})"
+                f" (coupon {state}, claim {claim})"
             )
         elif use.released_at is not None and stands:
             yield f"coupon {use.user_coupon_id}: given back by order {records.id}, which is {records.status}"

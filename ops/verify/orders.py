@@ -45,14 +45,14 @@ _HAPPENED = {
 
 
 def _states(records: OrderRecords) -> Iterator[str]:
-    stands = {name: one.stand for name, one in records.participants.items()}
+    states = {name: one.state for name, one in records.participants.items()}
     if records.order is None:
-        if stands:
-            yield f"order {records.id}: is unknown, but has participants {', '.join(sorted(stands))}"
+        if states:
+            yield f"order {records.id}: is unknown, but has participants {', '.join(sorted(states))}"
         return
     yield from _name_payments(records)
-    if not _agree(records, set(stands.values())):
-        shown = ", ".join(f"{name} {stand}" for name, stand in sorted(stands.items())) or "none"
+    if not _agree(records, set(states.values())):
+        shown = ", ".join(f"{name} {state}" for name, state in sorted(states.items())) or "none"
         settled = "yes" if records.order.settled else "no"
         yield (
             f"order {records.id}: is {records.status}, settled {settled}, but its participants are {shown}"
@@ -65,22 +65,22 @@ def _name_payments(records: OrderRecords) -> Iterator[str]:
             yield f"order {records.id}: {name} names payment {one.payment_id}"
 
 
-def _agree(records: OrderRecords, stands: set[str]) -> bool:
+def _agree(records: OrderRecords, states: set[str]) -> bool:
     order = records.order
     if order is None or "item" not in records.participants:
         return False
     match order.status:
         case "PENDING":
-            return not order.settled and "AWAITING" in stands and stands <= {"AWAITING", "YES"}
+            return not order.settled and "AWAITING" in states and states <= {"AWAITING", "YES"}
         case "COMPLETED":
-            return bool(order.settled) and stands == {"YES"}
+            return bool(order.settled) and states == {"YES"}
         case "FAIL":
-            kept = "KEPT" in stands and stands <= {"NO", "RELEASED", "KEPT"}
+            kept = "KEPT" in states and states <= {"NO", "RELEASED", "KEPT"}
             if kept != (order.reason == "payment_kept"):
                 return False
-            return "YES" not in stands and bool(order.settled) == (kept or stands == {"NO"})
+            return "YES" not in states and bool(order.settled) == (kept or states == {"NO"})
         case "CANCEL":
-            return bool(order.settled) and "RELEASED" in stands and stands <= {"NO", "RELEASED"}
+            return bool(order.settled) and "RELEASED" in states and states <= {"NO", "RELEASED"}
         case _:
             return False
 
@@ -140,35 +140,35 @@ def _end(records: OrderRecords) -> Iterator[str]:
 
 def _places(records: OrderRecords) -> Iterator[str]:
     """Where its participants stand by its history, and whether it is paid."""
-    stands: dict[str, str] = {}
+    states: dict[str, str] = {}
     for change in records.history:
         name = change.participant or ""
         if change.what == "ORDER_COMPLETED":
-            yield from _all_agreed(records, stands)
+            yield from _all_agreed(records, states)
         to = "RELEASING" if change.what == "RELEASE_REQUESTED" else _MOVES.get((name, change.what))
-        now = stands.get(name, "AWAITING")
+        now = states.get(name, "AWAITING")
         if to is None or (to in ("YES", "NO") and now in _GIVING_BACK):
             continue  # not about a participant, or an answer that came too late
         if now not in _BEFORE[to]:
             yield f"order {records.id}: {change.what} of {name} is in its history while {name} is {now}"
-        stands[name] = to
+        states[name] = to
     for name, one in records.participants.items():
-        if stands.pop(name, "AWAITING") != one.stand:
-            yield f"order {records.id}: {name} is {one.stand}, but its history says otherwise"
-    for name in stands:
+        if states.pop(name, "AWAITING") != one.state:
+            yield f"order {records.id}: {name} is {one.state}, but its history says otherwise"
+    for name in states:
         yield f"order {records.id}: {name or 'nobody'} is in its history, but is no participant"
     given_back = records.happened("PAYMENT_REFUNDED")
     confirmed = bool(records.happened("ORDER_CONFIRMED"))
-    kept = "payment" in records.participants and records.participants["payment"].stand == "KEPT"
+    kept = "payment" in records.participants and records.participants["payment"].state == "KEPT"
     if records.order and not kept and bool(records.order.paid) != (confirmed and not given_back):
         paid = "paid" if records.order.paid else "not paid"
         yield f"order {records.id}: is {paid}, but its history says otherwise"
 
 
-def _all_agreed(records: OrderRecords, stands: dict[str, str]) -> Iterator[str]:
+def _all_agreed(records: OrderRecords, states: dict[str, str]) -> Iterator[str]:
     later = {"payment"} if records.order and records.order.pay_with is None else set[str]()
     for name in sorted(records.participants.keys() - later):
-        if stands.get(name) != "YES":
+        if states.get(name) != "YES":
             yield f"order {records.id}: was completed, but {name} had not agreed by its history"
 
 

@@ -19,7 +19,7 @@ def _paid_in_full(records: OrderRecords) -> Iterator[str]:
             wrong = payment is None or payment.state not in _PAID or payment.amount != order.total
         else:
             wrong = order.pay_with is not None
-    if order.paid and (participant is None or participant.stand not in ("YES", "RELEASING", "KEPT")):
+    if order.paid and (participant is None or participant.state not in ("YES", "RELEASING", "KEPT")):
         wrong = True
     if wrong:
         claim, amount = (payment.state, payment.amount or 0) if payment else ("missing", 0)

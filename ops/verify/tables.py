@@ -93,7 +93,7 @@ class Participant(NamedTuple):
 
     order_id: str
     name: str
-    stand: str
+    state: str
     payment_id: str | None
     release_due_at: datetime | None
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.databases import connect
 from deploy.local import fleet
 from deploy.local.engines import Engine, broker_engine, database_engine
 from deploy.local.errors import FleetError
-from deploy.local.layout import layout
+from deploy.local.layout import Layout, layout
 from deploy.local.supervisor import Supervisor
 from deploy.services import ROOT
 from tests.fleet.conftest import Environ
@@ -174,6 +175,13 @@ def test_a_database_that_dies_at_start_is_told_at_once_and_not_tried_again(
     assert "database" not in Supervisor(layout(environ)).states()
     time.sleep(1.5)  # nothing must happen: three times the interval at which the supervisor looks
     assert starts.read_text(encoding="utf-8").count("one") == tries
+
+
+def test_a_database_keeps_its_temporary_tables_to_itself(own_database: Layout) -> None:
+    """One that starts deletes what an earlier one may have left there: another's, were it in /tmp."""
+    with connect(own_database.admin_url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@tmpdir")
+        assert cursor.fetchone() == (str(own_database.plain_dir / "database" / "tmp"),)
 
 
 def test_a_broker_that_dies_at_start_is_told_and_leaves_its_dump_in_the_run_folder(

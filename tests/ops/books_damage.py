@@ -25,7 +25,6 @@ DROPPED, DOUBLED = "(dropped)", "(doubled)"
 # What may stand in a column of words or ids.
 _WORDS: dict[str, tuple[Any, ...]] = {
     "status": ("PENDING", "COMPLETED", "FAIL", "CANCEL"),
-    "stand": ("AWAITING", "YES", "NO", "RELEASING", "RELEASED", "KEPT"),
     "cause": ("initial", "order", "release", "adjustment"),
     "kind": ("capture", "refund", "charge", "reversal", "grant", "opening", "fixed", "percentage"),
     "method": ("points", "card"),
@@ -42,6 +41,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "buyer_id": (BUYER, OTHER, 88),
 }
 _STATES = {
+    "participants": ("AWAITING", "YES", "NO", "RELEASING", "RELEASED", "KEPT"),
     "payments": ("ASKING", "HELD", "REJECTED", "RELEASING", "RELEASED", "NEEDS_ATTENTION", "KEPT"),
     "cart_takings": ("TAKEN", "RETURNED"),
     "accounts": ("OPEN", "CLOSED"),

@@ -123,7 +123,7 @@ def _called_off(*names: str) -> list[tuple[str, str | None, str]]:
     return [("ORDER_FAILED", None, "FAIL"), *asked]
 
 
-# By order: buyer, status, reason, settled, paid, pay_with, stands, history, deadline.
+# By order: buyer, status, reason, settled, paid, pay_with, states, history, deadline.
 _SPEC: dict[str, tuple[Any, ...]] = {
     DONE: (
         BUYER,
@@ -370,9 +370,9 @@ def sound_rows() -> Rows:
     rows: Rows = {
         ORDERS: [_order(order) for order in _SPEC],
         PARTICIPANTS: [
-            Participant(order, name, stand, _paid_by(order, name), FUTURE if stand == "RELEASING" else None)
+            Participant(order, name, state, _paid_by(order, name), FUTURE if state == "RELEASING" else None)
             for order, spec in _SPEC.items()
-            for name, stand in spec[6].items()
+            for name, state in spec[6].items()
         ],
         HISTORY: [
             Change(order, number * 100 + place, T, *change)

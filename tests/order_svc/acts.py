@@ -106,7 +106,7 @@ async def cancel(db: Database, order_id: UUID, by: Any = "buyer", buyer_id: int 
     return await db.transaction(lambda tx: calls.cancel_order(call, tx, SETTINGS))
 
 
-def stands(order: OrderView) -> dict[str, str]:
+def states(order: OrderView) -> dict[str, str]:
     """Where each participant stands."""
     return {one.name: one.state for one in order.participants}
 

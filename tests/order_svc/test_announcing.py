@@ -20,7 +20,7 @@ from order_svc.contracts import (
     ReleaseCoupon,
     ReleaseItem,
 )
-from order_svc.saga import Milestone, Participant, Saga, Signal, Stand, Status
+from order_svc.saga import Milestone, Participant, Saga, Signal, State, Status
 from order_svc.stored import StoredOrder, StoredParticipant
 from shared.messages import Event, subject_of
 
@@ -30,7 +30,7 @@ NOW = PLACED + timedelta(seconds=2)
 ENTRY = HistoryEntry(at=PLACED, what="ORDER_CREATED", participant=None, status="PENDING", details=None)
 
 
-def _order(status: Status = Status.PENDING, *, pays: bool = True, **stands: Stand) -> StoredOrder:
+def _order(status: Status = Status.PENDING, *, pays: bool = True, **states: State) -> StoredOrder:
     saga = Saga(
         status=status,
         pays=pays,
@@ -39,8 +39,8 @@ def _order(status: Status = Status.PENDING, *, pays: bool = True, **stands: Stan
         reason="out_of_stock" if status is Status.FAIL else None,
         reason_details={"item_id": 5} if status is Status.FAIL else None,
         participants={
-            name: Participant(stand=stand, payment_id=PAYMENT if name == "payment" else None)
-            for name, stand in stands.items()
+            name: Participant(state=state, payment_id=PAYMENT if name == "payment" else None)
+            for name, state in states.items()
         },
     )
     return StoredOrder(
@@ -54,7 +54,7 @@ def _order(status: Status = Status.PENDING, *, pays: bool = True, **stands: Stan
         extended_at=None,
         saga=saga,
         item_names={5: "Tea"},
-        rows={name: StoredParticipant(number, NOW) for number, name in enumerate(stands)},
+        rows={name: StoredParticipant(number, NOW) for number, name in enumerate(states)},
         history=[ENTRY],
     )
 
@@ -64,11 +64,11 @@ def _told(order: StoredOrder) -> list[Event]:
 
 
 def test_an_order_that_did_not_change_tells_nothing() -> None:
-    assert _told(_order(item=Stand.AWAITING)) == []
+    assert _told(_order(item=State.AWAITING)) == []
 
 
 def test_the_last_yes_tells_all_that_changed_since_the_order_was_placed_and_that_it_is_paid() -> None:
-    order = _order(item=Stand.YES, payment=Stand.AWAITING)
+    order = _order(item=State.YES, payment=State.AWAITING)
     rules.hear(order.saga, "payment", Signal.YES, payment_id=PAYMENT)
 
     assert _told(order) == [
@@ -90,11 +90,11 @@ def test_the_last_yes_tells_all_that_changed_since_the_order_was_placed_and_that
 
 
 def test_an_order_that_is_paid_later_is_completed_first_and_confirmed_then() -> None:
-    order = _order(pays=False, item=Stand.AWAITING)
+    order = _order(pays=False, item=State.AWAITING)
     rules.hear(order.saga, "item", Signal.YES)
     assert [type(event) for event in _told(order)] == [OrderCompleted]
 
-    order = _order(Status.COMPLETED, pays=False, item=Stand.YES)
+    order = _order(Status.COMPLETED, pays=False, item=State.YES)
     order.rows["payment"] = StoredParticipant(None, NOW)
     rules.hear(order.saga, "payment", Signal.YES, payment_id=PAYMENT)
     assert _told(order) == [
@@ -105,15 +105,15 @@ def test_an_order_that_is_paid_later_is_completed_first_and_confirmed_then() -> 
 @pytest.mark.parametrize(
     ("coupon", "settled", "others"),
     [
-        (Stand.AWAITING, False, []),
-        (Stand.YES, False, [ReleaseCoupon(order_id=ORDER)]),
-        (Stand.NO, True, []),
+        (State.AWAITING, False, []),
+        (State.YES, False, [ReleaseCoupon(order_id=ORDER)]),
+        (State.NO, True, []),
     ],
 )
 def test_a_no_tells_of_the_failure_and_asks_back_what_was_taken(
-    coupon: Stand, settled: bool, others: list[Event]
+    coupon: State, settled: bool, others: list[Event]
 ) -> None:
-    order = _order(item=Stand.AWAITING, coupon=coupon)
+    order = _order(item=State.AWAITING, coupon=coupon)
     details: dict[str, Any] = {"item_id": 5}
     rules.hear(order.saga, "item", Signal.NO, reason="out_of_stock", details=details)
 
@@ -131,14 +131,14 @@ def test_a_no_tells_of_the_failure_and_asks_back_what_was_taken(
 
 
 def test_an_answer_after_the_failure_is_asked_back_without_another_word() -> None:
-    order = _order(Status.FAIL, item=Stand.AWAITING, coupon=Stand.NO)
+    order = _order(Status.FAIL, item=State.AWAITING, coupon=State.NO)
     rules.hear(order.saga, "item", Signal.YES)
 
     assert _told(order) == [ReleaseItem(order_id=ORDER)]
 
 
 def test_what_was_completed_says_so_when_it_is_called_off() -> None:
-    order = _order(Status.COMPLETED, item=Stand.YES, payment=Stand.YES)
+    order = _order(Status.COMPLETED, item=State.YES, payment=State.YES)
     rules.cancel(order.saga, "buyer")
 
     *releases, failed = _told(order)
@@ -151,14 +151,14 @@ def test_what_was_completed_says_so_when_it_is_called_off() -> None:
 
 
 def test_the_last_release_tells_that_the_order_is_cancelled() -> None:
-    order = _order(Status.FAIL, item=Stand.NO, coupon=Stand.RELEASING)
+    order = _order(Status.FAIL, item=State.NO, coupon=State.RELEASING)
     rules.hear(order.saga, "coupon", Signal.RELEASED)
 
     assert _told(order) == [OrderCancelled(order_id=ORDER, buyer_id=7, reason="out_of_stock")]
 
 
 def test_a_failed_order_that_comes_to_rest_with_nothing_to_give_back_tells_so() -> None:
-    order = _order(Status.FAIL, item=Stand.NO, coupon=Stand.AWAITING)
+    order = _order(Status.FAIL, item=State.NO, coupon=State.AWAITING)
     rules.hear(order.saga, "coupon", Signal.NO, reason="coupon_used")
 
     assert _told(order) == [
@@ -173,7 +173,7 @@ def test_a_failed_order_that_comes_to_rest_with_nothing_to_give_back_tells_so() 
 def test_a_payment_that_is_not_wanted_is_rejected_for_a_reason(
     status: Status, pays: bool, reason: str | None
 ) -> None:
-    order = _order(status, pays=pays, item=Stand.YES)
+    order = _order(status, pays=pays, item=State.YES)
     order.saga.rejected.append(LATER_PAYMENT)
 
     rejected = ConfirmationRejected(
@@ -183,7 +183,7 @@ def test_a_payment_that_is_not_wanted_is_rejected_for_a_reason(
 
 
 def test_every_milestone_has_its_event() -> None:
-    order = _order(item=Stand.YES, payment=Stand.YES)
+    order = _order(item=State.YES, payment=State.YES)
     order.saga.milestones.extend(Milestone)
 
     assert len({type(event) for event in _told(order)}) == len(Milestone)

@@ -25,7 +25,7 @@ from tests.order_svc.acts import (
     place,
     reserved,
     say,
-    stands,
+    states,
     sweep,
 )
 from tests.support.databases import Heard
@@ -92,7 +92,7 @@ async def test_an_answer_that_comes_too_late_is_kept_in_the_history_and_delays_n
     await sweep(db, outbox, after_s=31)
     await later(db, 39, lambda tx: events.hear_answers([reserved(order.id)], tx, SETTINGS))
     failed = await look(db, order.id)
-    assert stands(failed) == {"item": "RELEASING"}
+    assert states(failed) == {"item": "RELEASING"}
     assert (failed.history[-1].what, failed.history[-1].details) == ("STOCK_DEDUCTED", {"ignored": True})
     await _ask_again(db, after_s=42)
     assert len(heard.of(ReleaseItem)) == 2

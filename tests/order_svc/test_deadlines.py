@@ -26,7 +26,7 @@ from tests.order_svc.acts import (
     place,
     reserved,
     say,
-    stands,
+    states,
     sweep,
 )
 from tests.support.databases import Heard
@@ -42,7 +42,7 @@ async def test_an_order_whose_deadline_passed_fails_and_everything_is_asked_back
     await sweep(db, outbox, after_s=31)
     failed = await look(db, order.id)
     assert (failed.status, failed.reason, failed.reason_details) == ("FAIL", "timeout", {"silent": ["item"]})
-    assert set(stands(failed).values()) == {"RELEASING"}
+    assert set(states(failed).values()) == {"RELEASING"}
     assert len(heard.of(ReleaseItem)) == len(heard.of(ReleaseCoupon)) == 1
     assert await deadline_of(db, order.id) is None
     assert (await look(db, done.id)).status == "COMPLETED"

@@ -37,7 +37,7 @@ from tests.order_svc.acts import (
     place,
     reserved,
     say,
-    stands,
+    states,
 )
 from tests.support.databases import Heard
 
@@ -114,7 +114,7 @@ async def test_a_no_fails_the_order_and_asks_back_what_was_taken(db: Database, h
     failed = await look(db, order.id)
     assert (failed.status, failed.settled, failed.reason) == ("FAIL", False, "out_of_stock")
     assert failed.reason_details == {"item_id": 1, "asked": 2, "left": 0}
-    assert stands(failed) == {"item": "NO", "coupon": "AWAITING", "payment": "RELEASING"}
+    assert states(failed) == {"item": "NO", "coupon": "AWAITING", "payment": "RELEASING"}
     assert heard.of(ReleasePayment) == [ReleasePayment(order_id=order.id)]
     assert heard.of(ReleaseItem) + heard.of(ReleaseCoupon) == []
     assert [(told.reason, told.settled) for told in heard.of(OrderFailed)] == [("out_of_stock", False)]
@@ -178,7 +178,7 @@ async def test_all_that_is_heard_of_an_order_may_come_in_one_list(db: Database, 
         "COUPON_APPLIED",
         "ORDER_COMPLETED",
     ]
-    assert stands(ends[refused]) == {"item": "NO", "coupon": "RELEASING"}
+    assert states(ends[refused]) == {"item": "NO", "coupon": "RELEASING"}
     assert [told.order_id for told in heard.of(ReleaseCoupon)] == [refused, late]
     assert [told.order_id for told in heard.of(OrderCancelled)] == [late]
 
@@ -254,7 +254,7 @@ async def test_an_order_whose_payment_is_kept_rests_once_the_others_have_given_b
     kept = events.PaymentKept(order_id=order_id, payment_id=payment_id, amount=200, note="paid in cash")
     other = events.PaymentKept(order_id=order_id, payment_id=new_id(), amount=200, note="not its own")
     await say(db, other)
-    assert stands(await look(db, order_id)) == {"item": "RELEASING", "payment": "RELEASING"}
+    assert states(await look(db, order_id)) == {"item": "RELEASING", "payment": "RELEASING"}
     await hear(db, kept, kept)
     waiting = await look(db, order_id)
     details = {"was": "cancelled_by_admin", "amount": 200, "note": "paid in cash"}
@@ -264,7 +264,7 @@ async def test_an_order_whose_payment_is_kept_rests_once_the_others_have_given_b
     await say(db, events.StockReleased(order_id=order_id), kept)
     done = await look(db, order_id)
     assert (done.status, done.settled, done.paid) == ("FAIL", True, True)
-    assert stands(done) == {"item": "RELEASED", "payment": "KEPT"}
+    assert states(done) == {"item": "RELEASED", "payment": "KEPT"}
     assert [one.what for one in done.history][-4:] == [
         "RELEASE_REQUESTED",
         "PAYMENT_KEPT",
@@ -290,4 +290,4 @@ async def test_a_payment_kept_before_its_release_is_heard_of_answers_the_release
     await hear(db, kept)
     done = await look(db, order.id)
     assert (done.status, done.settled, done.reason) == ("FAIL", True, "payment_kept")
-    assert stands(done) == {"item": "NO", "payment": "KEPT"}
+    assert states(done) == {"item": "NO", "payment": "KEPT"}

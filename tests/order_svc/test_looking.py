@@ -31,7 +31,7 @@ from tests.order_svc.acts import (
     place,
     reserved,
     say,
-    stands,
+    states,
 )
 from tests.support.databases import Heard
 
@@ -55,7 +55,7 @@ async def test_who_sees_an_order_settled_sees_the_rest_of_it_as_settled(db: Data
             return seen
 
         seen, _ = await asyncio.gather(watch(), say(db, *answers))
-        assert set(stands(seen).values()) == {"YES"}
+        assert set(states(seen).values()) == {"YES"}
         assert seen.history[-1].what == "ORDER_COMPLETED"
 
 

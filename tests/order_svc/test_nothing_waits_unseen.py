@@ -22,7 +22,9 @@ from shared.ids import new_id
 from tests.order_svc.acts import a_couponed_order, an_order, hear, later, look, place, reserved
 from tests.support.databases import Heard
 
-MEND: list[str] = importlib.import_module("order_svc.migrations.0007_waiting_is_due").MEND
+_WAITING_IS_DUE = importlib.import_module("order_svc.migrations.0007_waiting_is_due")
+# The column was called so when that migration ran.
+MEND: list[str] = [statement.replace("`stand`", "`state`") for statement in _WAITING_IS_DUE.MEND]
 SETTINGS = OrderSettings(order_deadline_s=30, order_release_again_s=10, order_unpaid_s=200)
 
 UNSEEN = """
@@ -31,14 +33,14 @@ SELECT o.id, o.status, o.reason FROM orders o
     OR o.status = 'FAIL' AND o.settled = 0 AND NOT EXISTS
        (SELECT 1 FROM participants p WHERE p.order_id = o.id AND p.release_due_at IS NOT NULL))
 UNION ALL
-SELECT o.id, p.name, p.stand FROM orders o JOIN participants p ON p.order_id = o.id
- WHERE p.stand = 'RELEASING' AND p.release_due_at IS NULL OR p.stand = 'AWAITING' AND o.deadline_at IS NULL
+SELECT o.id, p.name, p.state FROM orders o JOIN participants p ON p.order_id = o.id
+ WHERE p.state = 'RELEASING' AND p.release_due_at IS NULL OR p.state = 'AWAITING' AND o.deadline_at IS NULL
 """
 NEEDLESS = """
 SELECT o.id, o.status, o.reason FROM orders o WHERE o.deadline_at IS NOT NULL AND
   (o.status = 'CANCEL' OR o.status = 'COMPLETED' AND o.paid = 1 OR o.status = 'FAIL' AND o.settled = 1)
 UNION ALL
-SELECT order_id, name, stand FROM participants WHERE stand <> 'RELEASING' AND release_due_at IS NOT NULL
+SELECT order_id, name, state FROM participants WHERE state <> 'RELEASING' AND release_due_at IS NOT NULL
 """
 """What is due and waits for nothing would be found again and again."""
 
@@ -178,7 +180,7 @@ async def test_every_order_that_waits_is_due_and_comes_to_rest(
     "damage",
     [
         "UPDATE orders SET deadline_at = NULL WHERE status = 'PENDING'",
-        "UPDATE participants SET stand = 'RELEASING'",
+        "UPDATE participants SET state = 'RELEASING'",
     ],
 )
 async def test_the_tables_refuse_what_waits_without_a_time(db: Database, damage: str) -> None:
@@ -194,13 +196,13 @@ async def test_the_migration_gives_a_time_to_all_that_waits_without(db: Database
         await db.execute(f"ALTER TABLE {table} DROP CONSTRAINT {check.name}")
     orders = [await place(db, a_couponed_order(pay_with="points")) for _ in range(5)]
     ids = [order.id for order in orders]
-    for number, (status, stand) in enumerate(
+    for number, (status, state) in enumerate(
         [("PENDING", "AWAITING"), ("FAIL", "AWAITING"), ("FAIL", "RELEASING"), ("COMPLETED", "YES")]
     ):
         await db.execute("UPDATE orders SET status = %s WHERE id = %s", [status, ids[number]])
-        await db.execute("UPDATE participants SET stand = %s WHERE order_id = %s", [stand, ids[number]])
+        await db.execute("UPDATE participants SET state = %s WHERE order_id = %s", [state, ids[number]])
     await db.execute("UPDATE orders SET status = 'FAIL', settled = 1 WHERE id = %s", [ids[4]])
-    await db.execute("UPDATE participants SET stand = 'NO' WHERE order_id = %s", [ids[4]])
+    await db.execute("UPDATE participants SET state = 'NO' WHERE order_id = %s", [ids[4]])
     await db.execute("UPDATE orders SET deadline_at = NULL")
     assert {row[0] for row in await _found(db, UNSEEN)} == {str(one) for one in ids[:4]}
     for _ in range(2):

@@ -30,7 +30,7 @@ from tests.order_svc.acts import (
     place_all,
     reserved,
     say,
-    stands,
+    states,
     sweep,
 )
 from tests.support.databases import Heard
@@ -65,7 +65,7 @@ async def test_the_first_payment_confirms_the_order_and_every_other_is_rejected(
     for payment_id in (first, first, second):
         await say(db, events.PaymentCaptured(order_id=order_id, payment_id=payment_id))
     paid = await look(db, order_id)
-    assert (paid.status, paid.paid, stands(paid)) == ("COMPLETED", True, {"item": "YES", "payment": "YES"})
+    assert (paid.status, paid.paid, states(paid)) == ("COMPLETED", True, {"item": "YES", "payment": "YES"})
     assert [told.payment_id for told in heard.of(OrderConfirmed)] == [first]
     assert heard.of(ConfirmationRejected) == [
         ConfirmationRejected(order_id=order_id, payment_id=second, reason="paid")
@@ -123,7 +123,7 @@ async def test_what_is_not_paid_in_time_is_called_off(db: Database, heard: Heard
     assert (await look(db, unpaid)).status == "COMPLETED"
     await sweep(db, outbox, after_s=101)
     expired = await look(db, unpaid)
-    assert (expired.status, expired.reason, stands(expired)) == (
+    assert (expired.status, expired.reason, states(expired)) == (
         "FAIL",
         "payment_expired",
         {"item": "RELEASING"},

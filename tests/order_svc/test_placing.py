@@ -37,7 +37,7 @@ from tests.order_svc.acts import (
     place_all,
     reserved,
     say,
-    stands,
+    states,
 )
 from tests.support.databases import Heard
 
@@ -54,7 +54,7 @@ async def test_a_placed_order_is_pending_and_told(db: Database, heard: Heard) ->
         False,
         80,
     )
-    assert stands(order) == dict.fromkeys(("item", "coupon", "payment"), "AWAITING")
+    assert states(order) == dict.fromkeys(("item", "coupon", "payment"), "AWAITING")
     assert [entry.what for entry in order.history] == ["ORDER_CREATED"]
     [told] = heard.of(OrderPlaced)
     assert (told.order_id, told.total, told.participants) == (order.id, 80, ["item", "coupon", "payment"])
@@ -63,9 +63,9 @@ async def test_a_placed_order_is_pending_and_told(db: Database, heard: Heard) ->
 
 
 async def test_only_those_concerned_take_part(db: Database) -> None:
-    assert list(stands(await place(db, an_order()))) == ["item"]
-    assert list(stands(await place(db, a_couponed_order()))) == ["item", "coupon"]
-    assert list(stands(await place(db, an_order(pay_with="points")))) == ["item", "payment"]
+    assert list(states(await place(db, an_order()))) == ["item"]
+    assert list(states(await place(db, a_couponed_order()))) == ["item", "coupon"]
+    assert list(states(await place(db, an_order(pay_with="points")))) == ["item", "payment"]
 
 
 async def test_a_line_without_a_discount_costs_its_unit_price(db: Database) -> None:

@@ -7,16 +7,16 @@ from uuid import UUID
 import pytest
 
 from order_svc import saga as rules
-from order_svc.saga import Milestone, Participant, Saga, Signal, Stand, Status
+from order_svc.saga import Milestone, Participant, Saga, Signal, State, Status
 
 PENDING, COMPLETED, FAIL, CANCEL = Status.PENDING, Status.COMPLETED, Status.FAIL, Status.CANCEL
 AWAITING, YES, NO, RELEASING, RELEASED, KEPT = (
-    Stand.AWAITING,
-    Stand.YES,
-    Stand.NO,
-    Stand.RELEASING,
-    Stand.RELEASED,
-    Stand.KEPT,
+    State.AWAITING,
+    State.YES,
+    State.NO,
+    State.RELEASING,
+    State.RELEASED,
+    State.KEPT,
 )
 PAYMENT = UUID(int=7)
 
@@ -56,47 +56,47 @@ CANCEL
 """
 
 
-def _expectations() -> dict[tuple[Status, Stand, Signal], str]:
-    found: dict[tuple[Status, Stand, Signal], str] = {}
+def _expectations() -> dict[tuple[Status, State, Signal], str]:
+    found: dict[tuple[Status, State, Signal], str] = {}
     status = PENDING
     for row in TABLE.strip("\n").splitlines()[1:]:
         if not row.startswith(" "):
             status = Status(row.strip())
             continue
-        stand, *cells = row.split()
+        state, *cells = row.split()
         for signal, cell in zip(Signal, cells, strict=True):
-            found[status, Stand(stand), signal] = cell
+            found[status, State(state), signal] = cell
     return found
 
 
 EXPECTED = _expectations()
 
 
-def _saga(status: Status = PENDING, **stands: Stand) -> Saga:
+def _saga(status: Status = PENDING, **states: State) -> Saga:
     reason = None if status in (PENDING, COMPLETED) else "out_of_stock"
     return Saga(
         status=status,
         settled=status in (COMPLETED, CANCEL),
         reason=reason,
-        pays="payment" in stands,
-        participants={name: Participant(stand=stand) for name, stand in stands.items()},
+        pays="payment" in states,
+        participants={name: Participant(state=state) for name, state in states.items()},
     )
 
 
-def _stands(saga: Saga) -> dict[str, Stand]:
-    return {name: one.stand for name, one in saga.participants.items()}
+def _states(saga: Saga) -> dict[str, State]:
+    return {name: one.state for name, one in saga.participants.items()}
 
 
 def test_the_table_covers_every_combination() -> None:
-    assert set(EXPECTED) == set(product(Status, Stand, Signal))
+    assert set(EXPECTED) == set(product(Status, State, Signal))
     assert len(EXPECTED) == 4 * 6 * 4
 
 
-@pytest.mark.parametrize(("status", "stand", "signal"), list(EXPECTED), ids="-".join)
-def test_each_combination_does_what_the_table_says(status: Status, stand: Stand, signal: Signal) -> None:
-    expected = EXPECTED[status, stand, signal]
+@pytest.mark.parametrize(("status", "state", "signal"), list(EXPECTED), ids="-".join)
+def test_each_combination_does_what_the_table_says(status: Status, state: State, signal: Signal) -> None:
+    expected = EXPECTED[status, state, signal]
     name = "payment" if signal is Signal.KEPT else "item"
-    saga = _saga(status, **{name: stand}, coupon=AWAITING)
+    saga = _saga(status, **{name: state}, coupon=AWAITING)
     before = copy.deepcopy(saga)
     changed = rules.hear(saga, name, signal, reason="out_of_stock" if signal is Signal.NO else None)
     if expected == "-":
@@ -112,22 +112,22 @@ def test_each_combination_does_what_the_table_says(status: Status, stand: Stand,
         assert saga == before
     else:
         assert changed
-        assert saga.participants[name].stand is Stand(expected)
-        assert saga.participants["coupon"].stand is AWAITING
+        assert saga.participants[name].state is State(expected)
+        assert saga.participants["coupon"].state is AWAITING
         assert saga.releases == (["item"] if expected == "RELEASING" else [])
         assert saga.status is (FAIL if signal is Signal.NO else status)
 
 
 @pytest.mark.parametrize("name", ["item", "coupon", "payment"])
 def test_every_participant_goes_by_the_same_table(name: str) -> None:
-    for (status, stand, signal), expected in EXPECTED.items():
+    for (status, state, signal), expected in EXPECTED.items():
         if (name, signal) not in rules.HISTORY:
             assert (name != "payment", signal) == (True, Signal.KEPT), "payment alone keeps"
             continue
         other = "item" if name != "item" else "coupon"
-        saga = _saga(status, **{name: stand, other: AWAITING})
+        saga = _saga(status, **{name: state, other: AWAITING})
         rules.hear(saga, name, signal, payment_id=PAYMENT if name == "payment" else None)
-        assert saga.participants[name].stand is (stand if expected in "-!" else Stand(expected))
+        assert saga.participants[name].state is (state if expected in "-!" else State(expected))
 
 
 def test_somebody_who_takes_no_part_changes_nothing() -> None:
@@ -165,7 +165,7 @@ def test_a_no_fails_and_releases_those_who_said_yes_but_not_the_silent() -> None
     rules.hear(saga, "item", Signal.NO, reason="out_of_stock", details={"item_id": 3})
     assert (saga.status, saga.settled) == (FAIL, False)
     assert (saga.reason, saga.reason_details) == ("out_of_stock", {"item_id": 3})
-    assert _stands(saga) == {"item": NO, "coupon": RELEASING, "payment": AWAITING}
+    assert _states(saga) == {"item": NO, "coupon": RELEASING, "payment": AWAITING}
     assert saga.releases == ["coupon"]
     assert saga.milestones == [Milestone.FAILED]
 
@@ -193,8 +193,8 @@ def test_a_fail_that_settles_later_is_told_once_more() -> None:
     assert (saga.status, saga.settled, saga.milestones) == (FAIL, True, [Milestone.SETTLED])
 
 
-@pytest.mark.parametrize("others", list(product(Stand, repeat=2)), ids="-".join)
-def test_a_failed_order_closes_when_nobody_is_left_to_hear_from(others: tuple[Stand, Stand]) -> None:
+@pytest.mark.parametrize("others", list(product(State, repeat=2)), ids="-".join)
+def test_a_failed_order_closes_when_nobody_is_left_to_hear_from(others: tuple[State, State]) -> None:
     """An acknowledgement arrives while the two others stand anyhow; the end follows from all three."""
     saga = _saga(FAIL, item=RELEASING, coupon=others[0], payment=others[1])
     rules.hear(saga, "item", Signal.RELEASED)
@@ -204,8 +204,8 @@ def test_a_failed_order_closes_when_nobody_is_left_to_hear_from(others: tuple[St
     assert saga.milestones == ([Milestone.SETTLED if kept else Milestone.CANCELLED] if rests else [])
 
 
-@pytest.mark.parametrize("others", list(product(Stand, repeat=2)), ids="-".join)
-def test_an_order_whose_payment_is_kept_rests_as_failed_for_that_reason(others: tuple[Stand, Stand]) -> None:
+@pytest.mark.parametrize("others", list(product(State, repeat=2)), ids="-".join)
+def test_an_order_whose_payment_is_kept_rests_as_failed_for_that_reason(others: tuple[State, State]) -> None:
     """The payment is kept while the two others stand anyhow: they are waited for as ever."""
     saga = _saga(FAIL, item=others[0], coupon=others[1], payment=RELEASING)
     details = {"amount": 500, "note": "stolen card, the bank has it"}
@@ -239,8 +239,8 @@ def test_an_order_that_was_cancelled_and_its_payment_kept_still_counts_as_cancel
 
 
 def test_a_refund_in_part_is_history_and_nothing_else() -> None:
-    for status, stand in product(Status, Stand):
-        saga = _saga(status, item=stand, payment=stand)
+    for status, state in product(Status, State):
+        saga = _saga(status, item=state, payment=state)
         before = copy.deepcopy(saga)
         rules.note_refund_in_part(saga, {"amount": 5, "refunded": 7})
         change = rules.Change("PAYMENT_PARTLY_REFUNDED", "payment", {"amount": 5, "refunded": 7}, moves=False)
@@ -257,7 +257,7 @@ def test_a_cancelled_order_stays_as_it_is() -> None:
     rules.deadline(saga)
     rules.cancel(saga, "buyer")
     assert (saga.status, saga.settled, saga.milestones, saga.releases) == (CANCEL, True, [], [])
-    assert _stands(saga) == {"item": RELEASED, "coupon": NO}
+    assert _states(saga) == {"item": RELEASED, "coupon": NO}
 
 
 # Deadline ------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_the_deadline_fails_a_pending_order_and_releases_everyone() -> None:
     assert rules.deadline(saga)
     assert (saga.status, saga.settled, saga.reason) == (FAIL, False, "timeout")
     assert saga.reason_details == {"silent": ["coupon", "payment"]}
-    assert set(_stands(saga).values()) == {RELEASING}
+    assert set(_states(saga).values()) == {RELEASING}
     assert sorted(saga.releases) == ["coupon", "item", "payment"]
     assert saga.milestones == [Milestone.FAILED]
 
@@ -276,15 +276,15 @@ def test_the_deadline_fails_a_pending_order_and_releases_everyone() -> None:
 def test_the_deadline_of_a_failed_order_releases_the_silent_and_keeps_the_reason() -> None:
     saga = _saga(FAIL, item=NO, coupon=RELEASING, payment=AWAITING)
     assert rules.deadline(saga)
-    assert _stands(saga) == {"item": NO, "coupon": RELEASING, "payment": RELEASING}
+    assert _states(saga) == {"item": NO, "coupon": RELEASING, "payment": RELEASING}
     assert saga.releases == ["payment"]
     assert (saga.reason, saga.milestones) == ("out_of_stock", [])
 
 
 @pytest.mark.parametrize("status", list(Status))
 def test_the_deadline_says_nothing_to_an_order_that_heard_from_everyone(status: Status) -> None:
-    for stand in set(Stand) - {AWAITING}:
-        saga = _saga(status, item=stand)
+    for state in set(State) - {AWAITING}:
+        saga = _saga(status, item=state)
         saga.paid = True
         before = copy.deepcopy(saga)
         assert not rules.deadline(saga)
@@ -297,7 +297,7 @@ def test_an_answer_after_the_deadline_counts_for_nothing_but_the_acknowledgement
     saga.releases.clear()
     rules.hear(saga, "item", Signal.YES)
     rules.hear(saga, "item", Signal.NO, reason="released")
-    assert _stands(saga) == {"item": RELEASING, "coupon": RELEASING}
+    assert _states(saga) == {"item": RELEASING, "coupon": RELEASING}
     assert saga.releases == []
     rules.hear(saga, "item", Signal.RELEASED)
     rules.hear(saga, "coupon", Signal.RELEASED)
@@ -323,9 +323,9 @@ def test_cancelling_a_completed_order_takes_everything_back(by: str, reason: str
 def test_cancelling_a_pending_order_waits_for_the_silent() -> None:
     saga = _saga(item=YES, coupon=AWAITING, payment=AWAITING)
     assert rules.cancel(saga, "buyer")
-    assert _stands(saga) == {"item": RELEASING, "coupon": AWAITING, "payment": AWAITING}
+    assert _states(saga) == {"item": RELEASING, "coupon": AWAITING, "payment": AWAITING}
     rules.hear(saga, "coupon", Signal.YES)
-    assert saga.participants["coupon"].stand is RELEASING
+    assert saga.participants["coupon"].state is RELEASING
     rules.hear(saga, "payment", Signal.NO, reason="insufficient_points")
     assert (saga.status, saga.reason) == (FAIL, "cancelled_by_buyer")
     rules.hear(saga, "item", Signal.RELEASED)
@@ -351,16 +351,16 @@ def test_the_refund_of_another_payment_is_no_acknowledgement() -> None:
     saga.participants["payment"].payment_id = PAYMENT
     rules.cancel(saga, "admin")
     assert not rules.hear(saga, "payment", Signal.RELEASED, payment_id=UUID(int=8))
-    assert saga.participants["payment"].stand is RELEASING
+    assert saga.participants["payment"].state is RELEASING
     assert rules.hear(saga, "payment", Signal.RELEASED, payment_id=PAYMENT)
-    assert saga.participants["payment"].stand is RELEASED
+    assert saga.participants["payment"].state is RELEASED
 
 
 def test_a_payment_that_was_never_heard_of_may_be_given_back_under_any_id() -> None:
     saga = _saga(item=YES, payment=AWAITING)
     rules.deadline(saga)
     assert rules.hear(saga, "payment", Signal.RELEASED, payment_id=PAYMENT)
-    assert saga.participants["payment"].stand is RELEASED
+    assert saga.participants["payment"].state is RELEASED
 
 
 def _others(saga: Saga) -> tuple[object, ...]:
@@ -376,7 +376,7 @@ def test_a_payment_made_later_is_taken_by_a_completed_unpaid_order_alone(status:
     before = copy.deepcopy(saga)
     assert rules.hear(saga, "payment", Signal.YES, payment_id=PAYMENT)
     if status is COMPLETED and not paid:
-        assert saga.participants["payment"] == Participant(stand=YES, payment_id=PAYMENT)
+        assert saga.participants["payment"] == Participant(state=YES, payment_id=PAYMENT)
         assert (saga.paid, saga.milestones, saga.rejected) == (True, [Milestone.CONFIRMED], [])
         assert [change.what for change in saga.changes] == ["PAYMENT_COMPLETED", "ORDER_CONFIRMED"]
     else:
@@ -385,10 +385,10 @@ def test_a_payment_made_later_is_taken_by_a_completed_unpaid_order_alone(status:
         assert [(one.what, one.moves) for one in saga.changes] == [("CONFIRMATION_REJECTED", False)]
 
 
-@pytest.mark.parametrize(("status", "stand"), list(product(Status, Stand)), ids="-".join)
-def test_what_is_said_of_another_payment_moves_nothing(status: Status, stand: Stand) -> None:
+@pytest.mark.parametrize(("status", "state"), list(product(Status, State)), ids="-".join)
+def test_what_is_said_of_another_payment_moves_nothing(status: Status, state: State) -> None:
     for signal in Signal:
-        saga = _saga(status, item=YES, payment=stand)
+        saga = _saga(status, item=YES, payment=state)
         saga.participants["payment"].payment_id = PAYMENT
         saga.paid = status is COMPLETED
         before = copy.deepcopy(saga)
@@ -443,7 +443,7 @@ def test_the_history_tells_each_step_once() -> None:
 
 
 def test_the_transition_table_is_this_one() -> None:
-    moves = {combination: Stand(cell) for combination, cell in EXPECTED.items() if cell not in ("-", "!")}
+    moves = {combination: State(cell) for combination, cell in EXPECTED.items() if cell not in ("-", "!")}
     assert moves == {
-        (status, *told): stand for status in Status for told, stand in rules.transitions(status).items()
+        (status, *told): state for status in Status for told, state in rules.transitions(status).items()
     }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from order_svc import saga as rules
-from order_svc.saga import Milestone, Participant, Saga, Signal, Stand, Status
+from order_svc.saga import Milestone, Participant, Saga, Signal, State, Status
 
 PAYMENT = UUID(int=7)
 LATER = (UUID(int=8), UUID(int=9))
@@ -97,7 +97,7 @@ class OrderAmongParticipants(RuleBasedStateMachine):
     def ask_back_again(self) -> None:
         """Releases that nobody has acknowledged are sent again."""
         for name, participant in self.saga.participants.items():
-            if participant.stand is Stand.RELEASING:
+            if participant.state is State.RELEASING:
                 self.under_way.append(Message("release", name))
 
     @precondition(lambda self: self.saga.status is Status.COMPLETED and not self.saga.pays)
@@ -181,24 +181,24 @@ class OrderAmongParticipants(RuleBasedStateMachine):
         assert all((self.claims.get(name) in holds) == bool(took) for name, took in self.took.items())
 
     @invariant()
-    def the_status_fits_the_stands(self) -> None:
-        stands = [one.stand for one in self.saga.participants.values()]
+    def the_status_fits_the_states(self) -> None:
+        states = [one.state for one in self.saga.participants.values()]
         match self.saga.status:
             case Status.PENDING:
-                assert set(stands) <= {Stand.AWAITING, Stand.YES}
+                assert set(states) <= {State.AWAITING, State.YES}
                 assert not self.saga.settled
-                assert not stands or Stand.AWAITING in stands
+                assert not states or State.AWAITING in states
             case Status.COMPLETED:
-                assert set(stands) == {Stand.YES}
+                assert set(states) == {State.YES}
                 assert self.saga.settled
             case Status.FAIL:
-                assert Stand.YES not in stands
+                assert State.YES not in states
                 assert self.saga.settled == (
-                    set(stands) == {Stand.NO} or (Stand.KEPT in stands and all(map(rules.has_ended, stands)))
+                    set(states) == {State.NO} or (State.KEPT in states and all(map(rules.has_ended, states)))
                 )
             case Status.CANCEL:
-                assert set(stands) <= {Stand.NO, Stand.RELEASED}
-                assert Stand.RELEASED in stands
+                assert set(states) <= {State.NO, State.RELEASED}
+                assert State.RELEASED in states
                 assert self.saga.settled
 
     @invariant()
@@ -213,7 +213,7 @@ class OrderAmongParticipants(RuleBasedStateMachine):
     @invariant()
     def an_order_is_paid_while_its_money_is_here(self) -> None:
         if self.saga.paid:
-            assert self.saga.participants["payment"].stand in (Stand.YES, Stand.RELEASING, Stand.KEPT)
+            assert self.saga.participants["payment"].state in (State.YES, State.RELEASING, State.KEPT)
 
     @invariant()
     def a_settled_failure_holds_nothing_for_ever(self) -> None:
@@ -228,7 +228,7 @@ class OrderAmongParticipants(RuleBasedStateMachine):
     @invariant()
     def an_order_whose_payment_is_kept_says_so_and_why_it_failed(self) -> None:
         payment = self.saga.participants.get("payment")
-        is_kept = payment is not None and payment.stand is Stand.KEPT
+        is_kept = payment is not None and payment.state is State.KEPT
         assert (self.saga.reason == rules.PAYMENT_KEPT) == is_kept
         if is_kept:
             assert self.saga.reason_details
@@ -274,13 +274,13 @@ class OrderAmongParticipants(RuleBasedStateMachine):
             assert is_kept or set(self.claims.values()) <= {Claim.REJECTED}
         # Money stays with the shop only for an order that stands, and only once; or where a person keeps it.
         kept = [payment_id for payment_id, held in self.later.items() if held]
-        stands = self.saga.status is Status.COMPLETED or self.saga.reason == rules.PAYMENT_KEPT
-        assert len(kept) == int(stands and self.saga.paid and not self.saga.pays)
+        states = self.saga.status is Status.COMPLETED or self.saga.reason == rules.PAYMENT_KEPT
+        assert len(kept) == int(states and self.saga.paid and not self.saga.pays)
 
     def check(self) -> None:
         """Every invariant, also on the way to the end."""
         self.nobody_takes_twice_or_gives_back_what_he_never_took()
-        self.the_status_fits_the_stands()
+        self.the_status_fits_the_states()
         self.a_completed_order_has_what_it_needs()
         self.an_order_is_paid_while_its_money_is_here()
         self.a_settled_failure_holds_nothing_for_ever()

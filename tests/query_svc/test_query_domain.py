@@ -66,9 +66,9 @@ def told_of(story: Story) -> list[tuple[OrderEvent, datetime]]:
     return [(one, at) for one, at in news if isinstance(one, OrderEvent)]
 
 
-@pytest.mark.parametrize(("story", "stand"), list(zip(WAYS, STANDS, strict=True)), ids=map(str, STANDS))
+@pytest.mark.parametrize(("story", "state"), list(zip(WAYS, STANDS, strict=True)), ids=map(str, STANDS))
 def test_an_order_stands_where_its_events_say_in_whatever_order(
-    story: Story, stand: tuple[str, bool, str]
+    story: Story, state: tuple[str, bool, str]
 ) -> None:
     news = told_of(story)
     orders: list[Order] = []
@@ -77,7 +77,7 @@ def test_an_order_stands_where_its_events_say_in_whatever_order(
         order = Order(order_id=story.order_id, last_event_at=news[0][1])
         for one, at in news:
             learn(order, one, at)
-        assert (order.status, order.settled, order.sale.kind) == stand
+        assert (order.status, order.settled, order.sale.kind) == state
         orders.append(order)
     assert all(order == orders[0] for order in orders)
 

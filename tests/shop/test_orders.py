@@ -11,7 +11,7 @@ from ops.shop import Order, Refused, Session
 from tests.shop.books import assert_balanced
 
 
-def _stands(order: Order) -> dict[str, str]:
+def _states(order: Order) -> dict[str, str]:
     return {one.name: one.state for one in order.participants}
 
 
@@ -61,7 +61,7 @@ async def test_whoever_refuses_all_the_others_give_back_exactly_what_they_took(
     order = await buyer.place([line], pay_with="points", wait_s=20)
     assert (order.status, order.reason, order.settled) == ("CANCEL", reason, True)
     expected = dict.fromkeys(("item", "coupon", "payment"), "RELEASED") | {refuser: "NO"}
-    assert _stands(order) == expected
+    assert _states(order) == expected
     assert await _holdings(stage, buyer, item) == before
 
 
