@@ -1,5 +1,6 @@
 """What the documents name is there: files, functions, recipes, settings, routes, and what links lead to."""
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from shared.service.describe import version
 from tests.docs.documents import DOCUMENTS, blocks, headings, links, name_of, prose, words
 from tests.gateway.fakes import FakeRpc, Signer, gateway
 
-SOURCES = ("py", "toml", "html", "js", "css", "yaml", "txt", "md", "svg")
+SOURCES = {".py", ".toml", ".html", ".js", ".css", ".yaml", ".txt", ".svg"}
 NOT_OURS = {".venv", ".tools", ".run", ".git", "build", "node_modules"}
 MADE = re.compile(r"^(\.run|\.tools|\.venv|build|SHOP_RUN_DIR)/")
 """Files that only a run makes."""
@@ -36,18 +37,18 @@ documents = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def files() -> dict[str, list[Path]]:
     """The project's files, by their names."""
     found: dict[str, list[Path]] = {}
-    for path in ROOT.rglob("*"):
-        if path.is_file() and not NOT_OURS & set(path.relative_to(ROOT).parts):
-            found.setdefault(path.name, []).append(path)
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = set(folders) - NOT_OURS  # tens of thousands of files are not even looked at
+        for name in names:
+            found.setdefault(name, []).append(Path(folder, name))
     return found
 
 
 @cache
 def source() -> set[str]:
     """Every word of the source."""
-    paths = (path for kind in SOURCES for path in ROOT.rglob(f"*.{kind}") if path.suffix != ".md")
-    ours = (path for path in paths if not NOT_OURS & set(path.relative_to(ROOT).parts))
-    return {word for path in ours for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    paths = (path for found in files().values() for path in found if path.suffix in SOURCES)
+    return {word for path in paths for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
 
 
 @cache
