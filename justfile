@@ -174,6 +174,12 @@ test-fast *args: _dev
 test-long *args: _dev
     @{{ pytest }} -m long "$@"
 
+[doc("Run the shop and its tests on other servers: engines mysql rabbitmq-4.3; without names, list them")]
+[group("work on it")]
+[no-cd]
+engines *args: _dev
+    @PYTHONPATH={{ quote(justfile_directory()) }} {{ quote(python) }} -m deploy.engines "$@"
+
 [doc("Check style, types and imports")]
 [group("work on it")]
 lint: _dev

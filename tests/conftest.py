@@ -25,7 +25,7 @@ from tests.support.ports import reserve_base
 from tests.support.sharing import in_order, mark_by_need, split_long
 
 KEPT = os.environ.get("SHOP_TEST_PORT_BASE")
-PROGRAMS = ("SHOP_MYSQLD", "SHOP_RABBITMQ_SERVER")
+PROGRAMS = ("SHOP_MYSQLD", "SHOP_DATABASE_AS_SHIPPED", "SHOP_RABBITMQ_SERVER")
 ELSEWHERE = ("SHOP_AMQP_URL", "SHOP_MANAGEMENT_URL", "SHOP_DATABASE_ADMIN_URL")
 FOR_US = {
     name: value

@@ -22,6 +22,19 @@ _NO_FILES = "secure-file-priv=NULL"
 """MySQL does not start where the folder that was compiled into it for files of statements is missing."""
 
 
+_PREFERENCES = (
+    "character-set-server = utf8mb4",
+    f"collation-server = {COLLATION}",
+    "transaction-isolation = READ-COMMITTED",
+    "default-time-zone = '+00:00'",
+    "skip-log-bin",
+    "innodb-buffer-pool-size = 256M",
+    "innodb-lock-wait-timeout = 10",
+    "performance-schema = OFF",
+)
+"""What suits a local run. Nothing depends on it: services say what they need on their connections."""
+
+
 def prepare(at: Layout) -> Program:
     """Make the data folder if there is none, write the configuration, say how to start the database."""
     engine = database_engine(at.database_program)
@@ -118,18 +131,12 @@ def _configuration(at: Layout, home: Path, engine: Engine) -> str:
         f"bind-address = {HOST}",
         f"port = {at.database_port}",
         "skip-name-resolve",
-        "character-set-server = utf8mb4",
-        f"collation-server = {COLLATION}",
-        "transaction-isolation = READ-COMMITTED",
-        "default-time-zone = '+00:00'",
-        "skip-log-bin",
         # Durable at every commit: the promises of the outbox stand on it.
         "innodb-flush-log-at-trx-commit = 1",
-        "innodb-buffer-pool-size = 256M",
-        "innodb-lock-wait-timeout = 10",
         "max-connections = 400",
-        "performance-schema = OFF",
     ]
+    if not at.database_as_shipped:
+        lines += _PREFERENCES
     if os.geteuid() == 0:
         lines.append("user = root")  # refused as root unless it is said
     if engine.product == "MySQL":

@@ -42,6 +42,8 @@ class Layout:
     gateway_url: str
     broker_program: str | None
     database_program: str | None
+    database_as_shipped: bool
+    """Whether the private database keeps its maker's defaults, where ours would be others."""
 
     @property
     def amqp_port(self) -> int:
@@ -148,7 +150,8 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
 
     SHOP_PORT_BASE (8000): the public port; all others lie within the hundred from there on.
     SHOP_RUN_DIR (.run): data, logs and state. SHOP_AMQP_URL, SHOP_MANAGEMENT_URL, SHOP_DATABASE_ADMIN_URL:
-    servers to use instead of private ones. SHOP_RABBITMQ_SERVER, SHOP_MYSQLD: what to run private ones with.
+    servers to use instead of private ones. SHOP_RABBITMQ_SERVER, SHOP_MYSQLD: what to run private ones with;
+    SHOP_DATABASE_AS_SHIPPED=1: with the maker's defaults.
     Raises FleetError when one of them is wrong.
     """
     environ = os.environ if environ is None else environ
@@ -177,6 +180,7 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         gateway_url=environ.get("SHOP_GATEWAY_URL") or f"http://{HOST}:{base}",
         broker_program=environ.get("SHOP_RABBITMQ_SERVER") or None,
         database_program=environ.get("SHOP_MYSQLD") or None,
+        database_as_shipped=environ.get("SHOP_DATABASE_AS_SHIPPED", "") not in ("", "0"),
     )
 
 

@@ -15,6 +15,7 @@ from deploy.services import Service
 _NOT_FOR_SERVICES = frozenset(
     {
         "SHOP_DATABASE_ADMIN_URL",
+        "SHOP_DATABASE_AS_SHIPPED",
         "SHOP_DATABASE_URL",
         "SHOP_GATEWAY_URL",
         "SHOP_MYSQLD",
