@@ -51,6 +51,7 @@ LIBRARIES = (
             "aiormq.connection:Connection.channels",
             "aiormq.connection:Connection.write_queue",
             "aiormq.connection:Connection.connection_tune",
+            "aiormq.connection:Connection.__last_frame_time",
             "aiormq.channel:Channel.on_consumer_cancel_callbacks",
             "aiormq.channel:exception_by_code",
             "aiormq.abc:ChannelFrame",
@@ -105,16 +106,6 @@ LIBRARIES = (
         ),
         "tests/shared/test_database.py",
         besides="`Tortoise.init(_enable_global_fallback=...)`",
-    ),
-    Library(
-        "purgatory",
-        "3.0.1",
-        "3.1",
-        (
-            "purgatory.service._async.circuitbreaker:AsyncCircuitBreaker.__aexit__",
-            "purgatory.domain.model:OpenedState",
-        ),
-        "tests/shared/test_rpc.py",
     ),
     Library(
         "msgspec",

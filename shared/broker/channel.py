@@ -26,6 +26,8 @@ from shared.logs import log
 
 REPLY_SECONDS = 5.0
 LOST = "the connection to the broker broke"
+MOST_UNCONFIRMED = 4096
+"""A broker that takes messages and confirms none gets no more than this: each is remembered until it does."""
 
 
 class NotConfirmed(Exception):
@@ -176,19 +178,25 @@ class Channel:
     async def publish_confirmed(self, address: Address, properties: Properties, body: bytes) -> None:
         """Send a message, and wait until the broker has it. For channels with confirms.
 
-        Raises `Unroutable` if it was mandatory and there was no queue for it, `NotConfirmed` if the broker
-        did not take it, or may not have.
+        Raises `Unroutable` if it was mandatory and there was no queue for it, `Congested` if it was not sent,
+        `NotConfirmed` if the broker did not take it, or may not have.
         """
         written = packed(self._number, address, properties, body, self._frame_max)
         await self._outlet.wait_for_room()
         if self._outlet.is_closed:
             raise NotConfirmed(LOST)
+        if len(self._unconfirmed) >= MOST_UNCONFIRMED:
+            raise Congested("the broker does not confirm what it is sent")
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Counted and written in one go: the broker counts messages in the order in which they come.
         self._published += 1
         self._unconfirmed[self._published] = properties.message_id, confirmed
         self._outlet.write(written)
         await confirmed
+
+    def ask_for_a_word(self) -> None:
+        """Ask what a broker answers at once, so that something comes. For channels that do nothing else."""
+        self._outlet.write(ChannelFrame.marshall(self._number, [amqp.Basic.Qos()]).payload)
 
     async def flush(self, seconds: float) -> None:
         """Wait until everything sent so far has been handed to the operating system, at most `seconds`."""

@@ -6,21 +6,48 @@ anew as one unit, so that no half-restored consumer can be left behind (docs/adr
 
 import asyncio
 import random
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 
+from shared.broker.channel import Channel
+from shared.broker.pulse import Pulse
 from shared.errors import describe
 from shared.logs import log
 
 CONNECT_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+DEADLINE_SECONDS = 3.0
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""For `SO_LINGER`: do not wait until what was written is taken, but reset the connection."""
 
 SetUp = Callable[[AbstractConnection], Awaitable[None]]
 TearDown = Callable[[], Awaitable[None]]
+
+
+class _Socket(TransportFactory):
+    """Makes a connection's socket, and remembers it."""
+
+    def __init__(self) -> None:
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def create(self, url: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """What the client library would make by itself."""
+        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        reader, self._writer = await factory.create(url, **options)
+        return reader, self._writer
+
+    def abort(self) -> None:
+        """Reset the connection: nothing that still waits here to be sent is to leave, now or later."""
+        if self._writer is not None:
+            self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self._writer.transport.abort()
 
 
 class _Connection(aio_pika.Connection):
@@ -28,6 +55,8 @@ class _Connection(aio_pika.Connection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._socket = self.kwargs["transport_factory"] = _Socket()
+        self.pulse: Pulse | None = None
         self.opened: list[AbstractChannel] = []
         self.is_set_up = False
         """From then on channels are opened for a moment only, and not remembered."""
@@ -37,6 +66,17 @@ class _Connection(aio_pika.Connection):
         if not self.is_set_up:
             self.opened.append(channel)
         return channel
+
+    async def feel(self, deadline_s: float) -> Pulse:
+        """Begin to notice whether the broker still says anything."""
+        if self.transport is None:
+            raise ConnectionError("the connection is closed")
+        self.pulse = Pulse(self.transport.connection, await Channel.open(self), deadline_s)
+        return self.pulse
+
+    def abort(self) -> None:
+        """Give up the connection without a goodbye, to which a broker that hangs has no answer."""
+        self._socket.abort()
 
     def __del__(self) -> None:
         """Nothing: the link closes what it opened.
@@ -49,12 +89,14 @@ class _Connection(aio_pika.Connection):
 class Link:
     """One connection, kept up for as long as the process runs.
 
-    `set_up` gets each fresh connection; `tear_down` is called when one is lost or closed.
+    `set_up` gets each fresh connection; `tear_down` is called when one is lost or closed. One on which the
+    broker says nothing at all is given up, and made anew, within two deadlines of `deadline_s` seconds.
     """
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, *, deadline_s: float = DEADLINE_SECONDS) -> None:
         self.name = name
         self._url = url
+        self._deadline_s = deadline_s
         self._set_up: list[tuple[SetUp, TearDown]] = []
         self._task: asyncio.Task[None] | None = None
         self._connection: AbstractConnection | None = None
@@ -114,16 +156,21 @@ class Link:
     async def _once(self) -> None:
         """Connect, set up, and stay until the connection breaks."""
         async with asyncio.timeout(CONNECT_SECONDS * 2):
-            connection = self._connection = await aio_pika.connect(
+            connection = await aio_pika.connect(
                 self._url,
                 timeout=CONNECT_SECONDS,
                 heartbeat=HEARTBEAT_SECONDS,
                 client_properties={"connection_name": self.name},
                 connection_class=_Connection,
             )
+        self._connection = connection
         broken = self._broken = asyncio.Event()
         connection.close_callbacks.add(lambda *_: broken.set())
+        watching: asyncio.Task[None] | None = None
         try:
+            watching = asyncio.create_task(
+                self._abort_when_lost(connection, await connection.feel(self._deadline_s))
+            )
             async with asyncio.timeout(CONNECT_SECONDS * 6):
                 for set_up, _ in self._set_up:
                     await set_up(connection)
@@ -135,7 +182,15 @@ class Link:
             await broken.wait()
             log.warning("broker.link_lost", link=self.name)
         finally:
+            if watching is not None:
+                watching.cancel()
             await self._let_go()
+
+    async def _abort_when_lost(self, connection: _Connection, pulse: Pulse) -> None:
+        await pulse.until_lost()
+        log.warning("broker.link_silent", link=self.name)
+        connection.abort()
+        self._broken.set()
 
     async def _let_go(self) -> None:
         self._up.clear()

@@ -17,6 +17,7 @@ import pymysql.err
 from shared.database.connection import CONNECT_SECONDS, connection_options
 from shared.database.pipeline import DUPLICATE, DuplicateKey, Pipeline
 from shared.database.transaction import Cause, Reader, Transaction
+from shared.deadline import begin, look
 from shared.logs import log
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Database:
 
         async def change() -> int:
             async with self._pipeline() as pipeline:
+                begin()
                 return await Transaction(pipeline).execute(sql, args)
 
         return await self._undisturbed(change())
@@ -168,6 +170,7 @@ class Database:
         try:
             result = await unit(tx)
             stored = await self._staging.store(tx) if self._staging and tx.emitted else None
+            begin()  # a server that hung may have answered at last, long after the caller was refused
         except Exception:  # whatever the unit met, nothing of it may stay; raised again
             await pipeline.rollback()
             raise
@@ -195,6 +198,7 @@ class Database:
             pipeline = Pipeline(connection, transaction=transaction)
             try:
                 await self._prepare(connection)
+                look()  # after all that had to be waited for, and before BEGIN
                 yield pipeline
             except Exception as error:  # a connection that broke is not given to the next unit; raised again
                 if _is_away(error):

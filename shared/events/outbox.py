@@ -28,6 +28,10 @@ CONFIRM_SECONDS = 10.0
 WINDOW = 256
 """How many messages may wait for their confirm at once."""
 CLAIM = 1000
+MOST_UNCONFIRMED_BYTES = 8 * 1024 * 1024
+"""When more than this waits for the broker's word, what is committed next waits in the table instead."""
+MESSAGE_BYTES = 8 * 1024
+"""What a message that waits costs besides its body."""
 DELETE_LINGER_SECONDS = 0.1
 """Confirmed rows are deleted in groups: they are in nobody's way before their grace time has passed."""
 
@@ -109,6 +113,7 @@ class Outbox:
         """Since when this process can publish; None while the broker is away, or takes no messages."""
         self._window = asyncio.Semaphore(WINDOW)
         self._publishing: set[asyncio.Task[list[str]]] = set()
+        self._unconfirmed_bytes = 0
         self._confirmed: list[str] = []
         self._deletable = asyncio.Event()
         self._wake = asyncio.Event()
@@ -149,13 +154,20 @@ class Outbox:
         return messages
 
     def after_commit(self, stored: list[OutgoingMessage]) -> None:
-        """Publish what has just been committed, unless the broker takes nothing: then the scheduler will."""
+        """Publish what was just committed; if the broker is slow to take it, the scheduler will instead."""
         crash.here("outbox.after_commit")
-        if not self._is_open:
+        if not self._is_open or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES:
             return
+        size = sum(len(message.body) + MESSAGE_BYTES for message in stored)
+        self._unconfirmed_bytes += size
+
+        def done(task: asyncio.Task[list[str]]) -> None:
+            self._publishing.discard(task)
+            self._unconfirmed_bytes -= size
+
         task = asyncio.create_task(self._publish_and_forget(stored))
         self._publishing.add(task)
-        task.add_done_callback(self._publishing.discard)
+        task.add_done_callback(done)
 
     # In the background -----------------------------------------------------------------------------------
 

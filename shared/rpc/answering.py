@@ -1,11 +1,13 @@
 """The answering side of calls, wherever they come from: decode, run the handler in its unit of work, encode.
 
 Calls whose handler takes lists are collected while the last list is being answered, and then share one
-transaction; if a list fails, each call of it is answered alone. A call with an idempotency key is done once:
-see `shared/database/idempotency.py`.
+transaction; if a list fails, each call of it is answered alone, unless the database is away: that is the
+fault of none of them, and would take as long again for each. A call with an idempotency key is done once: see
+`shared/database/idempotency.py`. One that nobody waits for any more is not begun: see `shared/deadline.py`.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -16,15 +18,18 @@ from prometheus_client import Counter
 
 from shared import metrics
 from shared.batching import Batching
-from shared.clock import utc_now
 from shared.context import working_on
 from shared.database.idempotency import Again, AnsweredBefore, Idempotency, Key, do_once
 from shared.database.transaction import Cause, Transaction
 from shared.database.units import CommitUnknown, Database, DatabaseUnavailable
+from shared.deadline import Passed, Until, look
 from shared.errors import Malformed, NotFound, OutcomeUnknown, Problem, Unavailable
 from shared.logs import log
 from shared.registry import Answer, Wiring
 from shared.rpc import wire
+
+LEFT_MS = 3000
+"""How long a caller waits who does not say."""
 
 
 class Answering:
@@ -50,20 +55,25 @@ class Answering:
         """The names of the calls that are answered here."""
         return list(self._desks)
 
-    async def answer(self, request: wire.Request) -> wire.Outcome | None:
-        """What came of a request; None if its deadline has passed, for then nobody waits for it."""
-        if request.deadline < utc_now():
-            _answered(request.call, "expired").inc()
-            return None
+    async def answer(self, request: wire.Request, arrived: float | None = None) -> wire.Outcome | None:
+        """What came of a request; None if nothing was done, for nobody waits for it any more.
+
+        It `arrived` just now, or at that time of `time.monotonic`.
+        """
+        left_ms = LEFT_MS if request.left_ms is None else request.left_ms
+        ends = (time.monotonic() if arrived is None else arrived) + left_ms / 1000
         with working_on(request.correlationid, request.traceparent):
             try:
                 desk = self._desks.get(request.call)
                 if desk is None:
                     known = ", ".join(sorted(self._desks))
                     raise NotFound(f"There is no call {request.call!r} here; there are {known}.")
-                reply = await desk.answer(request)
+                reply = await desk.answer(request, ends)
                 if isinstance(reply, Again):
-                    reply = await self._first_answer(desk, request, reply)
+                    reply = await self._first_answer(desk, request, ends, reply)
+            except Passed:
+                _answered(request.call, "expired").inc()
+                return None
             except Problem as problem:
                 _answered(request.call, str(problem.status)).inc()
                 return wire.Outcome(id=request.id, problem=problem.details())
@@ -83,13 +93,13 @@ class Answering:
         _answered(request.call, "200").inc()
         return wire.Outcome(id=request.id, data=msgspec.Raw(wire.encode(reply)))
 
-    async def _first_answer(self, desk: "_Desk", request: wire.Request, again: Again) -> Any:
+    async def _first_answer(self, desk: "_Desk", request: wire.Request, ends: float, again: Again) -> Any:
         """What a call was answered when it was done, or what the call that was kept instead answers now."""
         kept = msgspec.Raw(again.answer.encode())
         if desk.asks_again is None:
             return kept
         asking = msgspec.structs.replace(request, call=desk.asks_again.wire_name, data=kept, key=None)
-        return await self._desks[asking.call].answer(asking)
+        return await self._desks[asking.call].answer(asking, ends)
 
     async def drain(self, seconds: float) -> None:
         """Wait until nothing is being answered any more, at most `seconds`."""
@@ -129,11 +139,23 @@ class _Desk:
             raise Malformed(f"{request.call}: {error}") from error
         return _Asked(message, Cause(request.id, request.correlationid, request.traceparent), request.key)
 
-    async def answer(self, request: wire.Request) -> Any:
-        [reply] = await self._run([self.read(request)])
+    async def answer(self, request: wire.Request, ends: float) -> Any:
+        """The reply. Raises `Passed` if it could not be begun before `ends`."""
+        asked = self.read(request)
+        with Until(ends):
+            look()
+            [reply] = await self._run([asked])
         if isinstance(reply, Problem):
             raise reply
         return reply
+
+
+class _Turn(NamedTuple):
+    """A call that waits for its turn at a desk, until it `ends`."""
+
+    asked: _Asked
+    ends: float
+    result: asyncio.Future[Any]
 
 
 class _ListDesk(_Desk):
@@ -141,11 +163,11 @@ class _ListDesk(_Desk):
 
     def __init__(self, answer: Answer, run: _Run, linger_s: float) -> None:
         super().__init__(answer, run)
-        self._waiting: Batching[tuple[_Asked, asyncio.Future[Any]]] = Batching(answer.batch, linger_s)
+        self._waiting: Batching[_Turn] = Batching(answer.batch, linger_s)
 
-    async def answer(self, request: wire.Request) -> Any:
+    async def answer(self, request: wire.Request, ends: float) -> Any:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.put((self.read(request), result))
+        self._waiting.put(_Turn(self.read(request), ends, result))
         # A worker that has ended stays in the set until the next turn; it takes nothing any more.
         if all(task.done() for task in self._busy):
             worker = asyncio.create_task(self._work(), name=f"answers {request.call}")
@@ -158,23 +180,30 @@ class _ListDesk(_Desk):
         await asyncio.sleep(0)
         while self._waiting:
             taken = await self._waiting.take()
-            asked = [one for one, _ in taken]
-            try:
-                with _working_on(asked):
-                    replies = await self._run(asked)
-                for (_, result), reply in zip(taken, replies, strict=True):
-                    _set(result, reply)
-            except Exception as error:  # one of them is at fault: alone, each fails only for itself
-                if len(taken) == 1:
-                    _set(taken[0][1], error)
-                    continue
-                log.info("call.list_apart", calls=len(taken), error=type(error).__name__)
-                for one, result in taken:
-                    try:
-                        with _working_on([one]):
-                            _set(result, (await self._run([one]))[0])
-                    except Exception as alone:  # handed to the one who asked
-                        _set(result, alone)
+            now = time.monotonic()
+            timely = [turn for turn in taken if turn.ends > now]
+            for late in taken if len(timely) < len(taken) else ():
+                if late.ends <= now:
+                    _set(late.result, Passed())
+            if timely:
+                await self._answer_list(timely)
+
+    async def _answer_list(self, turns: Sequence[_Turn]) -> None:
+        """Answer calls together, for as long as one of those who asked still waits."""
+        asked = [turn.asked for turn in turns]
+        try:
+            with _working_on(asked), Until(max(turn.ends for turn in turns)):
+                replies = await self._run(asked)
+            for turn, reply in zip(turns, replies, strict=True):
+                _set(turn.result, reply)
+        except Exception as error:  # one of them is at fault: alone, each fails only for itself
+            if len(turns) == 1 or isinstance(error, DatabaseUnavailable | Passed):
+                for turn in turns:
+                    _set(turn.result, error)
+                return
+            log.info("call.list_apart", calls=len(turns), error=type(error).__name__)
+            for turn in turns:
+                await self._answer_list([turn])
 
 
 def _run(answer: Answer, wiring: Wiring, database: Database | None, lease_s: float) -> _Run:

@@ -1,25 +1,25 @@
 """The asking side of calls.
 
-Requests made to one service in the same turn of the event loop travel as one message. A call that certainly
-did not run goes over HTTP instead; one whose outcome is unknown is sent again only if it is idempotent.
+Requests made to one service in the same turn of the event loop, with as much time left, travel as one
+message. A call that certainly did not run goes over HTTP instead; one whose outcome is unknown is sent again
+only if it is idempotent, and only while few are. For a broker that says nothing at all any more no call
+waits: those that were on their way and are idempotent go over HTTP after half of a deadline, new ones at
+once.
 """
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import timedelta
-from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from aio_pika.abc import AbstractConnection
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
-from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
 
 from shared import metrics
 from shared.broker import Address, Channel, Message, Properties, counted, topology
+from shared.broker.pulse import pulse_of
 from shared.clock import utc_now
 from shared.context import child_of, correlation_id, traceparent
 from shared.database.idempotency import Once
@@ -28,7 +28,9 @@ from shared.ids import new_text_id
 from shared.logs import log
 from shared.messages import Call, reply_type, service_of
 from shared.rpc import wire
+from shared.rpc.breaker import Breaker, Open
 from shared.rpc.http import HttpCalls, NobodyThere
+from shared.rpc.retries import RetryBudget
 
 R = TypeVar("R")
 
@@ -38,13 +40,18 @@ TWIN_PAUSES_S = (0.1, 0.3, 0.8)
 
 
 class _NotDelivered(Exception):
-    """The request reached no service: nothing has run."""
+    """The request reached no service, or was put aside there: nothing has run."""
+
+
+class _Silence(Exception):
+    """The broker says nothing, although it was asked: the request may be done, at once or much later."""
 
 
 class _Kind(NamedTuple):
     """What is the same for all calls of one class."""
 
     service: str
+    breaker: Breaker
     decode: Callable[[bytes | msgspec.Raw], Any]
     took: Callable[[float], None]
 
@@ -52,11 +59,14 @@ class _Kind(NamedTuple):
 class _Waiting:
     """A call on its way: its request, and the future of its outcome."""
 
-    __slots__ = ("outcome", "request")
+    __slots__ = ("may_be_repeated", "outcome", "request")
 
-    def __init__(self, request: wire.Request, outcome: asyncio.Future[wire.Outcome]) -> None:
+    def __init__(
+        self, request: wire.Request, outcome: asyncio.Future[wire.Outcome], *, may_be_repeated: bool
+    ) -> None:
         self.request = request
         self.outcome = outcome
+        self.may_be_repeated = may_be_repeated
 
 
 class Rpc:
@@ -74,14 +84,15 @@ class Rpc:
         self._process = process
         self._timeout_s = timeout_s
         self._http = HttpCalls(peers)
-        self._breakers = AsyncCircuitBreakerFactory(
-            default_threshold=breaker_threshold, default_ttl=breaker_open_s
-        )
+        self._breaker_threshold = breaker_threshold
         self._breaker_open_s = breaker_open_s
-        self._judges: dict[str, _Judge] = {}
+        self._retries = RetryBudget()
         self._channel: Channel | None = None
+        self._is_silent = False
+        """Whether the broker says nothing at all, although it was asked."""
         self._pending: dict[str, _Waiting] = {}
-        self._outgoing: dict[str, list[_Waiting]] = defaultdict(list)
+        self._outgoing: dict[tuple[str, int], list[_Waiting]] = defaultdict(list)
+        """What leaves in this turn of the loop, by service and by the milliseconds that it has left."""
         self._kinds: dict[type, _Kind] = {}
 
     # On the link -----------------------------------------------------------------------------------------
@@ -95,6 +106,9 @@ class Rpc:
         # No queue on the way of an answer, and an address that nobody else can still hold.
         await channel.consume(topology.REPLIES, f"{self._process} replies", self._take, no_ack=True)
         self._channel = channel
+        self._is_silent = False
+        if (pulse := pulse_of(connection)) is not None:
+            pulse.tell(self._hear_of_silence)
 
     async def tear_down(self) -> None:
         """The connection is gone: what was under way fails now, not at its deadline."""
@@ -103,6 +117,13 @@ class Rpc:
         self._channel = None
         for waiting in list(self._pending.values()):
             _fail(waiting, OutcomeUnknown("The connection to the broker broke while the call was under way."))
+
+    def _hear_of_silence(self, is_silent: bool) -> None:
+        self._is_silent = is_silent
+        if is_silent:
+            for waiting in self._pending.values():
+                if waiting.may_be_repeated:
+                    _fail(waiting, _Silence())
 
     async def close(self) -> None:
         """Give up the HTTP connections."""
@@ -128,25 +149,27 @@ class Rpc:
         kind = self._kind(type(call))
         seconds = timeout or self._timeout_s
         started = time.perf_counter()
-        judge = self._judges.get(kind.service) or await self._new_judge(kind.service)
         try:
-            async with judge:
-                outcome = await self._ask(kind.service, call, seconds, once)
-                for pause in TWIN_PAUSES_S if once else ():
-                    if outcome.problem is None or outcome.problem.type != STILL_RUNNING:
-                        break
-                    await asyncio.sleep(pause)
-                    outcome = await self._ask(kind.service, call, seconds, once)
-        except OpenedState as error:
+            ticket = kind.breaker.enter()
+        except Open as error:
             raise Unavailable(
-                f"The {kind.service} service has not answered of late.",
-                retry_after=max(1, round(self._breaker_open_s)),
-            ) from error
+                f"The {kind.service} service has not answered {type(call).wire_name} of late.",
+                retry_after=max(1, math.ceil(error.retry_after_s)),
+            ) from None
+        answered: bool | None = None  # a caller that goes away says nothing about the one who was asked
+        try:
+            outcome = await self._ask_until_done(kind.service, call, seconds, once)
+            answered = True
         except TimeoutError as error:
+            answered = False
             raise OutcomeUnknown(
                 f"The {kind.service} service did not answer within {seconds:g} s."
             ) from error
+        except Unavailable:
+            answered = False
+            raise
         finally:
+            kind.breaker.leave(ticket, answered)
             kind.took(time.perf_counter() - started)
         if outcome.problem is not None:
             raise problem_from(outcome.problem)
@@ -168,47 +191,68 @@ class Rpc:
         return wire.Request(
             id=new_text_id(),
             call=type(call).wire_name,
-            deadline=utc_now() + timedelta(seconds=seconds),
+            left_ms=max(round(seconds * 1000), 1),
             correlationid=correlation_id(),
             traceparent=child_of(traceparent()),
             key=once.key_for(type(call).wire_name) if once else None,
             data=msgspec.Raw(wire.encode(call)),
         )
 
+    async def _ask_until_done(
+        self, service: str, call: Call[Any], seconds: float, once: Once | None
+    ) -> wire.Outcome:
+        """Ask; while a call with the same key is still running, after a pause again."""
+        outcome = await self._ask(service, call, seconds, once)
+        for pause in TWIN_PAUSES_S if once else ():
+            if outcome.problem is None or outcome.problem.type != STILL_RUNNING:
+                break
+            await asyncio.sleep(pause)
+            outcome = await self._ask(service, call, seconds, once)
+        return outcome
+
     async def _ask(self, service: str, call: Call[Any], seconds: float, once: Once | None) -> wire.Outcome:
         """Over the broker if it is there, else over HTTP; a second time only if that can do no harm."""
         request = self._request(call, seconds, once)
-        deadline = asyncio.get_running_loop().time() + seconds
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        may_be_repeated = type(call).is_idempotent or once is not None
         unknown: OutcomeUnknown | None = None
+        self._retries.add()
         try:
-            return await self._over_broker(service, request, deadline)
+            return await self._over_broker(service, request, deadline, may_be_repeated=may_be_repeated)
         except _NotDelivered:
             pass
+        except _Silence:
+            unknown = OutcomeUnknown("The broker says nothing any more; the call may be done all the same.")
         except OutcomeUnknown as error:
-            if not type(call).is_idempotent and once is None:
+            if not may_be_repeated or not self._retries.take():
                 raise
             unknown = error
             log.info("rpc.again", call=request.call)
         metrics.CALLS_OVER_HTTP.labels(request.call).inc()
+        left_ms = max(round((deadline - loop.time()) * 1000), 1)
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._http.call(service, request)
+                return await self._http.call(service, msgspec.structs.replace(request, left_ms=left_ms))
         except NobodyThere as error:
             if unknown is not None:  # the first try may have been done all the same
                 raise unknown from error
             raise Unavailable(f"The {service} service is unavailable.") from error
 
-    async def _over_broker(self, service: str, request: wire.Request, deadline: float) -> wire.Outcome:
+    async def _over_broker(
+        self, service: str, request: wire.Request, deadline: float, *, may_be_repeated: bool
+    ) -> wire.Outcome:
         """The outcome of a request. Raises `TimeoutError` at its deadline, a time of the event loop."""
-        if self._channel is None or self._channel.is_blocked:
+        if self._channel is None or self._is_silent or self._channel.is_blocked:
             raise _NotDelivered
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(request, loop.create_future())
+        waiting = _Waiting(request, loop.create_future(), may_be_repeated=may_be_repeated)
         self._pending[request.id] = waiting
-        group = self._outgoing[service]
+        alike = service, request.left_ms or 1
+        group = self._outgoing[alike]
         group.append(waiting)
         if len(group) == 1:
-            loop.call_soon(self._send, service, 1)
+            loop.call_soon(self._send, alike, 1)
         timer = loop.call_at(deadline, _fail, waiting, TimeoutError())
         try:
             return await waiting.outcome
@@ -216,38 +260,36 @@ class Rpc:
             timer.cancel()
             self._pending.pop(request.id, None)
 
-    def _send(self, service: str, before: int) -> None:
+    def _send(self, alike: tuple[str, int], before: int) -> None:
         """Send what has gathered for a service since the last turn of the loop, when there were `before`.
 
         Several calls are a sign of load: then more are waited for, as long as each turn brings some.
         """
-        group = self._outgoing[service]
+        group = self._outgoing[alike]
         if before < len(group) < wire.GROUP_CALLS:
-            asyncio.get_running_loop().call_soon(self._send, service, len(group))
+            asyncio.get_running_loop().call_soon(self._send, alike, len(group))
             return
-        del self._outgoing[service]
+        del self._outgoing[alike]
         for part in wire.parts(group, lambda waiting: len(bytes(waiting.request.data))):
-            self._publish(service, part)
+            self._publish(*alike, part)
 
-    def _publish(self, service: str, group: list[_Waiting]) -> None:
+    def _publish(self, service: str, left_ms: int, group: list[_Waiting]) -> None:
         if self._channel is None:
             for waiting in group:
                 _fail(waiting, _NotDelivered())
             return
-        now = utc_now()
-        latest = max(waiting.request.deadline for waiting in group)
         names = {waiting.request.call for waiting in group}
         correlations = {waiting.request.correlationid for waiting in group}
         properties = Properties(
             message_id=group[0].request.id,
             type=names.pop() if len(names) == 1 else f"{service}.*",
             app_id=self._process,
-            timestamp=now,
+            timestamp=utc_now(),
             content_type=wire.CONTENT_TYPE,
             headers=counted(len(group)),
             correlation_id=correlations.pop() if len(correlations) == 1 else None,
             reply_to=topology.REPLIES,
-            expiration_ms=max(int((latest - now).total_seconds() * 1000), 1),
+            expiration_ms=left_ms,
         )
         body = wire.encode([waiting.request for waiting in group])
         try:
@@ -265,8 +307,12 @@ class Rpc:
             return
         for outcome in outcomes:
             waiting = self._pending.pop(outcome.id, None)
-            if waiting is not None and not waiting.outcome.done():
+            if waiting is None or waiting.outcome.done():
+                continue
+            if outcome.begun:
                 waiting.outcome.set_result(outcome)
+            else:
+                waiting.outcome.set_exception(_NotDelivered())
 
     def _take_back(self, message: Message) -> None:
         """Requests came back unroutable: nobody consumes the service's queue."""
@@ -279,33 +325,11 @@ class Rpc:
         if kind is None:
             kind = self._kinds[call] = _Kind(
                 service_of(call.wire_name),
+                Breaker(self._breaker_threshold, self._breaker_open_s),
                 msgspec.json.Decoder(reply_type(call)).decode,
                 metrics.CALL_SECONDS.labels(call.wire_name).observe,
             )
         return kind
-
-    async def _new_judge(self, service: str) -> "_Judge":
-        judge = self._judges[service] = _Judge(await self._breakers.get_breaker(service))
-        return judge
-
-
-class _Judge:
-    """Lets a breaker judge a service by how blocks end.
-
-    A cancelled block is not judged: that the asker went away says nothing about the one who was asked.
-    """
-
-    def __init__(self, breaker: AsyncCircuitBreaker) -> None:
-        self._breaker = breaker
-
-    async def __aenter__(self) -> None:
-        await self._breaker.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or isinstance(error, Exception):
-            await self._breaker.__aexit__(kind, error, trace)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -2,14 +2,13 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
-from shared.clock import utc_now
 from shared.errors import OutcomeUnknown, ProblemDetails
 from shared.rpc import wire
 
@@ -49,6 +48,7 @@ class HttpCalls:
 
     async def call(self, service: str, request: wire.Request) -> wire.Outcome:
         """Ask once. Raises `NobodyThere`, or `OutcomeUnknown` if the connection broke after the sending."""
+        ends = _ends(request)
         urls = self._peers.get(service, [])
         # At start others are often not there yet: to find that out, no process need load what is below.
         if self._client is None and not await _is_anybody_there(urls):
@@ -57,7 +57,7 @@ class HttpCalls:
 
         for url in list(urls):
             try:
-                outcome = await self._post(url, request)
+                outcome = await self._post(url, request, ends)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
             except httpx.TransportError as error:
@@ -77,7 +77,8 @@ class HttpCalls:
     async def call_each(self, service: str, request: wire.Request) -> list[wire.Outcome]:
         """Ask every address of a service at once; those that do not answer in time are left out."""
         answers = await asyncio.gather(
-            *(self._post(url, request) for url in self._peers.get(service, [])), return_exceptions=True
+            *(self._post(url, request, _ends(request)) for url in self._peers.get(service, [])),
+            return_exceptions=True,
         )
         return [one for one in answers if isinstance(one, wire.Outcome)]
 
@@ -86,10 +87,11 @@ class HttpCalls:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _post(self, url: str, request: wire.Request) -> wire.Outcome:
+    async def _post(self, url: str, request: wire.Request, ends: float) -> wire.Outcome:
+        left = max(ends - time.monotonic(), 0.001)
         headers = {
             "content-type": wire.CONTENT_TYPE,
-            wire.DEADLINE_HEADER: request.deadline.isoformat(),
+            wire.TIME_LEFT_HEADER: str(int(left * 1000)),
             **({wire.CORRELATION_HEADER: request.correlationid} if request.correlationid else {}),
             **({wire.TRACE_HEADER: request.traceparent} if request.traceparent else {}),
             **({wire.KEY_HEADER: wire.encode(request.key).decode()} if request.key else {}),
@@ -98,7 +100,7 @@ class HttpCalls:
             f"{url}/calls/{request.call}",
             content=bytes(request.data),
             headers=headers,
-            timeout=_left(request.deadline),
+            timeout=left,
         )
         if answer.is_success:
             return wire.Outcome(id=request.id, data=msgspec.Raw(answer.content or b"null"))
@@ -125,5 +127,6 @@ async def _is_anybody_there(urls: Sequence[str]) -> bool:
     return False
 
 
-def _left(deadline: datetime) -> float:
-    return max((deadline - utc_now()).total_seconds(), 0.001)
+def _ends(request: wire.Request) -> float:
+    """When nobody waits for a request any more that is sent from now on, as `time.monotonic` counts."""
+    return time.monotonic() + (request.left_ms or 0) / 1000

@@ -1,20 +1,29 @@
-"""The answering side of calls on the broker: a queue per service, answers grouped by who asked."""
+"""The answering side of calls on the broker: a queue per service, answers grouped by who asked.
+
+A broker that has hung wakes up with what callers wrote to it before, long after these were told that it came
+to nothing; no reset takes that back out of its sockets, and to the broker it is new. So a server whose own
+link was silent takes nothing from it for a moment: whoever still waits is told to ask over HTTP.
+"""
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from shared.broker import Address, Channel, Congested, Message, Properties, counted, topology
+from shared.broker.pulse import pulse_of
 from shared.clock import utc_now
-from shared.errors import describe
+from shared.errors import Unavailable, describe
 from shared.ids import new_text_id
 from shared.logs import log
 from shared.rpc import wire
 from shared.rpc.answering import Answering
 
 DECLARE_ATTEMPTS = 5
+STALE_SECONDS = 3.0
+"""So long after its silence a broker may still hand over what it was told before."""
 
 
 class RpcServer:
@@ -30,12 +39,18 @@ class RpcServer:
         self._in_hand: Counter[str] = Counter()
         """How many calls are being answered, by who asked."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_silent = False
+        self._stale_until = 0.0
 
     async def set_up(self, connection: AbstractConnection) -> None:
         """Declare, bind and consume as one unit, again if the queue vanishes in between.
 
         The queue goes with its last consumer, and another replica may be leaving at this very moment.
         """
+        if (pulse := pulse_of(connection)) is not None:
+            pulse.tell(self._hear_of_silence)
+        if self._is_silent:  # so the last link ended
+            self._hear_of_silence(False)
         for attempt in range(1, DECLARE_ATTEMPTS + 1):
             try:
                 async with connection.channel() as declaring:
@@ -69,21 +84,37 @@ class RpcServer:
         if self._channel is not None:
             await self._channel.flush(seconds)
 
+    def _hear_of_silence(self, is_silent: bool) -> None:
+        self._is_silent = is_silent
+        self._stale_until = time.monotonic() + STALE_SECONDS
+
     def _take(self, message: Message) -> None:
+        arrived = time.monotonic()
         try:
             requests = wire.decode_requests(message.body)
         except wire.UNREADABLE as error:
             log.warning("rpc.unreadable_request", app=message.properties.app_id, **describe(error))
             return
         reply_to = message.properties.reply_to or ""
+        if self._is_silent or arrived < self._stale_until:
+            self._put_aside(requests, reply_to)
+            return
         self._in_hand[reply_to] += len(requests)
         for request in requests:
-            task = asyncio.create_task(self._answer(request, reply_to))
+            task = asyncio.create_task(self._answer(request, reply_to, arrived))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, request: wire.Request, reply_to: str) -> None:
-        outcome = await self._answering.answer(request)
+    def _put_aside(self, requests: list[wire.Request], reply_to: str) -> None:
+        log.info("rpc.stale_requests", calls=len(requests))
+        problem = Unavailable("The broker was silent: what it hands over may be old.").details()
+        self._answers[reply_to] += [
+            wire.Outcome(id=request.id, begun=False, problem=problem) for request in requests
+        ]
+        self._send(reply_to)
+
+    async def _answer(self, request: wire.Request, reply_to: str, arrived: float) -> None:
+        outcome = await self._answering.answer(request, arrived)
         self._in_hand[reply_to] -= 1
         ready = self._answers[reply_to]
         if outcome is not None and reply_to:

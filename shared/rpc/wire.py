@@ -1,8 +1,7 @@
 """The bodies of call messages: arrays of requests, arrays of answers, as JSON that a person can read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -13,7 +12,7 @@ CONTENT_TYPE = "application/json"
 GROUP_CALLS = 64
 GROUP_BYTES = 256 * 1024
 
-DEADLINE_HEADER = "x-deadline"
+TIME_LEFT_HEADER = "x-time-left-ms"
 CORRELATION_HEADER = "x-correlation-id"
 TRACE_HEADER = "traceparent"
 KEY_HEADER = "x-idempotency"
@@ -23,14 +22,15 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One call. Whoever reads it after its deadline need not answer: nobody waits any more.
+    """One call. With a `key` it is done once, however often it comes.
 
-    With a `key` it is done once, however often it comes.
+    `left_ms` milliseconds after its arrival nobody waits for it any more: so much its caller had left when it
+    was handed to the link. Callers of older versions do not say.
     """
 
     id: str
     call: str
-    deadline: Annotated[datetime, msgspec.Meta(tz=True)]
+    left_ms: int | None = None
     correlationid: str | None = None
     traceparent: str | None = None
     key: Key | None = None
@@ -38,9 +38,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of a call: its reply, unless there is a problem."""
+    """What came of a call: its reply, unless there is a problem.
+
+    One that is not `begun` was put aside unread: nothing has been done, and it may be sent another way.
+    """
 
     id: str
+    begun: bool = True
     data: msgspec.Raw = msgspec.Raw(b"null")
     problem: ProblemDetails | None = None
 

@@ -5,9 +5,9 @@ import contextlib
 import gc
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from shared import libraries, logs
-from shared.clock import utc_now
 from shared.database.idempotency import Key
 from shared.errors import Malformed, Unavailable
 from shared.ids import new_text_id
@@ -32,6 +31,7 @@ from shared.settings import Settings, load
 BACKLOG = 2048
 BACKGROUND_NICENESS = 10
 BODY_BYTES = 4 * 1024 * 1024
+MOST_LEFT_MS = 24 * 60 * 60 * 1000
 
 
 def create_app(service: Service, settings: Settings, runtime: Runtime | None = None) -> Litestar:
@@ -166,17 +166,19 @@ def metrics() -> Response[bytes]:
 async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     """A call over HTTP, for people with curl and for services when the broker is away."""
     runtime: Runtime = state.runtime
+    arrived = time.monotonic()
     body = await request.body()
     outcome = await runtime.answering.answer(
         wire.Request(
             id=new_text_id(),
             call=name,
-            deadline=_deadline(request.headers.get(wire.DEADLINE_HEADER), runtime.settings.rpc_timeout_s),
+            left_ms=_left_ms(request.headers.get(wire.TIME_LEFT_HEADER), runtime.settings.rpc_timeout_s),
             correlationid=request.headers.get(wire.CORRELATION_HEADER),
             traceparent=request.headers.get(wire.TRACE_HEADER),
             key=_key(request.headers.get(wire.KEY_HEADER)),
             data=msgspec.Raw(body or b"{}"),
-        )
+        ),
+        arrived,
     )
     if outcome is None:
         raise Unavailable("The deadline of this call has passed; nothing was done.")
@@ -192,15 +194,12 @@ def _key(header: str | None) -> Key | None:
         raise Malformed(f"{wire.KEY_HEADER} cannot be read: {error}") from error
 
 
-def _deadline(header: str | None, default_s: float) -> datetime:
+def _left_ms(header: str | None, default_s: float) -> int:
     if header is None:
-        return utc_now() + timedelta(seconds=default_s)
-    try:
-        deadline = datetime.fromisoformat(header)
-    except ValueError as error:
+        return round(default_s * 1000)
+    if not (header.isascii() and header.isdigit()) or len(header) > 12 or int(header) > MOST_LEFT_MS:
         raise Malformed(
-            f"{wire.DEADLINE_HEADER} is {header!r}; write a time as 2026-01-31T12:00:00Z"
-        ) from error
-    if deadline.tzinfo is None:
-        raise Malformed(f"{wire.DEADLINE_HEADER} needs a zone, such as 2026-01-31T12:00:00Z")
-    return deadline
+            f"{wire.TIME_LEFT_HEADER} is {header[:40]!r}; write whole milliseconds from 0 to {MOST_LEFT_MS},"
+            " such as 3000"
+        )
+    return int(header)

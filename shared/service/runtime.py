@@ -177,17 +177,17 @@ class Runtime:
 
     def _links(self) -> list[Link]:
         url = self.settings.amqp_url
-        calls = Link(url, f"{self.name} calls")
+        calls = Link(url, f"{self.name} calls", deadline_s=self.settings.rpc_timeout_s)
         calls.use(self.rpc.set_up, self.rpc.tear_down)
         if self.server is not None:
             calls.use(self.server.set_up, self.server.tear_down)
         links = [calls]
         if self.outbox is not None:
-            publish = Link(url, f"{self.name} publish")
+            publish = Link(url, f"{self.name} publish", deadline_s=self.settings.rpc_timeout_s)
             publish.use(self.outbox.set_up, self.outbox.tear_down)
             links.append(publish)
         if self.consumers or self.service.taps:
-            consume = Link(url, f"{self.name} consume")
+            consume = Link(url, f"{self.name} consume", deadline_s=self.settings.rpc_timeout_s)
             for consumer in self.consumers:
                 consumer.give_back = consume.reset
                 consume.use(consumer.set_up, consumer.tear_down)
@@ -196,7 +196,7 @@ class Runtime:
                 consume.use(taps.set_up, taps.tear_down)
             links.append(consume)
         for attachment in self._attachments:
-            link = Link(url, f"{self.name} {attachment.role}")
+            link = Link(url, f"{self.name} {attachment.role}", deadline_s=self.settings.rpc_timeout_s)
             link.use(attachment.set_up, attachment.tear_down)
             links.append(link)
         return links

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -16,7 +15,6 @@ from item_svc.service import service as item
 from order_svc.service import service as order
 from payment_svc.service import service as payment
 from query_svc.service import service as query
-from shared.clock import utc_now
 from shared.database.idempotency import Once
 from shared.database.orm import Orm
 from shared.database.units import Database
@@ -67,7 +65,7 @@ class WholeShop(FakeRpc):
             wire.Request(
                 id=new_text_id(),
                 call=name,
-                deadline=utc_now() + timedelta(seconds=30),
+                left_ms=30_000,
                 key=once.key_for(name) if once else None,
                 data=msgspec.Raw(wire.encode(call)),
             )

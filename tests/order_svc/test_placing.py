@@ -1,7 +1,6 @@
 """Placing orders, and placing them again, on a real database."""
 
 import asyncio
-from datetime import timedelta
 from importlib import import_module
 
 import msgspec
@@ -15,7 +14,6 @@ from order_svc.contracts import (
 )
 from order_svc.service import service
 from order_svc.settings import OrderSettings
-from shared.clock import utc_now
 from shared.database.idempotency import Once, fingerprint
 from shared.database.transaction import Transaction
 from shared.database.units import Database
@@ -183,7 +181,7 @@ async def place_keyed(db: Database, key: str, body: str = "a", buyer_id: int = B
         wire.Request(
             id=str(new_id()),
             call="order.place",
-            deadline=utc_now() + timedelta(seconds=30),
+            left_ms=30_000,
             key=Once(buyer_id, "place_order", key, fingerprint(body)).key_for("order.place"),
             data=msgspec.Raw(wire.encode(call)),
         )

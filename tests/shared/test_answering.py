@@ -1,11 +1,9 @@
 """Calls that are answered in lists: grouped, apart when one fails, and never left lying."""
 
 import asyncio
-from datetime import timedelta
 
 import msgspec
 
-from shared.clock import utc_now
 from shared.errors import Conflict, Problem
 from shared.messages import Call
 from shared.registry import Wiring, answer
@@ -23,7 +21,7 @@ def _request(n: int) -> wire.Request:
     return wire.Request(
         id=str(n),
         call="sums.double",
-        deadline=utc_now() + timedelta(seconds=30),
+        left_ms=30_000,
         data=msgspec.Raw(msgspec.json.encode({"n": n})),
     )
 

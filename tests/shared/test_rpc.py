@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,7 +12,6 @@ import pytest
 import uvicorn
 
 from shared import metrics
-from shared.clock import utc_now
 from shared.context import correlation_id, working_on
 from shared.database.transaction import Transaction
 from shared.errors import Conflict, Malformed, NotFound, OutcomeUnknown, Problem, RuleBroken, Unavailable
@@ -158,7 +156,7 @@ async def test_calls_made_in_one_turn_travel_as_one_message(lab: Lab):
     ]
 
 
-async def test_a_group_expires_with_its_latest_deadline(lab: Lab):
+async def test_calls_of_different_deadlines_travel_apart(lab: Lab):
     name = unique("svc")
     said = contracts(name)
 
@@ -171,10 +169,11 @@ async def test_a_group_expires_with_its_latest_deadline(lab: Lab):
         asking(lab) as rpc,
         lab.wiretap("rpc", name, kind="direct") as seen,
     ):
-        await asyncio.gather(rpc.call(said.ask(), timeout=1), rpc.call(said.ask(), timeout=9))
-        await eventually(lambda: _some(seen))
-    assert isinstance(seen[0].expiration, float)
-    assert 8 < seen[0].expiration <= 9
+        await asyncio.gather(*(rpc.call(said.ask(), timeout=seconds) for seconds in (1, 9, 1, 9)))
+        await eventually(lambda: _some(len(seen) == 2))
+    assert [message.expiration for message in seen] == [1, 9]
+    for message, left_ms in zip(seen, (1000, 9000), strict=True):
+        assert [request.left_ms for request in wire.decode_requests(message.body)] == [left_ms] * 2
 
 
 async def test_calls_answered_in_lists_share_a_transaction(lab: Lab, url: str):
@@ -264,11 +263,11 @@ async def test_a_call_past_its_deadline_is_skipped_while_others_of_its_message_a
         done.append(call.how)
         return Answered(by=name, text=call.how)
 
-    def request(how: str, seconds: float) -> wire.Request:
+    def request(how: str, left_ms: int | None) -> wire.Request:
         return wire.Request(
             id=str(new_id()),
             call=f"{name}.ask",
-            deadline=utc_now() + timedelta(seconds=seconds),
+            left_ms=left_ms,
             data=msgspec.Raw(wire.encode(said.ask(how=how))),
         )
 
@@ -278,7 +277,7 @@ async def test_a_call_past_its_deadline_is_skipped_while_others_of_its_message_a
             b"not JSON",
             b"[{}]",
             b"[" * 100_000,
-            wire.encode([request("late", -1), request("timely", 5)]),
+            wire.encode([request("late", 0), request("timely", 5000)]),
         ):
             await lab.send("rpc", body, name, reply_to=reply_to.name)
         reply = await eventually(lambda: reply_to.get(no_ack=True, fail=False))
@@ -399,9 +398,7 @@ async def test_http_finds_the_replica_that_is_there(lab: Lab, url: str):
     calls = HttpCalls("")
     nobody = f"http://127.0.0.1:{free_port()}"
     calls._peers[name] = [nobody, process.url]
-    request = wire.Request(
-        id="1", call=f"{name}.ask", deadline=utc_now() + timedelta(seconds=5), data=msgspec.Raw(b"{}")
-    )
+    request = wire.Request(id="1", call=f"{name}.ask", left_ms=5000, data=msgspec.Raw(b"{}"))
     try:
         assert (await calls.call(name, request)).problem is None
         assert calls._peers[name] == [process.url, nobody]  # asked first the next time
@@ -612,11 +609,10 @@ async def test_calls_can_be_made_by_hand_over_http(lab: Lab, url: str):
         assert f"{name}.ask" in await problem(f"/calls/{name}.nothing", 404, "not-found")
         for body in (b"{", b"[]", b'{"how": 1}', b'{"how": "\xff"}', b'{"a":' * 50_000):
             await problem(f"/calls/{name}.ask", 400, "malformed", content=body)
-        for deadline in ("tomorrow", "2026-01-31T12:00:00"):
-            assert "x-deadline" in await problem(
-                f"/calls/{name}.ask", 400, "malformed", headers={"x-deadline": deadline}
-            )
-        late = {"x-deadline": "2020-01-31T12:00:00Z"}
+        for left in ("soon", "", "-1", "1.5", "1e3", "2026-01-31T12:00:00Z", "86400001", "9" * 5000):
+            detail = await problem(f"/calls/{name}.ask", 400, "malformed", headers={"x-time-left-ms": left})
+            assert "write whole milliseconds from 0 to 86400000, such as 3000" in detail
+        late = {"x-time-left-ms": "0"}
         assert "passed" in await problem(f"/calls/{name}.ask", 503, "service-unavailable", headers=late)
         await problem(f"/calls/{name}.ask", 422, "rule-broken", content=b'{"how":"refuse"}')
         detail = await problem(f"/calls/{name}.ask", 500, "internal-error", content=b'{"how":"break"}')
