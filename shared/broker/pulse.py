@@ -34,7 +34,7 @@ class Pulse:
     def __init__(self, lower: LowerConnection, channel: Channel, deadline_s: float) -> None:
         self._lower = lower
         self._channel = channel
-        self._look_s = deadline_s / LOOKS_A_DEADLINE
+        self.deadline_s = deadline_s
         self._heard: list[Callable[[bool], None]] = []
         self.is_silent = False
 
@@ -46,7 +46,7 @@ class Pulse:
         """Look, as long as there is hope; returns when the connection is to be given up."""
         last, quiet = self._last_frame_time, 0
         while quiet < LOST_LOOKS:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(self.deadline_s / LOOKS_A_DEADLINE)
             before, last = last, self._last_frame_time
             # One that is short of memory says so, and then reads nothing; its heartbeats must do.
             quiet = 0 if last != before or self._channel.is_blocked else quiet + 1

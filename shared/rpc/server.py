@@ -22,8 +22,6 @@ from shared.rpc import wire
 from shared.rpc.answering import Answering
 
 DECLARE_ATTEMPTS = 5
-STALE_SECONDS = 3.0
-"""So long after its silence a broker may still hand over what it was told before."""
 
 
 class RpcServer:
@@ -40,7 +38,9 @@ class RpcServer:
         """How many calls are being answered, by who asked."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_silent = False
+        self._stale_s = 0.0
         self._stale_until = 0.0
+        """Until then the broker, which was silent, may hand over what it was told before."""
 
     async def set_up(self, connection: AbstractConnection) -> None:
         """Declare, bind and consume as one unit, again if the queue vanishes in between.
@@ -49,6 +49,7 @@ class RpcServer:
         """
         if (pulse := pulse_of(connection)) is not None:
             pulse.tell(self._hear_of_silence)
+            self._stale_s = pulse.deadline_s
         if self._is_silent:  # so the last link ended
             self._hear_of_silence(False)
         for attempt in range(1, DECLARE_ATTEMPTS + 1):
@@ -86,7 +87,7 @@ class RpcServer:
 
     def _hear_of_silence(self, is_silent: bool) -> None:
         self._is_silent = is_silent
-        self._stale_until = time.monotonic() + STALE_SECONDS
+        self._stale_until = time.monotonic() + self._stale_s
 
     def _take(self, message: Message) -> None:
         arrived = time.monotonic()

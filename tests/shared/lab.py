@@ -171,6 +171,16 @@ class Lab:
         finally:
             await self._tell_broker("set_vm_memory_high_watermark", "0.4")
 
+    @asynccontextmanager
+    async def hung(self, server: str) -> AsyncIterator[None]:
+        """Meanwhile the `broker`, or the `database`, is there and does nothing at all."""
+        pid = int((self.at.run_dir / server / f"{server}.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     async def _tell_broker(self, *words: str) -> None:
         telling = await asyncio.create_subprocess_exec(
             broker.engine_of(self.at).program.with_name("rabbitmqctl"),

@@ -3,7 +3,9 @@
 import asyncio
 
 import msgspec
+import pytest
 
+from shared.database.units import CommitUnknown, DatabaseUnavailable
 from shared.errors import Conflict, Problem
 from shared.messages import Call
 from shared.registry import Wiring, answer
@@ -52,6 +54,51 @@ async def test_calls_made_together_share_a_list() -> None:
     answering = _answering(seen)
     await asyncio.gather(*(answering.answer(_request(n)) for n in range(8)))
     assert seen == [list(range(8))]
+
+
+async def test_a_call_that_waited_too_long_for_its_turn_is_not_begun() -> None:
+    busy, free = asyncio.Event(), asyncio.Event()
+    seen: list[int] = []
+
+    async def double(calls: list[Double]) -> list[int | Problem]:
+        """Takes its time over the first."""
+        seen.extend(call.n for call in calls)
+        busy.set()
+        await free.wait()
+        return [call.n * 2 for call in calls]
+
+    answering = Answering((answer(double, batch=8),), Wiring({}), None)
+    first = asyncio.create_task(answering.answer(_request(1)))
+    await busy.wait()
+    others = [
+        asyncio.create_task(answering.answer(msgspec.structs.replace(_request(n), left_ms=left_ms)))
+        for n, left_ms in ((2, 10), (3, 30_000), (4, 10))
+    ]
+    await asyncio.sleep(0.02)
+    free.set()
+    outcomes = await asyncio.gather(first, *others)
+    assert [outcome is not None for outcome in outcomes] == [True, False, True, False]
+    assert seen == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(DatabaseUnavailable, "service-unavailable"), (CommitUnknown, "outcome-unknown")]
+)
+async def test_a_list_whose_database_is_away_fails_whole_and_at_once(
+    error: type[Exception], kind: str
+) -> None:
+    lists: list[int] = []
+
+    async def double(calls: list[Double]) -> list[int | Problem]:
+        """There is no database."""
+        lists.append(len(calls))
+        raise error("away")
+
+    answering = Answering((answer(double, batch=8),), Wiring({}), None)
+    outcomes = await asyncio.gather(*(answering.answer(_request(n)) for n in range(8)))
+    problems = {outcome.problem.type for outcome in outcomes if outcome and outcome.problem}
+    assert problems == {f"/problems/{kind}"}
+    assert lists == [8]
 
 
 async def test_one_bad_call_fails_alone() -> None:

@@ -9,12 +9,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from shared.broker import Channel
 from shared.clock import utc_now
 from shared.database.transaction import Emitted, Transaction
 from shared.database.units import Database
 from shared.errors import OutcomeUnknown, Unavailable
 from shared.events import outbox as outbox_module
-from shared.events.outbox import Outbox
+from shared.events.outbox import MESSAGE_BYTES, Outbox
 from shared.events.packing import OutgoingMessage, pack
 from shared.rpc import Rpc
 from shared.service.runtime import Runtime
@@ -217,6 +218,44 @@ async def test_rows_wait_while_the_broker_is_short_of_memory(lab: Lab, url: str)
         await eventually(lambda: _holds(len(_keys(seen)) == 6))
     # The first was on its way when its time to be published again may have come; the others left only once.
     assert all(_keys(seen)[str(number)] == 1 for number in range(5))
+
+
+async def test_a_broker_that_takes_and_does_not_confirm_is_not_heaped_up_before(
+    lab: Lab, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    name = unique("pub")
+    most = 20
+    monkeypatch.setattr("shared.events.outbox.MOST_UNCONFIRMED_BYTES", (most - 1) * MESSAGE_BYTES)
+    monkeypatch.setattr(Channel, "_confirm", lambda self, frame: None)
+    async with lab.running(tiny(name), database_url=url, outbox_grace_s=60, rpc_timeout_s=0.4) as runtime:
+        outbox, [_, publish] = runtime.outbox, runtime.links
+        assert outbox is not None
+        connection = publish._connection
+        for number in range(3 * most):
+            await emit(runtime, str(number))
+        assert len(outbox._publishing) <= most
+        await asyncio.sleep(0.4 * 2)
+        assert publish._connection is connection  # it answers, but for that: it does not hang
+        monkeypatch.undo()
+        publish.reset()  # as if it had come to its senses: what waits goes out at once
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: not rows)
+        assert outbox._unconfirmed_bytes == 0
+
+
+async def test_a_channel_of_which_nothing_is_confirmed_takes_no_more(
+    lab: Lab, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("shared.broker.channel.MOST_UNCONFIRMED", 3)
+    monkeypatch.setattr(Channel, "_confirm", lambda self, frame: None)
+    async with lab.running(tiny(unique("pub")), database_url=url, outbox_grace_s=60) as runtime:
+        outbox = runtime.outbox
+        assert outbox is not None
+        assert outbox._channel is not None
+        for number in range(5):
+            await emit(runtime, str(number))
+        await eventually(lambda: _holds(len(outbox._publishing) == 3))
+        assert len(outbox._channel._unconfirmed) == 3
+        assert len(await lab.outbox(url)) == 5
 
 
 async def test_what_a_scheduler_could_not_publish_goes_out_without_waiting_for_its_lease(lab: Lab, url: str):

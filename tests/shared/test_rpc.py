@@ -346,7 +346,9 @@ async def test_while_the_broker_is_short_of_memory_calls_go_over_http(lab: Lab, 
     name = unique("svc")
     said = contracts(name)
     process = await lab.process(name, url)
-    async with asking(lab, peers=f"{name}={process.url}", rpc_timeout_s=0.5) as rpc:
+    service, peers = Service(unique("asker")), f"{name}={process.url}"
+    async with lab.running(service, peers=peers, rpc_timeout_s=0.5) as asker:
+        rpc, connection = asker.rpc, asker.links[0]._connection
         async with lab.broker_short_of_memory():
             # The broker says so to the first who sends something, and keeps that.
             await eventually(lambda: _is_answered(rpc, said.ask(how="a")))
@@ -355,6 +357,8 @@ async def test_while_the_broker_is_short_of_memory_calls_go_over_http(lab: Lab, 
                 assert (await rpc.call(said.ask_once(how=str(number)))).text == str(number)
             assert calls_over_http(said.ask) == before
             assert calls_over_http(said.ask_once) >= 10
+            await asyncio.sleep(0.5 * 2)
+            assert asker.links[0]._connection is connection  # short of memory, but not taken for dead
         await eventually(lambda: _some(rpc._channel and not rpc._channel.is_blocked))
         over_http = calls_over_http(said.ask)
         assert (await rpc.call(said.ask(how="b"))).text == "b"
@@ -482,6 +486,15 @@ async def test_a_cut_call_that_may_be_repeated_is_asked_again(lab: Lab, url: str
     async with cut_in_the_middle(lab, url, peer=True) as (said, rpc, asked):
         assert (await rpc.call(said.ask(how="x"))).text == "x"
         assert asked == ["x", "x"]
+
+
+async def test_a_cut_call_is_not_asked_again_when_too_many_were(lab: Lab, url: str):
+    async with cut_in_the_middle(lab, url, peer=True) as (said, rpc, asked):
+        while rpc._retries.take():
+            pass
+        with pytest.raises(OutcomeUnknown):
+            await rpc.call(said.ask(how="x"))
+        assert asked == ["x"]
 
 
 async def test_an_unknown_outcome_stays_unknown_when_there_is_nobody_to_ask_again(lab: Lab, url: str):
