@@ -45,19 +45,21 @@ class Until:
             _current.reset(self._token)
 
 
-def look() -> None:
-    """Raises `Passed` if nobody waits any more, unless the work has begun."""
-    deadline = _current.get()
-    if deadline is not None and not deadline.is_begun and time.monotonic() >= deadline.ends:
-        raise Passed
+def look() -> float | None:
+    """When those who wait will stop; None where there is no hurry. Raises `Passed` if they have.
 
-
-def begin() -> None:
-    """Look for the last time: what is about to be done now stays done.
-
-    What has begun is carried on to its end, however late: half of it would help nobody, and a second unit of
+    What has `begun` is carried on to its end, however late: half of it would help nobody, and a second unit of
     work may have to write down what the first one, or a partner, has done.
     """
-    look()
+    deadline = _current.get()
+    if deadline is None or deadline.is_begun:
+        return None
+    if time.monotonic() >= deadline.ends:
+        raise Passed
+    return deadline.ends
+
+
+def begun() -> None:
+    """Something has been done, or may have been."""
     if (deadline := _current.get()) is not None:
         deadline.is_begun = True

@@ -29,6 +29,11 @@ class Pipeline:
         self._transaction = transaction
         self._begun = False
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anything was asked, or put off."""
+        return self._begun or bool(self._waiting)
+
     async def put_off(self, sql: str) -> None:
         """Send this with the next statement that is waited for; should it fail, that one raises the error."""
         self._waiting.append(sql)

@@ -6,18 +6,20 @@ Models ask in the unit of work that they are told: `Model.filter(...).using_db(t
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiomysql
 import pymysql.err
 
 from shared.database.connection import CONNECT_SECONDS, connection_options
+from shared.database.lateness import TOO_LATE, ServerClock
 from shared.database.pipeline import DUPLICATE, DuplicateKey, Pipeline
 from shared.database.transaction import Cause, Reader, Transaction
-from shared.deadline import begin, look
+from shared.deadline import begun, look
 from shared.logs import log
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class Database:
         self._slots = asyncio.Semaphore(pool)
         self._staging: Staging | None = None
         self._running: set[asyncio.Task[Any]] = set()
-        self._prepared: WeakSet[Any] = WeakSet()
+        self._prepared: WeakKeyDictionary[Any, ServerClock] = WeakKeyDictionary()
         self._pool: aiomysql.Pool | None = None
         self._orm: Orm | None = None
 
@@ -132,8 +134,9 @@ class Database:
 
         async def change() -> int:
             async with self._pipeline() as pipeline:
-                begin()
-                return await Transaction(pipeline).execute(sql, args)
+                changed = await Transaction(pipeline).execute(sql, args)
+                begun()
+                return changed
 
         return await self._undisturbed(change())
 
@@ -152,7 +155,12 @@ class Database:
                 async with self._pipeline(transaction=True) as pipeline:
                     return await self._attempt(pipeline, unit, causes, is_again=attempt > 1)
             except Exception as error:  # only deadlocks and their like are tried again; the rest goes on
-                if attempt == UNIT_ATTEMPTS or _code_of(error) not in (DEADLOCK, LOCK_TIMEOUT, DUPLICATE):
+                if attempt == UNIT_ATTEMPTS or _code_of(error) not in (
+                    DEADLOCK,
+                    LOCK_TIMEOUT,
+                    DUPLICATE,
+                    TOO_LATE,
+                ):
                     raise
                 log.info("transaction.again", attempt=attempt, code=_code_of(error))
             await asyncio.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311  jitter, not a secret
@@ -170,7 +178,8 @@ class Database:
         try:
             result = await unit(tx)
             stored = await self._staging.store(tx) if self._staging and tx.emitted else None
-            begin()  # a server that hung may have answered at last, long after the caller was refused
+            if (ends := look()) is not None and pipeline.is_used:
+                await pipeline.put_off(self._prepared[pipeline.connection].fails_after(ends))
         except Exception:  # whatever the unit met, nothing of it may stay; raised again
             await pipeline.rollback()
             raise
@@ -179,9 +188,13 @@ class Database:
         except Exception as error:  # what was put off may fail here, or the connection break; raised again
             if not _is_away(error):
                 await pipeline.rollback()
+                if _code_of(error) == TOO_LATE:  # or the server's clock was set: it is asked again then
+                    del self._prepared[pipeline.connection]
                 raise
             pipeline.close()
+            begun()
             raise CommitUnknown(str(error)) from error
+        begun()
         if self._staging and stored is not None:
             self._staging.after_commit(stored)
         return result
@@ -212,13 +225,16 @@ class Database:
                 await pool.release(connection)
 
     async def _prepare(self, connection: Any) -> None:
-        """What a fresh connection is to be told besides its isolation: its patience with locks, and UTC."""
+        """What a fresh connection is told besides its isolation: its patience with locks, and UTC; and what
+        its server's clock shows."""
         if connection not in self._prepared:
             async with connection.cursor() as cursor:
                 await cursor.execute(
                     f"SET SESSION innodb_lock_wait_timeout = {self._lock_wait_s:d}, time_zone = '+00:00'"
                 )
-            self._prepared.add(connection)
+                await cursor.execute("SELECT UTC_TIMESTAMP(6)")
+                [showed] = await cursor.fetchone()
+            self._prepared[connection] = ServerClock(showed, time.monotonic())
 
     async def _undisturbed(self, work: Any, seconds: float | None = None) -> Any:
         """Run `work` in a task of its own, which a cancelled caller waits for instead of tearing it apart."""

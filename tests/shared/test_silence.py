@@ -137,19 +137,17 @@ async def test_when_a_database_wakes_up_nothing_is_done_for_those_who_were_refus
     name = unique("svc")
     said = contracts(name)
 
-    async def write(tx: Transaction, key: str) -> Answered:
-        await tx.row("SELECT 1")
-        await tx.execute("INSERT INTO marks (`key`, text) VALUES (%s, '')", (key,))
-        tx.emit(said.marked(key=key))
-        return Answered(by=name, text=key)
-
     @takes(said.put)
     async def put(call: Any, tx: Transaction) -> Answered:
-        return await write(tx, call.key)
+        await tx.execute("INSERT INTO marks (`key`, text) VALUES (%s, '')", (call.key,))
+        tx.emit(said.marked(key=call.key))
+        return Answered(by=name, text=call.key)
 
     @takes(list[said.gather])
     async def gather(calls: list[Any], tx: Transaction) -> list[Answered]:
-        return [await write(tx, call.key) for call in calls]
+        """Begins, writes and commits in one journey."""
+        await tx.write_many("INSERT INTO marks (`key`, text) VALUES (%s, '')", [(one.key,) for one in calls])
+        return [Answered(by=name, text=one.key) for one in calls]
 
     service = Service(name, answers=(answer(put), answer(gather, batch=64)), models=MODELS)
     async with (
