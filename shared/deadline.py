@@ -48,8 +48,8 @@ class Until:
 def look() -> float | None:
     """When those who wait will stop; None where there is no hurry. Raises `Passed` if they have.
 
-    What has `begun` is carried on to its end, however late: half of it would help nobody, and a second unit of
-    work may have to write down what the first one, or a partner, has done.
+    What has `begun` is carried on to its end, however late: half of it would help nobody, and a second unit
+    of work may have to write down what the first one, or a partner, has done.
     """
     deadline = _current.get()
     if deadline is None or deadline.is_begun:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLOCK, LOCK_TIMEOUT = 1213, 1205
+AGAIN = frozenset({DEADLOCK, LOCK_TIMEOUT, DUPLICATE, TOO_LATE})
+"""After these a unit is run again as a whole: it may go well this time, or is found to be past."""
 # Too many connections, shutdown in progress, killed, cannot connect, gone away, lost during query.
 AWAY = frozenset({1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2014})
 
@@ -155,12 +157,7 @@ class Database:
                 async with self._pipeline(transaction=True) as pipeline:
                     return await self._attempt(pipeline, unit, causes, is_again=attempt > 1)
             except Exception as error:  # only deadlocks and their like are tried again; the rest goes on
-                if attempt == UNIT_ATTEMPTS or _code_of(error) not in (
-                    DEADLOCK,
-                    LOCK_TIMEOUT,
-                    DUPLICATE,
-                    TOO_LATE,
-                ):
+                if attempt == UNIT_ATTEMPTS or _code_of(error) not in AGAIN:
                     raise
                 log.info("transaction.again", attempt=attempt, code=_code_of(error))
             await asyncio.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311  jitter, not a secret
