@@ -14,6 +14,8 @@ from aiormq.abc import AbstractConnection as LowerConnection
 
 from shared.broker.channel import Channel
 
+LEAST_DEADLINE_S = 0.4
+"""A broker that is busy with others may take a moment for a word, however hasty the callers are."""
 LOOKS_A_DEADLINE = 8
 SILENT_LOOKS = 3
 """So many looks in a row without a word are silence: at the latest after half a deadline."""
@@ -34,13 +36,15 @@ class Pulse:
     def __init__(self, lower: LowerConnection, channel: Channel, deadline_s: float) -> None:
         self._lower = lower
         self._channel = channel
-        self.deadline_s = deadline_s
+        self.deadline_s = max(deadline_s, LEAST_DEADLINE_S)
         self._heard: list[Callable[[bool], None]] = []
         self.is_silent = False
 
     def tell(self, hear: Callable[[bool], None]) -> None:
         """Have `hear(True)` called when the broker falls silent, and `hear(False)` when it speaks again."""
         self._heard.append(hear)
+        if self.is_silent:
+            hear(True)
 
     async def until_lost(self) -> None:
         """Look, as long as there is hope; returns when the connection is to be given up."""
