@@ -7,6 +7,7 @@ comes all the same. A slow answer to a call is not taken for silence: the broker
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from aio_pika.abc import AbstractConnection
@@ -16,6 +17,8 @@ from shared.broker.channel import Channel
 
 LEAST_DEADLINE_S = 0.4
 """A broker that is busy with others may take a moment for a word, however hasty the callers are."""
+LEAST_STANDSTILL_S = 1.0
+"""A process that is busy looks so late now and then."""
 LOOKS_A_DEADLINE = 8
 SILENT_LOOKS = 3
 """So many looks in a row without a word are silence: at the latest after half a deadline."""
@@ -39,6 +42,8 @@ class Pulse:
         self.deadline_s = max(deadline_s, LEAST_DEADLINE_S)
         self._heard: list[Callable[[bool], None]] = []
         self.is_silent = False
+        self._looked_at = time.monotonic()
+        self._held_up_until = 0.0
 
     def tell(self, hear: Callable[[bool], None]) -> None:
         """Have `hear(True)` called when the broker falls silent, and `hear(False)` when it speaks again."""
@@ -46,11 +51,22 @@ class Pulse:
         if self.is_silent:
             hear(True)
 
+    def was_held_up(self, now: float) -> bool:
+        """Whether this process itself stood still a moment ago: what it reads now may have waited for it."""
+        return now < self._held_up_until or self._stands_still(now)
+
+    def _stands_still(self, now: float) -> bool:
+        return now - self._looked_at > max(self.deadline_s / 2, LEAST_STANDSTILL_S)
+
     async def until_lost(self) -> None:
         """Look, as long as there is hope; returns when the connection is to be given up."""
         last, quiet = self._last_frame_time, 0
         while quiet < LOST_LOOKS:
             await asyncio.sleep(self.deadline_s / LOOKS_A_DEADLINE)
+            now = time.monotonic()
+            if self._stands_still(now):
+                self._held_up_until = now + self.deadline_s
+            self._looked_at = now
             before, last = last, self._last_frame_time
             # One that is short of memory says so, and then reads nothing; its heartbeats must do.
             quiet = 0 if last != before or self._channel.is_blocked else quiet + 1

@@ -2,7 +2,8 @@
 
 A broker that has hung wakes up with what callers wrote to it before, long after these were told that it came
 to nothing; no reset takes that back out of its sockets, and to the broker it is new. So a server whose own
-link was silent takes nothing from it for a moment: whoever still waits is told to ask over HTTP.
+link was silent takes nothing from it for a moment: whoever still waits is told to ask over HTTP. The same
+holds for a server that has hung itself, and has calls in its own socket.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from shared.broker import Address, Channel, Congested, Message, Properties, counted, topology
-from shared.broker.pulse import pulse_of
+from shared.broker.pulse import Pulse, pulse_of
 from shared.clock import utc_now
 from shared.errors import Unavailable, describe
 from shared.ids import new_text_id
@@ -38,6 +39,7 @@ class RpcServer:
         """How many calls are being answered, by who asked."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_silent = False
+        self._pulse: Pulse | None = None
         self._stale_s = 0.0
         self._stale_until = 0.0
         """Until then the broker, which was silent, may hand over what it was told before."""
@@ -50,6 +52,7 @@ class RpcServer:
         if (pulse := pulse_of(connection)) is not None:
             pulse.tell(self._hear_of_silence)
             self._stale_s = pulse.deadline_s
+        self._pulse = pulse
         if self._is_silent:  # so the last link ended
             self._hear_of_silence(False)
         for attempt in range(1, DECLARE_ATTEMPTS + 1):
@@ -97,7 +100,7 @@ class RpcServer:
             log.warning("rpc.unreadable_request", app=message.properties.app_id, **describe(error))
             return
         reply_to = message.properties.reply_to or ""
-        if self._is_silent or arrived < self._stale_until:
+        if self._may_be_stale(arrived):
             self._put_aside(requests, reply_to)
             return
         self._in_hand[reply_to] += len(requests)
@@ -106,9 +109,15 @@ class RpcServer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _may_be_stale(self, now: float) -> bool:
+        """Whether what arrives may have lain in a socket for long: the broker's, or ours."""
+        if self._is_silent or now < self._stale_until:
+            return True
+        return self._pulse is not None and self._pulse.was_held_up(now)
+
     def _put_aside(self, requests: list[wire.Request], reply_to: str) -> None:
         log.info("rpc.stale_requests", calls=len(requests))
-        problem = Unavailable("The broker was silent: what it hands over may be old.").details()
+        problem = Unavailable("The broker or this service hung: what arrives may be old.").details()
         self._answers[reply_to] += [
             wire.Outcome(id=request.id, begun=False, problem=problem) for request in requests
         ]

@@ -255,6 +255,16 @@ class Process:
         async with asyncio.timeout(within_s):
             return await self._process.wait()
 
+    @asynccontextmanager
+    async def hung(self) -> AsyncIterator[None]:
+        """Meanwhile it is there and does nothing at all."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     async def terminate(self) -> int:
         """End it as a deploy does; returns its exit code, after a stop in good order -SIGTERM."""
         assert self._process is not None
