@@ -182,9 +182,9 @@ class _ListDesk(_Desk):
             taken = await self._waiting.take()
             now = time.monotonic()
             timely = [turn for turn in taken if turn.ends > now]
-            for late in taken if len(timely) < len(taken) else ():
-                if late.ends <= now:
-                    _set(late.result, Passed())
+            for turn in taken:
+                if turn.ends <= now:
+                    _set(turn.result, Passed())
             if timely:
                 await self._answer_list(timely)
 

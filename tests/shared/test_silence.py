@@ -22,7 +22,7 @@ from tests.support.ports import free_port
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 
-DEADLINE_S = 1.2
+DEADLINE_S, SHORT_S = 1.2, 0.8
 LONG = pytest.mark.long
 
 
@@ -69,7 +69,7 @@ async def timed(call: Any) -> tuple[Any, float]:
     ("deadline_s", "hung_s"),
     [
         pytest.param(DEADLINE_S, 1.3, id="the link lives on"),
-        pytest.param(DEADLINE_S, 2.6, id="the link is given up"),
+        pytest.param(DEADLINE_S, 2.6, id="the link is given up", marks=LONG),
         pytest.param(3.0, 40.0, id="40 s", marks=LONG),
     ],
 )
@@ -120,9 +120,9 @@ async def test_when_a_service_wakes_up_it_does_nothing_of_what_lay_in_its_socket
 
 
 async def test_a_slow_answer_on_a_living_link_is_not_asked_for_twice(lab: Lab) -> None:
-    async with at_work(lab, DEADLINE_S) as (said, rpc, _, done):
+    async with at_work(lab, SHORT_S) as (said, rpc, _, done):
         before = calls_over_http(said.ask)
-        assert (await rpc.call(said.ask(how="slow", seconds=DEADLINE_S * 0.9))).text == "slow"
+        assert (await rpc.call(said.ask(how="slow", seconds=SHORT_S * 0.9))).text == "slow"
         assert done == ["slow"]
         assert calls_over_http(said.ask) == before
 
@@ -130,18 +130,16 @@ async def test_a_slow_answer_on_a_living_link_is_not_asked_for_twice(lab: Lab) -
 async def test_a_link_on_which_nothing_comes_is_made_anew_within_two_deadlines(lab: Lab) -> None:
     async with proxy_to(lab.amqp_url) as proxy:
         service = Service(unique("svc"))
-        async with lab.running(
-            service, amqp_url=proxy.via(lab.amqp_url), rpc_timeout_s=DEADLINE_S
-        ) as runtime:
+        async with lab.running(service, amqp_url=proxy.via(lab.amqp_url), rpc_timeout_s=SHORT_S) as runtime:
             [link] = runtime.links
-            await asyncio.sleep(DEADLINE_S * 2)  # at rest it is left alone
+            await asyncio.sleep(SHORT_S * 1.6)  # at rest it is left alone
             assert proxy.connections == 1
             proxy.lose_answer_to = lambda _: True
             started = time.monotonic()
             await eventually(lambda: _is(not link.is_up))
             proxy.lose_answer_to = lambda _: False
             await is_up(runtime)
-            assert time.monotonic() - started < DEADLINE_S * 2
+            assert time.monotonic() - started < SHORT_S * 2
             assert proxy.connections == 2
 
 
