@@ -49,6 +49,16 @@ async def test_a_call_right_after_another_has_ended_is_answered() -> None:
             assert bytes(outcome.data) == str(2 * n).encode()
 
 
+async def test_a_caller_of_before_who_does_not_say_how_long_he_waits_is_answered() -> None:
+    asked = (
+        b'[{"id":"1","call":"sums.double","deadline":"2020-01-31T12:00:00Z","data":{"n":4}}]'  # a time of day
+    )
+    [request] = wire.decode_requests(asked)
+    outcome = await _answering([]).answer(request)
+    assert outcome is not None
+    assert bytes(outcome.data) == b"8"
+
+
 async def test_calls_made_together_share_a_list() -> None:
     seen: list[list[int]] = []
     answering = _answering(seen)
