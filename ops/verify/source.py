@@ -118,7 +118,7 @@ class Databases:
             sql = statement(_select(reading, f"{reading.sql_key} IN %s"), (part,))
             connection = await self._to_ask(reading.table.service)
             try:
-                [found] = await outcomes(connection, sql)
+                [found] = await outcomes(connection, [sql])
             except pymysql.err.MySQLError as error:
                 raise _cannot_read(reading.table.service, error) from error
             rows += _as_rows(reading, found.rows)

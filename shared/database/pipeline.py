@@ -19,15 +19,27 @@ class DuplicateKey(Exception):
     """A row with this key is there already (1062). The statement is undone, the transaction lives on."""
 
 
-class Pipeline:
-    """The statements of one unit of work on one connection, in the order in which they were given."""
+class DuplicateKeyPutOff(Exception):
+    """A statement that was put off met a row with its key. The unit is undone, whoever asked meanwhile.
 
-    def __init__(self, connection: Any, *, transaction: bool) -> None:
+    No `DuplicateKey`: whoever catches that one means the statement that it has just asked for.
+    """
+
+
+class Pipeline:
+    """The statements of one unit of work on one connection, in the order in which they were given.
+
+    `lock_wait_s` is how long each of them may wait for a lock; None leaves it as the connection has it.
+    """
+
+    def __init__(self, connection: Any, *, transaction: bool, lock_wait_s: int | None = None) -> None:
         self.connection = connection
+        self._lock_wait_s = lock_wait_s
         self._waiting: list[str] = []
         self._characters = 0
         self._transaction = transaction
         self._begun = False
+        self._failed: Exception | None = None
 
     @property
     def is_used(self) -> bool:
@@ -45,19 +57,35 @@ class Pipeline:
         """Send statements, and what was put off before them, in one journey.
 
         Returns what came of each question. Raises `DuplicateKey`, and what the driver raises; what stands
-        after a statement that fails is not done.
+        after a statement that fails is not done. If one that was put off fails, those behind it are lost as
+        well: the error is raised then (`DuplicateKeyPutOff` for a duplicate key), and by all that follows, so
+        that the unit cannot be committed without them.
         """
-        begin = ["BEGIN"] if self._transaction and not self._begun else []
-        journey = [*begin, *self._waiting, *questions]
+        if self._failed is not None:
+            raise self._failed
+        first: list[str] = []
+        if self._lock_wait_s not in (None, self.connection.lock_wait_s):
+            first.append(f"SET SESSION innodb_lock_wait_timeout = {self._lock_wait_s:d}")
+        if self._transaction and not self._begun:
+            first.append("BEGIN")
+        journey = [*first, *self._waiting, *questions]
         self._waiting.clear()
         self._characters = 0
         self._begun = self._transaction
+        found: list[Outcome] = []
         try:
-            found = await outcomes(self.connection, ";".join(journey))
-        except pymysql.err.IntegrityError as error:
-            if error.args[0] == DUPLICATE:
-                raise DuplicateKey(str(error.args[1])) from error
+            await outcomes(self.connection, journey, found)
+        except Exception as error:  # of the server, told by which statement it met; raised again
+            put_off = len(found) < len(journey) - len(questions)
+            if isinstance(error, pymysql.err.IntegrityError) and error.args[0] == DUPLICATE:
+                named = (DuplicateKeyPutOff if put_off else DuplicateKey)(str(error.args[1]))
+                self._failed = named if put_off else None
+                raise named from error
+            self._failed = error if put_off else None
             raise
+        finally:
+            if self._lock_wait_s is not None and found:
+                self.connection.lock_wait_s = self._lock_wait_s
         return found[len(journey) - len(questions) :]
 
     async def settle(self) -> None:

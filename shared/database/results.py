@@ -40,26 +40,38 @@ class Outcome(NamedTuple):
     last_id: int
 
 
-async def outcomes(connection: Any, sql: str) -> list[Outcome]:
-    """Run statements, separated by semicolons, on a connection of the driver's; returns what came of each.
+class OutOfStep(Exception):
+    """The server's answers do not fit the statements that it was sent. The connection has been given up."""
+
+
+async def outcomes(
+    connection: Any, statements: Sequence[str], found: list[Outcome] | None = None
+) -> list[Outcome]:
+    """Run statements in one journey on a connection of the driver's; returns what came of each.
 
     Times are read as aware datetimes in UTC. Raises what the driver would raise: the server's error, after
-    which no further statement is done, or `OperationalError` if the connection broke.
+    which no further statement is done, or `OperationalError` if the connection broke. `found` is filled
+    meanwhile: its length says which statement met the error. Raises `OutOfStep` if there are not as many
+    answers as statements, for then nobody can say which is whose.
     """
+    found = [] if found is None else found
     # The driver has a public way to send a statement only together with its own way of reading the answer.
-    await connection._execute_command(COMMAND.COM_QUERY, sql)
+    await connection._execute_command(COMMAND.COM_QUERY, ";".join(statements))
     packets = _Packets(connection)
-    found: list[Outcome] = []
     more = True
     try:
-        while more:
+        while more and len(found) < len(statements):
             outcome, connection.server_status = await _outcome(packets)
             found.append(outcome)
             more = bool(connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
     finally:
         # With a part of the answer unread, whoever comes next would take the rest of it for its own.
-        if more and not packets.ended_in_error:
+        if (more or packets.has_unread) and not packets.ended_in_error:
             connection.close()
+    if more or len(found) < len(statements):
+        connection.close()
+        answers = "more" if more else f"{len(found)}"
+        raise OutOfStep(f"{answers} answers to {len(statements)} statements: does one hold a semicolon?")
     return found
 
 
@@ -98,6 +110,11 @@ class _Packets:
         self.ended_in_error = False
         """Whether the server told of an error, after which nothing follows."""
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether more has arrived than was read."""
+        return self._at < len(self._arrived)
+
     async def next(self) -> bytes:
         """The next payload. Raises the error that it tells, if it is one."""
         while (payload := self.arrived()) is None:
@@ -133,6 +150,9 @@ class _Packets:
             chunk = await self._connection._reader.read(CHUNK_BYTES)
         except OSError as error:
             raise self._lost(str(error)) from error
+        except pymysql.err.OperationalError:  # silent for too long
+            self._connection.close()
+            raise
         if not chunk:
             raise self._lost("it hung up")
         self._arrived = self._arrived[self._at :] + chunk
@@ -165,7 +185,9 @@ async def _reads(packets: _Packets, first: bytes) -> list[Read]:
         raise pymysql.err.NotSupportedError("the server asks for a file of this host, which it will not get")
     columns, _ = _number(first, 0)
     reads = [_read_of(await packets.next()) for _ in range(columns)]
-    await packets.next()  # says that there are no more columns
+    if not _is_end(await packets.next()):
+        # Without this end, as newer servers send answers if they are let, the first row would be lost.
+        raise OutOfStep(f"after {columns} columns something else comes than their end")
     return reads
 
 

@@ -21,6 +21,12 @@ which the server hangs up, as if it were away."""
 _VALUES = re.compile(r"(.*?\sVALUES\s*)(\([^()]*\))((?:\s+ON\s+DUPLICATE\s.*)?)", re.DOTALL | re.IGNORECASE)
 
 
+# Literals and quoted names, and what may stand inside of these only. A quote alone is one that nothing ends.
+_PIECES = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|(?P<refused>;|--|\#|/\*|['"`])""", re.DOTALL
+)
+
+
 class Cases(NamedTuple):
     """A value for each row by its `id`: what a column is set to where rows do not get the same.
 
@@ -32,7 +38,11 @@ class Cases(NamedTuple):
 
 
 def statement(sql: str, args: Sequence[Any]) -> str:
-    """`sql` with a literal in place of each `%s`; a list becomes `(1,2,3)`, as `IN %s` wants it."""
+    """`sql` with a literal in place of each `%s`; a list becomes `(1,2,3)`, as `IN %s` wants it.
+
+    Raises `ValueError` for what is not one statement.
+    """
+    _check_is_one(sql)
     return sql % _literals(args) if args else sql
 
 
@@ -42,10 +52,7 @@ def statements(sql: str, rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     The tuple may hold literals too, and `ON DUPLICATE KEY UPDATE` may follow it. Raises `ValueError` for
     anything else.
     """
-    match = _VALUES.fullmatch(sql)
-    if match is None:
-        raise ValueError(f"no single tuple of VALUES in {sql!r}")
-    head, values, tail = match.groups()
+    head, values, tail = _around_values(sql)
     part: list[str] = []
     length = 0
     for row in zip(*map(_column, zip(*rows, strict=True)), strict=True):
@@ -57,6 +64,32 @@ def statements(sql: str, rows: Sequence[Sequence[Any]]) -> Iterator[str]:
         length += len(written)
     if part:
         yield head + ",".join(part) + tail
+
+
+@lru_cache(2048)  # a service has some hundred different statements
+def _check_is_one(sql: str) -> None:
+    """Statements travel together, with a semicolon between them, and their answers are counted.
+
+    A semicolon inside of one would make two of it, and a comment would take away what stands behind it: each
+    asker would get another's answer. Raises `ValueError`.
+    """
+    for piece in _PIECES.finditer(sql):
+        if refused := piece["refused"]:
+            raise ValueError(
+                f"{refused!r} at {piece.start()} of {sql!r}: outside of literals there may be no semicolon,"
+                " no comment (-- # /*), and no quote that is not closed"
+            )
+
+
+@lru_cache(1024)
+def _around_values(sql: str) -> tuple[str, str, str]:
+    """An INSERT before, in and after its tuple. Raises `ValueError`."""
+    _check_is_one(sql)
+    match = _VALUES.fullmatch(sql)
+    if match is None:
+        raise ValueError(f"no single tuple of VALUES in {sql!r}")
+    head, values, tail = match.groups()
+    return head, values, tail
 
 
 def literal(value: Any) -> str:

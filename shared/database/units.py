@@ -6,20 +6,34 @@ Models ask in the unit of work that they are told: `Model.filter(...).using_db(t
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from weakref import WeakKeyDictionary
 
-import aiomysql
 import pymysql.err
 
-from shared.database.connection import CONNECT_SECONDS, connection_options
-from shared.database.lateness import TOO_LATE, ServerClock
-from shared.database.pipeline import DUPLICATE, DuplicateKey, Pipeline
+from shared.database.connection import Connection, NoAnswer, connection_options
+from shared.database.failures import (
+    DEADLOCK,
+    LOCK_TIMEOUT,
+    READ_ONLY_OPTION,
+    CannotWrite,
+    CommitUnknown,
+    DatabaseUnavailable,
+    RowsLocked,
+    TooSlow,
+    cannot_write,
+    code_of,
+    driver_error,
+    is_away,
+)
+from shared.database.lateness import TOO_LATE
+from shared.database.pipeline import DUPLICATE, Pipeline
+from shared.database.pool import Pool
+from shared.database.results import outcomes
 from shared.database.transaction import Cause, Reader, Transaction
 from shared.deadline import begun, look
+from shared.ids import new_text_id
 from shared.logs import log
 
 if TYPE_CHECKING:
@@ -27,23 +41,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEADLOCK, LOCK_TIMEOUT = 1213, 1205
 AGAIN = frozenset({DEADLOCK, LOCK_TIMEOUT, DUPLICATE, TOO_LATE})
 """After these a unit is run again as a whole: it may go well this time, or is found to be past."""
-# Too many connections, shutdown in progress, killed, cannot connect, gone away, lost during query.
-AWAY = frozenset({1040, 1053, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2006, 2013, 2014})
 
 UNIT_ATTEMPTS = 5
 UNIT_SECONDS = 60.0
 PING_SECONDS = 2.0
-
-
-class DatabaseUnavailable(Exception):
-    """The database cannot be reached, or went away in the middle; the unit may be run again later."""
-
-
-class CommitUnknown(DatabaseUnavailable):
-    """The database went away during the commit: the unit may have been done, or not."""
+LOCK_WAIT_SECONDS = 10
+ANSWER_SECONDS = 15.0
 
 
 class Staging(Protocol):
@@ -59,17 +64,29 @@ class Staging(Protocol):
 class Database:
     """The service's own database: a bounded pool, and units of work on it."""
 
-    def __init__(self, url: str, *, pool: int = 12, lock_wait_s: int = 10) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool: int = 12,
+        lock_wait_s: int = LOCK_WAIT_SECONDS,
+        answer_s: float = ANSWER_SECONDS,
+    ) -> None:
+        if answer_s <= lock_wait_s:
+            raise ValueError(
+                f"answer_s={answer_s:g} must be above {lock_wait_s}: so long a statement may wait for a lock,"
+                " and say nothing meanwhile"
+            )
         self.url = url
-        self._pool_size = pool
+        self._size = pool
         self._lock_wait_s = lock_wait_s
-        # The driver's pool forgets to wake waiters when a broken connection is given back, so nobody may ever
-        # wait inside it: as many units as it has connections are let through.
-        self._slots = asyncio.Semaphore(pool)
+        self._answer_s = answer_s
         self._staging: Staging | None = None
         self._running: set[asyncio.Task[Any]] = set()
-        self._prepared: WeakKeyDictionary[Any, ServerClock] = WeakKeyDictionary()
-        self._pool: aiomysql.Pool | None = None
+        self._pool: Pool | None = None
+        self._watch: Connection | None = None
+        self._watching = asyncio.Lock()
+        self._pinging: asyncio.Task[None] | None = None
         self._orm: Orm | None = None
 
     async def open(self, models: Sequence[str] = (), *, app: str = "service") -> None:
@@ -78,27 +95,24 @@ class Database:
         Tortoise keeps a model under the first `app` that it is told: a process that has migrated it must
         name the same, or its models are not found.
         """
-        options = connection_options(self.url)
+        connection_options(self.url)
         if models:
             # Costs ten megabytes, which a process that asks through no models need not have.
             from shared.database.orm import Orm
 
             self._orm = await Orm.open(self.url, models, app)
-        self._pool = await _reached(
-            aiomysql.create_pool(
-                minsize=1, maxsize=self._pool_size, pool_recycle=3600, autocommit=True, **options
-            )
-        )
-        await self.ping()
+        self._pool = Pool(self.url, size=self._size, answer_s=self._answer_s, lock_wait_s=self._lock_wait_s)
+        async with self._pipeline():  # the first unit is not to wait for its connection
+            await self.ping()
 
     async def close(self) -> None:
         """Let running units finish, then give up the connections."""
-        if self._running:
+        while self._running:
             await asyncio.wait(self._running)
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
-            await pool.wait_closed()
+        self._leave_watch()
         if self._orm is not None:
             await self._orm.close()
 
@@ -109,34 +123,95 @@ class Database:
     async def ping(self) -> None:
         """Raises `DatabaseUnavailable` unless the database answers within two seconds.
 
-        A server that hangs must not make its health check hang for as long as a unit of work may take.
+        It is asked on a connection that is kept for this: neither a pool whose connections are all at work
+        nor a unit that takes long makes a database look as if it were away. Who asks meanwhile is given the
+        same answer.
+        """
+        if self._pinging is None or self._pinging.done():
+            self._pinging = self._aside(self._ask_watch("SELECT 1"))
+        await asyncio.shield(self._pinging)
+
+    async def ready_to_write(self) -> None:
+        """Raises `DatabaseUnavailable` unless the database takes changes: for who waits until it does.
+
+        It is tried, for no variable tells of each reason why a server takes none; and undone.
         """
 
-        async def look() -> None:
-            async with self._pipeline() as pipeline:
-                await Reader(pipeline).row("SELECT 1")
+        async def try_to_write(tx: Transaction) -> None:
+            sql = "INSERT INTO inbox (consumer, event_id, received_at) VALUES ('probe', %s, %s)"
+            await tx.execute(sql, [new_text_id(), tx.now])
+            raise _WouldWrite
 
-        await self._undisturbed(look(), PING_SECONDS)
+        await self.ping()
+        try:
+            await self.transaction(try_to_write)
+        except _WouldWrite:
+            return
+        except pymysql.err.MySQLError as error:  # it says no for another reason, as it would to a write
+            log.info("database.probe_refused", code=code_of(error))
+
+    async def _ask_watch(self, sql: str) -> None:
+        """Ask on the connection that is kept for this. Raises `DatabaseUnavailable`."""
+        pool = self._pool
+        if pool is None:
+            raise DatabaseUnavailable("the database is closed")
+        try:
+            async with self._watching, asyncio.timeout(PING_SECONDS):
+                if self._watch is None or not self._watch.is_usable:
+                    self._leave_watch()
+                    self._watch = await pool.connect()
+                await outcomes(self._watch, [sql])
+        except TimeoutError as error:
+            self._leave_watch()
+            raise DatabaseUnavailable(f"no answer within {PING_SECONDS:g} s") from error
+        except Exception as error:  # whatever the driver says, the next one is to ask on a fresh connection
+            self._leave_watch()
+            raise DatabaseUnavailable(str(error)) from error
+
+    def _leave_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+        self._watch = None
 
     async def transaction(
-        self, unit: Callable[[Transaction], Awaitable[T]], *, causes: Sequence[Cause] = ()
+        self,
+        unit: Callable[[Transaction], Awaitable[T]],
+        *,
+        causes: Sequence[Cause] = (),
+        lock_wait_s: int | None = None,
     ) -> T:
         """Run `unit` in one transaction and commit it, with the outbox rows of what it emitted.
 
         A deadlock or lock timeout rolls back, and the whole unit runs again with jitter; so does a
         duplicate key that the unit did not catch, since then a twin was faster and its row is now to be seen.
+        With `lock_wait_s` it waits no longer than this for each of its locks, and is not run again where that
+        was not enough: `RowsLocked` is raised.
         If the caller is cancelled, the unit ends first: nothing is left half done or locked.
-        Raises `DatabaseUnavailable`, or what the unit raised, after a rollback; `CommitUnknown` if the
-        connection broke during the commit.
+        Raises, after a rollback, `DatabaseUnavailable`, `TooSlow` for a unit that took too long, or what the
+        unit raised; `CommitUnknown` if no answer came to the commit.
         """
-        return await self._undisturbed(self._transact(unit, causes))
+        return await self._undisturbed(self._transact(unit, causes, lock_wait_s))
 
     async def execute(self, sql: str, args: Sequence[Any] = ()) -> int:
-        """Run one statement that is a transaction by itself; returns how many rows it changed."""
+        """Run one statement that is a transaction by itself; returns how many rows it changed.
+
+        Raises what `transaction` raises.
+        """
 
         async def change() -> int:
-            async with self._pipeline() as pipeline:
-                changed = await Transaction(pipeline).execute(sql, args)
+            async with self._pipeline(lock_wait_s=self._lock_wait_s) as pipeline:
+                try:
+                    changed = await Transaction(pipeline).execute(sql, args)
+                except asyncio.CancelledError as cut:
+                    pipeline.close()
+                    begun()
+                    raise CommitUnknown("it took too long") from cut
+                except Exception as error:  # what it was is not changed; raised again
+                    if not is_away(error):
+                        raise
+                    pipeline.close()
+                    begun()
+                    raise CommitUnknown(str(error)) from error
                 begun()
                 return changed
 
@@ -151,15 +226,24 @@ class Database:
 
         return await self._undisturbed(look())
 
-    async def _transact(self, unit: Callable[[Transaction], Awaitable[T]], causes: Sequence[Cause]) -> T:
+    async def _transact(
+        self,
+        unit: Callable[[Transaction], Awaitable[T]],
+        causes: Sequence[Cause],
+        lock_wait_s: int | None,
+    ) -> T:
+        wait_s = self._lock_wait_s if lock_wait_s is None else lock_wait_s
         for attempt in range(1, UNIT_ATTEMPTS + 1):
             try:
-                async with self._pipeline(transaction=True) as pipeline:
+                async with self._pipeline(transaction=True, lock_wait_s=wait_s) as pipeline:
                     return await self._attempt(pipeline, unit, causes, is_again=attempt > 1)
             except Exception as error:  # only deadlocks and their like are tried again; the rest goes on
-                if attempt == UNIT_ATTEMPTS or _code_of(error) not in AGAIN:
+                code = code_of(error)
+                if code == LOCK_TIMEOUT and lock_wait_s is not None:
+                    raise RowsLocked(f"some rows were locked for {lock_wait_s} s") from error
+                if attempt == UNIT_ATTEMPTS or code not in AGAIN:
                     raise
-                log.info("transaction.again", attempt=attempt, code=_code_of(error))
+                log.info("transaction.again", attempt=attempt, code=code)
             await asyncio.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311  jitter, not a secret
         raise AssertionError("unreachable")
 
@@ -176,17 +260,21 @@ class Database:
             result = await unit(tx)
             stored = await self._staging.store(tx) if self._staging and tx.emitted else None
             if (ends := look()) is not None and pipeline.is_used:
-                await pipeline.put_off(self._prepared[pipeline.connection].fails_after(ends))
+                await pipeline.put_off(pipeline.connection.server_clock.fails_after(ends))
         except Exception:  # whatever the unit met, nothing of it may stay; raised again
             await pipeline.rollback()
             raise
         try:
             await pipeline.commit()
+        except asyncio.CancelledError as cut:  # by the unit's time limit, for callers do not cancel it
+            pipeline.close()
+            begun()
+            raise CommitUnknown("the commit took too long") from cut
         except Exception as error:  # what was put off may fail here, or the connection break; raised again
-            if not _is_away(error):
+            if not is_away(error):
                 await pipeline.rollback()
-                if _code_of(error) == TOO_LATE:  # or the server's clock was set: it is asked again then
-                    del self._prepared[pipeline.connection]
+                if code_of(error) == TOO_LATE:  # or the server's clock was set: the next connection asks it
+                    pipeline.close()
                 raise
             pipeline.close()
             begun()
@@ -197,45 +285,73 @@ class Database:
         return result
 
     @asynccontextmanager
-    async def _pipeline(self, *, transaction: bool = False) -> AsyncIterator[Pipeline]:
-        """The way to the server on a connection of its own, for as long as the block runs."""
+    async def _pipeline(
+        self, *, transaction: bool = False, lock_wait_s: int | None = None
+    ) -> AsyncIterator[Pipeline]:
+        """The way to the server on a connection of its own, for as long as the block runs.
+
+        What the block raises is raised as what it means: `DatabaseUnavailable`, `TooSlow`, or what it is.
+        """
         pool = self._pool
         if pool is None:
             raise DatabaseUnavailable("the database is closed")
-        async with self._slots:
-            # A slot means that there is a connection to take or to make, so this never waits for others.
-            connection = await _reached(pool.acquire())
-            pipeline = Pipeline(connection, transaction=transaction)
+        async with pool.connection() as connection:
             try:
-                await self._prepare(connection)
                 look()  # after all that had to be waited for, and before BEGIN
-                yield pipeline
-            except Exception as error:  # a connection that broke is not given to the next unit; raised again
-                if _is_away(error):
-                    connection.close()
-                    raise DatabaseUnavailable(str(error)) from error
-                raise
+                yield Pipeline(connection, transaction=transaction, lock_wait_s=lock_wait_s)
+            except Exception as error:  # one that broke is not given to the next unit; raised again
+                meaning = await self._meaning(connection, error)
+                if meaning is None:
+                    raise
+                pool.leave(connection)
+                if meaning is error:
+                    raise
+                if isinstance(meaning, TooSlow):
+                    self._kill(connection)
+                raise meaning from error
             except asyncio.CancelledError:
                 connection.close()
+                self._kill(connection)
                 raise
-            finally:
-                await pool.release(connection)
 
-    async def _prepare(self, connection: Any) -> None:
-        """What a fresh connection is told besides its isolation: its patience with locks, and UTC; and what
-        its server's clock shows."""
-        if connection not in self._prepared:
-            async with connection.cursor() as cursor:
-                await cursor.execute(
-                    f"SET SESSION innodb_lock_wait_timeout = {self._lock_wait_s:d}, time_zone = '+00:00'"
-                )
-                await cursor.execute("SELECT UTC_TIMESTAMP(6)")
-                [showed] = await cursor.fetchone()
-            self._prepared[connection] = ServerClock(showed, time.monotonic())
+    async def _meaning(self, connection: Connection, error: Exception) -> Exception | None:
+        """What an error means for the unit, if it is about the database rather than the unit itself."""
+        if isinstance(error, CommitUnknown):
+            return error
+        if isinstance(driver_error(error), NoAnswer):
+            try:
+                await self.ping()
+            except DatabaseUnavailable as silent:
+                return silent
+            return TooSlow(f"a statement took more than {self._answer_s:g} s")
+        if is_away(error):
+            return DatabaseUnavailable(str(error))
+        if cannot_write(error) or (code_of(error) == READ_ONLY_OPTION and await _is_read_only(connection)):
+            return CannotWrite(str(error))
+        return None
 
-    async def _undisturbed(self, work: Any, seconds: float | None = None) -> Any:
+    def _kill(self, connection: Connection) -> None:
+        """Have the server end what was given up, which otherwise holds its locks until it has an answer."""
+
+        async def kill() -> None:
+            try:
+                await self._ask_watch(f"KILL {connection.thread_id():d}")
+            except DatabaseUnavailable as error:
+                log.info("database.not_killed", error=str(error))
+
+        self._aside(kill())
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something for units of work, which `close` waits for like for them."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody need look at it
+        return task
+
+    async def _undisturbed(self, work: Awaitable[T]) -> T:
         """Run `work` in a task of its own, which a cancelled caller waits for instead of tearing it apart."""
-        task = asyncio.create_task(_within(seconds or UNIT_SECONDS, work))
+        task = asyncio.create_task(_within(UNIT_SECONDS, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -248,46 +364,26 @@ class Database:
             raise
 
 
-async def _reached(connecting: Awaitable[T]) -> T:
-    """What the driver connects to; whatever it says instead, it means `DatabaseUnavailable`."""
+class _WouldWrite(Exception):
+    """Undoes the unit that only tried whether it may write."""
+
+
+async def _is_read_only(connection: Connection) -> bool:
+    """Whether the server takes no changes. (On MySQL `super_read_only` implies `read_only`.)"""
     try:
-        # The driver's own time limit ends before the server's greeting.
-        async with asyncio.timeout(CONNECT_SECONDS):
-            return await connecting
-    except TimeoutError as error:
-        raise DatabaseUnavailable(f"no connection within {CONNECT_SECONDS} s") from error
-    except Exception as error:  # whatever the driver says, there is no connection to be had
-        raise DatabaseUnavailable(str(error)) from error
+        [found] = await outcomes(connection, ["SELECT @@read_only"])
+    except Exception as error:  # a server that cannot even say so is gone
+        log.debug("database.not_asked", error=str(error))
+        return True
+    return str(found.rows[0][0]).upper() not in ("0", "OFF")
 
 
 async def _within(seconds: float, work: Awaitable[T]) -> T:
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
+        async with limit:
             return await work
     except TimeoutError as error:
-        raise DatabaseUnavailable(f"a unit of work took more than {seconds:g} s") from error
-
-
-def _driver_error(error: BaseException) -> BaseException:
-    """The driver's own error inside Tortoise's translation or ours."""
-    if isinstance(error, DuplicateKey) and error.__cause__ is not None:
-        return error.__cause__
-    if error.args and isinstance(error.args[0], BaseException):
-        return error.args[0]
-    return error
-
-
-def _code_of(error: BaseException) -> int | None:
-    error = _driver_error(error)
-    if isinstance(error, pymysql.err.MySQLError) and error.args and isinstance(error.args[0], int):
-        return error.args[0]
-    return None
-
-
-def _is_away(error: BaseException) -> bool:
-    inner = _driver_error(error)
-    return (
-        _code_of(error) in AWAY
-        or isinstance(inner, ConnectionError | EOFError | pymysql.err.InterfaceError)
-        or (isinstance(inner, pymysql.err.InternalError) and "sequence" in str(inner))
-    )
+        if not limit.expired():  # the unit's own
+            raise
+        raise TooSlow(f"a unit of work took more than {seconds:g} s") from error

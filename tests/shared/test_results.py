@@ -36,7 +36,7 @@ async def connection(url: str) -> AsyncIterator[Any]:
 
 
 async def test_values_are_those_that_the_server_wrote(connection: Any):
-    numbers, texts, times, nothing = await outcomes(connection, ";".join([NUMBERS, TEXTS, TIMES, NOTHING]))
+    numbers, texts, times, nothing = await outcomes(connection, [NUMBERS, TEXTS, TIMES, NOTHING])
     assert numbers.rows == [(0, -1, 2**31, 2**64 - 1, 1, Decimal("1.50"), 7, 2.5)]
     assert [type(value) for value in numbers.rows[0]] == [int] * 5 + [Decimal, int, float]
     assert texts.rows == [("", "a", "żółć 🧥", "x", "y" * 250, "y" * 251, "y" * 65536)]
@@ -46,13 +46,13 @@ async def test_values_are_those_that_the_server_wrote(connection: Any):
 
 
 async def test_bytes_stay_bytes(connection: Any):
-    [found] = await outcomes(connection, "SELECT CAST(x'00FF' AS BINARY), _binary'b'")
+    [found] = await outcomes(connection, ["SELECT CAST(x'00FF' AS BINARY), _binary'b'"])
     assert found.rows == [(b"\x00\xff", b"b")]
 
 
 async def test_a_column_of_a_type_that_is_not_read_here_is_refused(connection: Any):
     with pytest.raises(pymysql.err.NotSupportedError, match="columns of type 11"):
-        await outcomes(connection, "SELECT TIME'12:00:00'")
+        await outcomes(connection, ["SELECT TIME'12:00:00'"])
     assert connection.closed, "what was not read must not be the next one's answer"
 
 
@@ -64,7 +64,7 @@ async def test_a_unit_that_reads_what_is_refused_leaves_the_pool_in_order(db: Da
 
 
 async def test_many_rows_are_the_driver_s(connection: Any):
-    [found] = await outcomes(connection, MANY)
+    [found] = await outcomes(connection, [MANY])
     async with connection.cursor() as cursor:
         await cursor.execute(MANY)
         theirs = await cursor.fetchall()
@@ -74,20 +74,20 @@ async def test_many_rows_are_the_driver_s(connection: Any):
 
 
 async def test_rows_in_parts_are_all_rows(connection: Any):
-    [found] = await outcomes(connection, MANY)
+    [found] = await outcomes(connection, [MANY])
     for size in (1, 1000, len(found.rows), 10**6):
         parts = [part async for part in rows_in_parts(connection, MANY, size)]
         assert [row for part in parts for row in part] == found.rows
         assert {len(part) for part in parts[:-1]} <= {size}
     assert [part async for part in rows_in_parts(connection, "SELECT 1 FROM DUAL WHERE FALSE", 9)] == []
-    [after] = await outcomes(connection, "SELECT 1")
+    [after] = await outcomes(connection, ["SELECT 1"])
     assert after.rows == [(1,)], "what was read to its end leaves the connection in order"
 
 
 async def test_an_error_among_rows_in_parts_is_raised_and_the_connection_goes_on(connection: Any):
     with pytest.raises(pymysql.err.ProgrammingError):
         _ = [part async for part in rows_in_parts(connection, "SELECT 1 FROM no_such_table", 9)]
-    [after] = await outcomes(connection, "SELECT 1")
+    [after] = await outcomes(connection, ["SELECT 1"])
     assert after.rows == [(1,)]
 
 
@@ -101,10 +101,12 @@ async def test_rows_that_are_left_unread_cost_the_connection(connection: Any):
 async def test_each_statement_tells_what_it_did(connection: Any):
     made, read, changed, gone = await outcomes(
         connection,
-        "INSERT INTO marks (`key`, text) VALUES ('a', ''), ('b', ''), ('c', '');"
-        "SELECT `key` FROM marks WHERE `key` = 'nobody';"
-        "UPDATE marks SET text = 'x' WHERE `key` < 'c';"
-        "DELETE FROM marks",
+        [
+            "INSERT INTO marks (`key`, text) VALUES ('a', ''), ('b', ''), ('c', '')",
+            "SELECT `key` FROM marks WHERE `key` = 'nobody'",
+            "UPDATE marks SET text = 'x' WHERE `key` < 'c'",
+            "DELETE FROM marks",
+        ],
     )
     assert made.changed == 3
     assert made.last_id > 0
@@ -117,25 +119,25 @@ async def test_after_a_statement_that_fails_nothing_is_done_and_the_connection_g
     with pytest.raises(pymysql.err.IntegrityError) as error:
         await outcomes(
             connection,
-            ";".join([insert.format("a", "same"), insert.format("b", "same"), insert.format("c", "c")]),
+            [insert.format("a", "same"), insert.format("b", "same"), insert.format("c", "c")],
         )
     assert error.value.args[0] == 1062
     with pytest.raises(pymysql.err.ProgrammingError):
-        await outcomes(connection, "SELECT FROM WHERE")
-    [found] = await outcomes(connection, "SELECT `key` FROM marks")
+        await outcomes(connection, ["SELECT FROM WHERE"])
+    [found] = await outcomes(connection, ["SELECT `key` FROM marks"])
     assert found.rows == [("a",)]
 
 
 async def test_an_error_in_the_middle_of_rows_is_raised(connection: Any):
-    await outcomes(connection, "INSERT INTO marks (`key`, text) VALUES ('a', ''), ('b', ''), ('c', '')")
+    await outcomes(connection, ["INSERT INTO marks (`key`, text) VALUES ('a', ''), ('b', ''), ('c', '')"])
     with pytest.raises(pymysql.err.MySQLError, match="more than 1 row"):
-        await outcomes(connection, "SELECT id, IF(`key` = 'c', (SELECT 1 UNION SELECT 2), 0) FROM marks")
+        await outcomes(connection, ["SELECT id, IF(`key` = 'c', (SELECT 1 UNION SELECT 2), 0) FROM marks"])
 
 
 async def test_the_driver_knows_of_a_transaction_that_is_open(connection: Any):
-    await outcomes(connection, "BEGIN")
+    await outcomes(connection, ["BEGIN"])
     assert connection.get_transaction_status()
-    await outcomes(connection, "COMMIT")
+    await outcomes(connection, ["COMMIT"])
     assert not connection.get_transaction_status()
 
 

@@ -5,9 +5,6 @@ from typing import Any, NamedTuple
 
 from shared.database.transaction import Reader
 
-# MySQL 9 draws a tree unless it is asked for rows; MariaDB knows no other way and takes this for a comment.
-_EXPLAIN = "EXPLAIN /*!80000 FORMAT=TRADITIONAL */ "
-
 _MARIADB = ("id", "select", "table", "type", "possible", "key", "length", "ref", "rows", "extra")
 _MYSQL = (*_MARIADB[:3], "partitions", *_MARIADB[3:9], "filtered", "extra")
 
@@ -30,7 +27,10 @@ class Plan(NamedTuple):
 
 async def plans_of(reader: Reader, sql: str, args: Sequence[Any] = ()) -> list[Plan]:
     """The plan of a query, table by table."""
-    rows = await reader.rows(_EXPLAIN + sql, args)
+    [(version,)] = await reader.rows("SELECT VERSION()")
+    # MySQL 9 draws a tree unless it is asked for rows; MariaDB knows no other way.
+    explain = "EXPLAIN" if "MariaDB" in version else "EXPLAIN FORMAT=TRADITIONAL"
+    rows = await reader.rows(f"{explain} {sql}", args)
     return [
         _plan(dict(zip(_MYSQL if len(row) > len(_MARIADB) else _MARIADB, row, strict=True))) for row in rows
     ]
