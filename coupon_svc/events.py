@@ -7,7 +7,7 @@ from coupon_svc import contracts
 from coupon_svc.domain import Line, judge
 from coupon_svc.store.coupons import give_back, locked_coupons, terms_of, use_coupons, with_terms
 from coupon_svc.store.prices import Price, learn
-from shared.database import Transaction
+from shared.database import Rows, Through, Transaction
 from shared.events import Claims
 from shared.messages import Rejection, View
 
@@ -51,6 +51,25 @@ class ItemDeleted(View, of="item.deleted"):
 
     item_id: int
     version: int
+
+
+def rows_of_order(order: OrderPlaced) -> list[Rows]:
+    """What using coupons for an order locks."""
+    if "coupon" not in order.participants:
+        return []
+    return [
+        Rows("coupon_claims", "order_id", [order.order_id]),
+        Rows("user_coupons", "id", [one for line in order.lines for one in line.user_coupon_ids]),
+    ]
+
+
+def rows_of_release(release: ReleaseCoupons) -> list[Rows]:
+    """What giving back locks: an order's coupons stand among their uses."""
+    used = Through("coupon_uses", "order_id", "user_coupon_id")
+    return [
+        Rows("coupon_claims", "order_id", [release.order_id]),
+        Rows("user_coupons", "id", [release.order_id], used),
+    ]
 
 
 async def apply_coupons(orders: list[OrderPlaced], tx: Transaction) -> None:

@@ -25,8 +25,8 @@ service = Service(
         answer(calls.reread_prices),
     ),
     hears=(
-        hear(events.apply_coupons, batch=LIST),
-        hear(events.release_coupons, batch=LIST),
+        hear(events.apply_coupons, batch=LIST, touches=events.rows_of_order),
+        hear(events.release_coupons, batch=LIST, touches=events.rows_of_release),
         hear(events.learn_prices, batch=LIST),
         hear(events.forget_items, batch=LIST),
     ),

@@ -8,7 +8,7 @@ from item_svc import contracts
 from item_svc.domain import Buying, Line, Movement, move, put_back, reserve
 from item_svc.store.carts import bring_back, carts_of, take_along
 from item_svc.store.stock import held_by, lock_stock, locked_shelf, names_of, save_movements
-from shared.database import Transaction
+from shared.database import Rows, Through, Transaction
 from shared.events import Claims
 from shared.messages import Rejection, View
 
@@ -36,6 +36,25 @@ class OrderFailed(View, of="order.failed"):
 
     order_id: UUID
     was_completed: bool
+
+
+def rows_of_order(order: OrderPlaced) -> list[Rows]:
+    """What reserving for an order locks."""
+    if "item" not in order.participants:
+        return []
+    return [
+        Rows("item_claims", "order_id", [order.order_id]),
+        Rows("items", "id", [line.item_id for line in order.lines]),
+    ]
+
+
+def rows_of_release(release: ReleaseStock) -> list[Rows]:
+    """What giving back locks: the items of an order stand in their history."""
+    taken = Through("stock_history", "order_id", "item_id")
+    return [
+        Rows("item_claims", "order_id", [release.order_id]),
+        Rows("items", "id", [release.order_id], taken),
+    ]
 
 
 async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:

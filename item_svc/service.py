@@ -26,8 +26,8 @@ service = Service(
         answer(calls.clear_cart),
     ),
     hears=(
-        hear(events.reserve_stock, batch=LIST),
-        hear(events.release_stock, batch=LIST),
+        hear(events.reserve_stock, batch=LIST, touches=events.rows_of_order),
+        hear(events.release_stock, batch=LIST, touches=events.rows_of_release),
         hear(events.return_to_carts, batch=LIST),
     ),
 )

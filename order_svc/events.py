@@ -7,7 +7,7 @@ from order_svc import saga, store
 from order_svc.saga import Signal
 from order_svc.settings import OrderSettings
 from order_svc.stored import StoredOrder
-from shared.database import Transaction
+from shared.database import Rows, Transaction
 from shared.logs import log
 from shared.messages import View
 
@@ -98,6 +98,11 @@ Yes = StockReserved | CouponApplied | PaymentCaptured
 No = StockRejected | CouponRejected | PaymentDeclined
 Released = StockReleased | CouponReleased | PaymentRefunded
 Answer = Yes | No | Released | PaymentKept | PaymentPartlyRefunded
+
+
+def rows_of_answer(answer: Answer) -> list[Rows]:
+    """What hearing an answer locks: its order."""
+    return [Rows("orders", "id", [answer.order_id])]
 
 
 async def hear_answers(answers: list[Answer], tx: Transaction, settings: OrderSettings) -> None:

@@ -24,7 +24,7 @@ service = Service(
         answer(calls.get_payment_due),
         answer(overdue.list_overdue),
     ),
-    hears=(hear(events.hear_answers, batch=2 * LIST),),
+    hears=(hear(events.hear_answers, batch=2 * LIST, touches=events.rows_of_answer),),
     jobs=(
         every(0.5, sweeps.fail_overdue),
         every(1.0, sweeps.release_again),

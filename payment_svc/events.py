@@ -9,7 +9,7 @@ from payment_svc.contracts import Method
 from payment_svc.domain import Ask, Intent, Payment
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import accounts, intents, payments
-from shared.database import Transaction
+from shared.database import Rows, Through, Transaction
 from shared.ids import new_id
 from shared.messages import View
 
@@ -44,6 +44,35 @@ class UserRegistrationFailed(View, of="user.registration_failed"):
     """A sign-up was undone."""
 
     user_id: int
+
+
+def rows_of_order(order: OrderPlaced) -> list[Rows]:
+    """What taking an order's points locks, or noting its card."""
+    if "payment" not in order.participants:
+        return []
+    numbers = [order.payment_id] if order.payment_id else []
+    payers = [order.buyer_id] if domain.uses_points(order.pay_with) else []
+    return [
+        Rows("payments", "order_id", [order.order_id]),
+        Rows("payment_intents", "payment_id", numbers),
+        Rows("accounts", "user_id", payers),
+    ]
+
+
+def rows_of_release(release: ReleasePayment) -> list[Rows]:
+    """What giving back an order's payment locks."""
+    return [
+        Rows("payments", "order_id", [release.order_id]),
+        Rows("accounts", "user_id", [release.order_id], Through("payments", "order_id", "user_id")),
+    ]
+
+
+def rows_of_rejected(rejected: ConfirmationRejected) -> list[Rows]:
+    """What giving back a payment locks."""
+    return [
+        Rows("payments", "payment_id", [rejected.payment_id]),
+        Rows("accounts", "user_id", [rejected.payment_id], Through("payments", "payment_id", "user_id")),
+    ]
 
 
 async def capture(orders: list[OrderPlaced], tx: Transaction, settings: PaymentSettings) -> None:

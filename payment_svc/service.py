@@ -32,9 +32,9 @@ service = Service(
         answer(calls.list_audit),
     ),
     hears=(
-        hear(events.capture, batch=LIST),
-        hear(events.release, batch=LIST),
-        hear(events.refund_rejected, batch=LIST),
+        hear(events.capture, batch=LIST, touches=events.rows_of_order),
+        hear(events.release, batch=LIST, touches=events.rows_of_release),
+        hear(events.refund_rejected, batch=LIST, touches=events.rows_of_rejected),
         hear(events.close_account),
     ),
     jobs=(

@@ -15,12 +15,17 @@ import msgspec
 from aio_pika.abc import AbstractConnection
 
 from shared.database.idempotency import Idempotency
+from shared.database.locks import Rows
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database
 from shared.errors import Problem
 from shared.messages import Call, View, reply_type
 
 Handler = Callable[..., Awaitable[Any]]
+
+
+Touches = Callable[[Any], Sequence[Rows]]
+"""Says which rows an event, as its consumer views it, has its handler lock."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -54,6 +59,7 @@ class Hearing(msgspec.Struct, frozen=True):
     batch: int
     once: bool
     reads: tuple[type[View], ...] = ()
+    touches: Touches | None = None
 
     @property
     def views(self) -> tuple[type[View], ...]:
@@ -122,7 +128,9 @@ def answer(
     return Answer(call, handler, batch, reply, again)
 
 
-def hear(handler: Handler, *, batch: int = 1, once: bool = False) -> tuple[Hearing, ...]:
+def hear(
+    handler: Handler, *, batch: int = 1, once: bool = False, touches: Touches | None = None
+) -> tuple[Hearing, ...]:
     """Handle the events whose views `handler` takes; its transaction commits before the acknowledgement.
 
     With `batch`, the handler takes a list of at most so many. A handler of several events takes a union of
@@ -131,13 +139,16 @@ def hear(handler: Handler, *, batch: int = 1, once: bool = False) -> tuple[Heari
     `Transaction` runs in none, and so may make calls; since nothing can make it and an inbox commit together,
     it cannot be `once`.
 
+    `touches` says of one event which rows the handler locks for it. Lists then wait a second for locks and no
+    longer: the events whose rows somebody else holds come again a little later, and the others go on.
+
     Raises `TypeError` if the handler's annotation does not say views.
     """
     _check(handler)
     views = _views(handler, batch)
     if once and Transaction not in _wishes(handler, messages=1).values():
         raise TypeError(f"{handler.__name__} must ask for the Transaction in which it is done once")
-    return tuple(Hearing(view.wire_name, view, handler, batch, once) for view in views)
+    return tuple(Hearing(view.wire_name, view, handler, batch, once, touches=touches) for view in views)
 
 
 def hear_everything(

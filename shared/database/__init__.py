@@ -1,6 +1,7 @@
 """The service's own database: units of work, and the statements that travel in them."""
 
 from shared.database.idempotency import Idempotency
+from shared.database.locks import Rows, Through
 from shared.database.pipeline import DuplicateKey
 from shared.database.purging import purge
 from shared.database.queries import Query, Row, Select, columns, each, page, values
@@ -15,7 +16,9 @@ __all__ = [
     "Query",
     "Reader",
     "Row",
+    "Rows",
     "Select",
+    "Through",
     "Transaction",
     "columns",
     "each",

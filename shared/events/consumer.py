@@ -18,8 +18,10 @@ from shared import crash, metrics
 from shared.batching import Batching
 from shared.clock import utc_now
 from shared.context import working_on
+from shared.database.failures import DatabaseUnavailable, RowsLocked
+from shared.database.locks import LIST_LOCK_WAIT_SECONDS, Held, held_by_others, named
 from shared.database.transaction import Transaction
-from shared.database.units import Database, DatabaseUnavailable
+from shared.database.units import Database
 from shared.errors import describe
 from shared.events.inbox import Inbox
 from shared.events.subscription import Delivery, Received, Subscription
@@ -36,6 +38,8 @@ any other service. In 50 ms they come together as one. A page that shows the ord
 what buyers wait for does not pass here. 250 ms made no difference any more (docs/performance.md)."""
 POISON_SECONDS = 0.2
 """How long what may be poison gathers on a fresh link before one is drawn: else always the queue's first."""
+LOOK_AGAIN_SECONDS = 0.05
+"""The pause between two looks at who holds rows that a list has waited for."""
 
 InHand = tuple[Delivery, Received]
 """An event, and the message that it came in."""
@@ -76,6 +80,10 @@ class Consumer:
         self._in_unit = in_unit
         self._inbox = Inbox(self.subscriptions[0].queue_name) if hearings[0].once else None
         self._patience_s = database_patience_s
+        self._touches = hearings[0].touches
+        self._lock_wait_s = LIST_LOCK_WAIT_SECONDS if self._touches is not None else None
+        self._held: frozenset[Held] = frozenset()
+        """Rows that were found locked by others, and not yet free again."""
         fill_first = all(hearing.view is None for hearing in hearings)
         self._waiting: Batching[Delivery] = Batching(
             self._batch, FILL_FIRST_SECONDS if fill_first else linger_s, fill_first=fill_first
@@ -183,30 +191,76 @@ class Consumer:
 
     async def _handle_list(self, received: list[InHand]) -> None:
         metrics.EVENT_LIST_SIZE.labels(self.name).observe(len(received))
-        if len(received) > 1:
+        if self._held:
+            received = await self._without_held(received, self._held)
+        while received:
             try:
-                await self._patiently(received)
+                await self._patiently(received, self._lock_wait_s)
                 _count(received)
                 return
             except _GivenBack:
                 raise
+            except RowsLocked as error:
+                log.info("consumer.rows_locked", consumer=self.name, events=len(received), **describe(error))
+                free = await self._without_held(received)
+                if len(free) == len(
+                    received
+                ):  # whoever held it has let go, or holds what we were not told of
+                    break
+                received = free
             except Exception as error:  # one of them is at fault: alone, each harms only itself
+                if len(received) == 1:
+                    await received[0][0].source.try_later(*received[0], error)
+                    return
                 log.info("consumer.list_apart", consumer=self.name, events=len(received), **describe(error))
+                break
         for delivery, one in received:
             try:
-                await self._patiently([(delivery, one)])
+                await self._patiently([(delivery, one)], self._lock_wait_s)
                 _count([(delivery, one)])
             except _GivenBack:
                 raise
+            except RowsLocked:
+                await delivery.source.hold_back(delivery, one)
             except Exception as error:  # whatever a handler raises goes to retry, then to the dead letters
                 await delivery.source.try_later(delivery, one, error)
 
-    async def _patiently(self, received: list[InHand]) -> None:
-        """Run the handler; while the database is away, hold on and probe."""
+    async def _without_held(
+        self, received: list[InHand], among: frozenset[Held] | None = None
+    ) -> list[InHand]:
+        """Hold back the events whose rows others have locked; returns the rest.
+
+        Looked at are all rows that the events touch, or those `among` some that were found locked before.
+        """
+        touches = self._touches
+        assert touches is not None  # noqa: S101  otherwise nothing is ever found locked
+
+        async def look(tx: Transaction) -> tuple[list[set[Held]], set[Held]]:
+            touched = await named(tx, [touches(delivery.source.message(one)) for delivery, one in received])
+            rows = set[Held]().union(*touched)
+            return touched, await held_by_others(tx, rows if among is None else rows & among)
+
+        try:
+            touched, held = await self._database.transaction(look)
+            if held and among is None:
+                # Other lists hold rows, too, for some hundredths of a second: those are not to blame.
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+                held &= (await self._database.transaction(look))[1]
+        except Exception as error:  # who cannot look goes on without having looked: that meets the same
+            log.warning("consumer.cannot_look", consumer=self.name, **describe(error))
+            return received
+        self._held = (self._held - set[Held]().union(*touched)) | held
+        for rows, (delivery, one) in zip(touched, received, strict=True):
+            if rows & held:
+                await delivery.source.hold_back(delivery, one)
+        return [in_hand for rows, in_hand in zip(touched, received, strict=True) if not rows & held]
+
+    async def _patiently(self, received: list[InHand], lock_wait_s: int | None) -> None:
+        """Run the handler; while the database is away or takes no changes, hold on and probe."""
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                await self._run(received)
+                await self._run(received, lock_wait_s)
                 return
             except DatabaseUnavailable as error:
                 if not self.paused:
@@ -220,7 +274,7 @@ class Consumer:
                             ) from error
                         await asyncio.sleep(PROBE_SECONDS)
                         try:
-                            await self._database.ping()
+                            await self._database.ready_to_write()
                             break
                         except DatabaseUnavailable:
                             continue
@@ -228,7 +282,7 @@ class Consumer:
                     self.paused = False
                 log.info("consumer.resumed", consumer=self.name)
 
-    async def _run(self, received: list[InHand]) -> None:
+    async def _run(self, received: list[InHand], lock_wait_s: int | None) -> None:
         async def unit(tx: Transaction | None) -> None:
             wanted = received
             if self._inbox is not None and tx is not None:
@@ -244,7 +298,8 @@ class Consumer:
         alone = received[0][1].event if len(received) == 1 else None
         with working_on(alone.correlationid if alone else None, alone.traceparent if alone else None):
             if self._in_unit:
-                await self._database.transaction(unit, causes=[one.cause for _, one in received])
+                causes = [one.cause for _, one in received]
+                await self._database.transaction(unit, causes=causes, lock_wait_s=lock_wait_s)
             else:
                 await unit(None)
 

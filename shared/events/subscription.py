@@ -169,6 +169,13 @@ class Subscription:
         retry = Address(topology.retry_name(self._service, delay), self.queue_name, mandatory=True)
         await self._publish(retry, delivery, one.raw, one, {"x-attempt": attempt})
 
+    async def hold_back(self, delivery: Delivery, one: Received) -> None:
+        """Publish the event alone to the first retry queue: it comes again, with no attempt used up."""
+        metrics.EVENTS_HANDLED.labels(self.event, "held_back").inc()
+        delay = min(self._retry_delays)
+        again = Address(topology.retry_name(self._service, delay), self.queue_name, mandatory=True)
+        await self._publish(again, delivery, one.raw, one, {"x-attempt": delivery.attempt})
+
     async def dead_letter(
         self, delivery: Delivery, raw: bytes, exception: str, why: str, one: Received | None = None
     ) -> None:

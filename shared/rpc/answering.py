@@ -20,6 +20,7 @@ from shared import metrics
 from shared.batching import Batching
 from shared.context import working_on
 from shared.database.idempotency import Again, AnsweredBefore, Idempotency, Key, do_once
+from shared.database.locks import LIST_LOCK_WAIT_SECONDS
 from shared.database.transaction import Cause, Transaction
 from shared.database.units import CommitUnknown, Database, DatabaseUnavailable
 from shared.deadline import Passed, Until, look
@@ -224,8 +225,11 @@ def _run(answer: Answer, wiring: Wiring, database: Database | None, lease_s: flo
 
     async def plainly(asked: Sequence[_Asked]) -> Sequence[Any]:
         if in_transaction:
-            causes = [one.cause for one in asked]
-            return await _needed(database).transaction(lambda tx: replies(asked, unit=tx), causes=causes)
+            return await _needed(database).transaction(
+                lambda tx: replies(asked, unit=tx),
+                causes=[one.cause for one in asked],
+                lock_wait_s=_lock_wait_s(asked),
+            )
         if in_unit:
             return await _needed(database).read(lambda reader: replies(asked, unit=reader))
         return await replies(asked)
@@ -237,7 +241,9 @@ def _run(answer: Answer, wiring: Wiring, database: Database | None, lease_s: flo
                 tx, name, keys, lambda places: replies([asked[place] for place in places], unit=tx), kept
             )
 
-        return await _needed(database).transaction(unit, causes=[one.cause for one in asked])
+        return await _needed(database).transaction(
+            unit, causes=[one.cause for one in asked], lock_wait_s=_lock_wait_s(asked)
+        )
 
     async def once_in_units(one: _Asked) -> Any:
         if one.key is None:
@@ -267,6 +273,11 @@ def _run(answer: Answer, wiring: Wiring, database: Database | None, lease_s: flo
         return [await once_in_units(one) for one in asked]
 
     return run
+
+
+def _lock_wait_s(asked: Sequence[_Asked]) -> int | None:
+    """A list waits but shortly: each of its calls is then answered alone, and waits only for itself."""
+    return LIST_LOCK_WAIT_SECONDS if len(asked) > 1 else None
 
 
 def _needed(database: Database | None) -> Database:
