@@ -36,6 +36,7 @@ from shared.ids import new_id
 from tests.coupon_svc.fake_catalogue import FakeCatalogue
 from tests.coupon_svc.fake_users import FakeUsers
 from tests.support.databases import Heard
+from tests.support.held import blames_the_row
 from tests.support.participant import Participant, TakesPart
 from tests.support.plans import plans_of
 
@@ -425,3 +426,34 @@ async def test_terms_are_found_from_the_coupons_and_not_among_all_of_a_policy(db
     first, second = await db.read(lambda reader: plans_of(reader, sql, args))
     assert (first.table, first.key, first.rows) == ("u", "PRIMARY", 3)
     assert (second.table, second.possible) == ("p", "PRIMARY")
+
+
+async def test_a_list_that_waits_for_a_row_finds_the_order_that_is_to_blame(db: Database) -> None:
+    policy_id = await _policy(db)
+    coupons = [await _issue(db, policy_id) for _ in range(3)]
+    placing, claimed, releasing = (_placed(coupon) for coupon in coupons)
+    await _place(db, claimed, releasing)
+    again, release = ReleaseCoupons(order_id=claimed.order_id), ReleaseCoupons(order_id=releasing.order_id)
+    await asyncio.gather(
+        blames_the_row(
+            db,
+            lambda tx: events.apply_coupons([placing], tx),
+            events.rows_of_order(placing),
+            "user_coupons",
+            f"id = {coupons[0]}",
+        ),
+        blames_the_row(
+            db,
+            lambda tx: events.release_coupons([again], tx),
+            events.rows_of_release(again),
+            "coupon_claims",
+            f"order_id = '{claimed.order_id}'",
+        ),
+        blames_the_row(
+            db,
+            lambda tx: events.release_coupons([release], tx),
+            events.rows_of_release(release),
+            "user_coupons",
+            f"id = {coupons[2]}",
+        ),
+    )

@@ -25,6 +25,7 @@ from shared.clock import utc_now
 from shared.database.units import Database
 from shared.ids import new_id
 from tests.support.databases import Heard
+from tests.support.held import blames_the_row
 from tests.support.participant import Participant, TakesPart
 
 
@@ -276,3 +277,34 @@ async def test_a_search_finds_parts_of_names_as_they_are_written(db: Database) -
         found[q] = [names.index(item.name) for item in page.items]
     expected = {"blue": [0, 1], "%": [1], "_": [2], "'": [3], "\\": [3], "GRÜN": [4], "mug": [0, 2]}
     assert found == {**expected, "nothing": []}
+
+
+async def test_a_list_that_waits_for_a_row_finds_the_order_that_is_to_blame(db: Database) -> None:
+    sought, other, taken = [await _item(db, 10) for _ in range(3)]
+    placing, claimed, releasing = _placed((sought, 1)), _placed((other, 1)), _placed((taken, 2))
+    await _place(db, claimed, releasing)
+    again, release = ReleaseStock(order_id=claimed.order_id), ReleaseStock(order_id=releasing.order_id)
+    await asyncio.gather(
+        blames_the_row(
+            db,
+            lambda tx: events.reserve_stock([placing], tx),
+            events.rows_of_order(placing),
+            "items",
+            f"id = {sought}",
+        ),
+        blames_the_row(
+            db,
+            lambda tx: events.release_stock([again], tx),
+            events.rows_of_release(again),
+            "item_claims",
+            f"order_id = '{claimed.order_id}'",
+        ),
+        blames_the_row(
+            db,
+            lambda tx: events.release_stock([release], tx),
+            events.rows_of_release(release),
+            "items",
+            f"id = {taken}",
+        ),
+    )
+    assert [await _stock(db, one) for one in (sought, other, taken)] == [10, 9, 8]

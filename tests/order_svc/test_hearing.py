@@ -26,6 +26,7 @@ from shared.ids import new_id
 from shared.messages import View
 from tests.order_svc.acts import (
     BUYER,
+    SETTINGS,
     a_couponed_order,
     an_order,
     cancel,
@@ -40,6 +41,7 @@ from tests.order_svc.acts import (
     states,
 )
 from tests.support.databases import Heard
+from tests.support.held import blames_the_row
 
 
 async def test_the_last_yes_completes_the_order(db: Database, heard: Heard) -> None:
@@ -291,3 +293,15 @@ async def test_a_payment_kept_before_its_release_is_heard_of_answers_the_release
     done = await look(db, order.id)
     assert (done.status, done.settled, done.reason) == ("FAIL", True, "payment_kept")
     assert states(done) == {"item": "NO", "payment": "KEPT"}
+
+
+async def test_a_list_that_waits_for_an_order_finds_it(db: Database) -> None:
+    order = await place(db, an_order())
+    answer = reserved(order.id)
+    await blames_the_row(
+        db,
+        lambda tx: events.hear_answers([answer], tx, SETTINGS),
+        events.rows_of_answer(answer),
+        "orders",
+        f"id = '{order.id}'",
+    )

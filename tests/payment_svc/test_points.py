@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from payment_svc import events
 from payment_svc.contracts import (
     PaymentCaptured,
     PaymentDeclined,
@@ -14,6 +15,7 @@ from payment_svc.contracts import (
 from payment_svc.events import OrderPlaced
 from shared.ids import new_id
 from tests.payment_svc.world import World
+from tests.support.held import blames_the_row
 from tests.support.participant import Participant, TakesPart
 
 
@@ -175,3 +177,38 @@ async def test_points_survive_everything_at_once(world: World) -> None:
     captured = {event.order_id for event in world.heard.of(PaymentCaptured)}
     assert states["HELD"] == len(captured - released)
     assert {event.order_id for event in world.heard.of(PaymentRefunded)} == released
+
+
+async def test_a_list_that_waits_for_a_row_finds_the_order_that_is_to_blame(world: World) -> None:
+    for buyer in (1, 2, 3):
+        await world.open_account(buyer, 1_000)
+
+    placing, paid, repaid = (_order(world, buyer, 100) for buyer in (1, 2, 3))
+    await world.within(lambda tx: events.capture([paid, repaid], tx, world.settings))
+    captured = {one.order_id: one for one in world.heard.of(PaymentCaptured)}[repaid.order_id]
+    release = events.ReleasePayment(order_id=paid.order_id)
+    rejected = events.ConfirmationRejected(payment_id=captured.payment_id)
+    await asyncio.gather(
+        blames_the_row(
+            world.db,
+            lambda tx: events.capture([placing], tx, world.settings),
+            events.rows_of_order(placing),
+            "accounts",
+            "user_id = 1",
+        ),
+        blames_the_row(
+            world.db,
+            lambda tx: events.release([release], tx),
+            events.rows_of_release(release),
+            "payments",
+            f"order_id = '{paid.order_id}'",
+        ),
+        blames_the_row(
+            world.db,
+            lambda tx: events.refund_rejected([rejected], tx),
+            events.rows_of_rejected(rejected),
+            "accounts",
+            "user_id = 3",
+        ),
+    )
+    assert [await world.balance(buyer) for buyer in (1, 2, 3)] == [1_000, 900, 900]
