@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -140,6 +141,12 @@ def _uuid(value: UUID) -> str:
     return f"'{value}'"
 
 
+def _number(value: float) -> str:
+    if not isfinite(value):
+        raise ValueError(f"{value!r} cannot be an argument of a statement: it has no literal in SQL")
+    return repr(value)
+
+
 def _list(value: Sequence[Any]) -> str:
     return f"({','.join(_literals(value))})"
 
@@ -174,6 +181,6 @@ _WRITERS = _Writers(
         tuple: _list,
         Cases: _cases,
         Decimal: str,
-        float: repr,
+        float: _number,
     }
 )

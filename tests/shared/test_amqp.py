@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import ChannelFrame
-from aiormq.exceptions import ChannelNotFoundEntity
-from hypothesis import given
+from aiormq.connection import FrameReceiver
+from aiormq.exceptions import AMQPConnectionError, ChannelNotFoundEntity
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import commands as amqp
 from pamqp import frame
@@ -132,10 +134,54 @@ class TestFrames:
         with pytest.raises(ValueError, match="256"):
             packed(1, Address("", "q", mandatory=False), told("x" * 256), b"", 4096)
 
+    @settings(max_examples=40)
+    @given(
+        st.lists(st.tuples(properties_of_messages, st.binary(max_size=400)), min_size=1, max_size=4),
+        st.lists(st.integers(1, 600), max_size=60),
+        st.integers(64, 200),
+    )
+    async def test_the_library_reads_them_in_whatever_portions_they_arrive(
+        self, messages: list[tuple[Properties, bytes]], portions: list[int], frame_max: int
+    ) -> None:
+        address = Address("shop.events", "told", mandatory=True)
+        stream = b"".join(packed(5, address, properties, body, frame_max) for properties, body in messages)
+        reader = asyncio.StreamReader()
+        receiver = FrameReceiver(reader)
+        found: list[tuple[int, object]] = []
+        reading = asyncio.create_task(_read_all(receiver, found))
+        at = 0
+        for size in portions:
+            reader.feed_data(stream[at : at + size])
+            at += size
+            await asyncio.sleep(0)
+        reader.feed_data(stream[at:])
+        reader.feed_eof()
+        await reading
+        assert [channel for channel, _ in found] == [5] * len(found)
+        frames = iter(one for _, one in found)
+        for properties, body in messages:
+            assert isinstance(next(frames), amqp.Basic.Publish)
+            header = next(frames)
+            assert isinstance(header, ContentHeader)
+            assert (header.body_size, header.properties.message_type) == (len(body), properties.type)
+            read = b""
+            while len(read) < len(body):
+                part = next(frames)
+                assert isinstance(part, ContentBody)
+                read += part.value
+            assert read == body
+        assert next(frames, None) is None
+
     @pytest.mark.parametrize("number", [1, 255, 2**40])
     def test_an_acknowledgement_is_the_librarys(self, number: int) -> None:
         theirs = frame.marshal(amqp.Basic.Ack(delivery_tag=number, multiple=False), 9)
         assert acknowledgement(9, number) == theirs
+
+
+async def _read_all(receiver: FrameReceiver, found: list[tuple[int, object]]) -> None:
+    with suppress(AMQPConnectionError):  # says that nothing more comes
+        async for _, channel, one in receiver:
+            found.append((channel, one))
 
 
 @pytest.fixture
