@@ -1,6 +1,7 @@
 """Migrations: `python -m shared.migrate order_svc` applies them, `... migrate make order_svc` writes them.
 
-MySQL cannot undo DDL, so one process at a time migrates a database, under a named lock. Before and after it,
+MySQL cannot undo DDL, so one process at a time migrates a database, under a named lock, and notes each
+statement: a migration that was broken off goes on where it stopped (`migration_steps.py`). Before and after,
 all tables are made to compare texts in our way (`collation.py`): no migration has to think of it.
 With `SHOP_SEED=1` the service's `seeds.seed` runs afterwards, in one transaction.
 """
@@ -27,6 +28,7 @@ from shared.database.orm import orm_config
 from shared.database.units import Database
 from shared.events.outbox import Outbox
 from shared.logs import log
+from shared.migration_steps import Steps, patiently
 from shared.service.service import Service
 from shared.settings import load
 
@@ -62,9 +64,11 @@ async def apply(package: str) -> None:
             await cursor.execute("SELECT GET_LOCK(%s, %s)", (f"migrate.{package}", LOCK_SECONDS))
             if (await cursor.fetchone()) != (1,):
                 raise SystemExit(f"another process has been migrating {package} for {LOCK_SECONDS} s")
+            steps = Steps(lock)
+            await steps.prepare()
             await _adopt(cursor)  # first: migrations may compare old tables with those that they make
             try:
-                await _migrate(config)
+                await _migrate(config, steps)
             finally:
                 await Tortoise.close_connections()
             await _adopt(cursor)
@@ -76,27 +80,44 @@ async def apply(package: str) -> None:
 
 
 async def _adopt(cursor: aiomysql.Cursor) -> None:
-    changed = await collation.adopt(cursor)
+    changed = await patiently(lambda: collation.adopt(cursor))
     if changed:
         log.info("migrate.collation", tables=changed)
 
 
-async def _migrate(config: dict[str, Any]) -> None:
+async def _migrate(config: dict[str, Any], steps: Steps) -> None:
     await Tortoise.init(config=config, init_connections=False)
-    await _Executor(get_connection("default"), config["apps"]).migrate(
-        [MigrationTarget(app_label=label, name="__latest__") for label in config["apps"]]
-    )
+    executor = _Executor(get_connection("default"), config["apps"])
+    executor.steps = steps
+    await steps.forget_recorded()
+
+    def take_up(what: str, app: str, name: str) -> None:
+        if what == "apply_start":
+            steps.take_up(app, name)
+
+    targets = [MigrationTarget(app_label=label, name="__latest__") for label in config["apps"]]
+    await executor.migrate(targets, progress=take_up)
+    await steps.forget_recorded()
 
 
 class _Executor(MigrationExecutor):
-    """Tortoise's own, with our way to make tables."""
+    """Tortoise's own, with our way to make tables and to go on with what was broken off."""
+
+    steps: Steps
 
     def _schema_editor(self, atomic: bool = True, collect_sql: bool = False) -> MySQLSchemaEditor:
-        return _SchemaEditor(self.connection, atomic=atomic, collect_sql=collect_sql)
+        editor = _SchemaEditor(self.connection, atomic=atomic, collect_sql=collect_sql)
+        editor.steps = self.steps
+        return editor
 
 
 class _SchemaEditor(MySQLSchemaEditor):
     """Tortoise names a character set for a table and no collation, which means the server's usual one."""
+
+    steps: Steps
+
+    async def _run_sql(self, sql: str) -> None:
+        await self.steps.run(sql)
 
     def _table_generate_extra(self, table: str) -> str:
         return f" CHARACTER SET utf8mb4 COLLATE {collation.COLLATION}"

@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
     database_url: str | None = None
     database_pool: Annotated[int, Meta(ge=2, le=200)] = 12
+    database_answer_s: Annotated[float, Meta(gt=10)] = 15.0
+    """How long a statement may keep silent: longer than the ten seconds for which it may wait for a lock."""
     peers: str = ""
     """Where services answer over HTTP: `item=http://127.0.0.1:8020-8028 order=http://order:8000`."""
     rpc_timeout_s: Positive = 3.0

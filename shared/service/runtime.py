@@ -261,4 +261,4 @@ def _database(service: Service, settings: Settings) -> Database | None:
         return None
     if not settings.database_url:
         raise SystemExit(f"SHOP_DATABASE_URL is missing: {service.app_id} keeps its own database")
-    return Database(settings.database_url, pool=settings.database_pool)
+    return Database(settings.database_url, pool=settings.database_pool, answer_s=settings.database_answer_s)

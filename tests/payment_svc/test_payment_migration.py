@@ -8,7 +8,7 @@ import pytest
 from deploy.local.layout import Layout
 from payment_svc.service import service
 from shared.database.units import Database
-from tests.support.databases import fresh_database, migrate
+from tests.support.databases import fresh_database, migrate, migrate_killed
 
 BEFORE = "0003_bytewise_ids"
 
@@ -53,12 +53,20 @@ async def migrated(servers: Layout) -> AsyncIterator[Database]:
                 " VALUES (7, %s, %s, %s, %s, NOW(6))",
                 (delta, balance, kind, f"key-{number}" if kind == "charge" else None),
             )
+        # It goes on where it was killed: between a table and the note of it, then between a change of rows
+        # and the commit.
+        await migrate_killed("payment_svc", database.url, statement=2, like="CREATE TABLE")
+        await migrate_killed("payment_svc", database.url, statement=6, like="UPDATE")
         await migrate("payment_svc", database.url, seed=False)
         yield database
 
 
 async def _rows(database: Database, sql: str) -> list[tuple[Any, ...]]:
     return await database.read(lambda reader: reader.rows(sql))
+
+
+async def test_nothing_is_left_of_having_been_killed(migrated: Database) -> None:
+    assert await _rows(migrated, "SELECT * FROM migration_steps") == []
 
 
 async def test_what_waits_is_looked_at_again(migrated: Database) -> None:

@@ -437,7 +437,8 @@ async def test_a_handler_without_a_transaction_runs_in_none(lab: Lab, url: str):
 
     @takes(contracts(publisher).marked_view)
     async def handle(heard: Any, db: Database, rpc: Rpc) -> None:
-        open_transactions.append(db._pool_size - db._slots._value)
+        assert db._pool is not None
+        open_transactions.append(db._size - db._pool._slots._value)
         await db.transaction(
             lambda tx: tx.execute("INSERT INTO marks (`key`, text) VALUES (%s, '')", [heard.key])
         )

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from deploy.databases import connect
 from deploy.local.layout import layout
 from shared.database.transaction import Reader, Transaction
@@ -15,7 +17,7 @@ from shared.database.units import Database
 from shared.messages import Event
 from shared.service.service import Service
 
-TABLES_KEPT = {"tortoise_migrations"}
+TABLES_KEPT = {"tortoise_migrations", "migration_steps"}
 
 
 class Heard:
@@ -65,6 +67,12 @@ async def fresh_database(
 async def migrate(package: str, url: str, *, seed: bool) -> None:
     """Apply the migrations of a package to a database, in a process of its own as `up` does it."""
     await _run_module(["shared.migrate", package], url, seed=seed)
+
+
+async def migrate_killed(package: str, url: str, *, statement: int, like: str) -> None:
+    """Apply migrations until a statement has been done: the process is killed before that is noted."""
+    with pytest.raises(AssertionError, match=f"killed after {statement}: *{like}"):
+        await _run_module(["tests.support.migrate_killed", package, str(statement)], url, seed=False)
 
 
 async def empty(database: Database) -> None:
