@@ -23,27 +23,36 @@ class Pool:
         self._url = url
         self._answer_s = answer_s
         self._lock_wait_s = lock_wait_s
+        self._size = size
+        self._in_use = 0
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._left_at = float("-inf")
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self, lock_wait_s: int | None = None) -> AsyncIterator[Connection]:
         """A connection for as long as the block runs; kept afterwards unless it was closed meanwhile.
 
+        If possible it is one that waits for locks as long as is wanted, so that it need not be told first.
         Raises `DatabaseUnavailable`.
         """
         async with self._slots:
-            connection = self._take() or await self.connect()
+            self._in_use += 1
+            try:
+                connection = self._take(lock_wait_s) or await self.connect(lock_wait_s)
+            except BaseException:  # there is none to give back; raised again
+                self._in_use -= 1
+                raise
             try:
                 yield connection
             finally:
                 self._give_back(connection)
 
-    async def connect(self) -> Connection:
+    async def connect(self, lock_wait_s: int | None = None) -> Connection:
         """A connection beside those that are counted here. Raises `DatabaseUnavailable`."""
+        wait_s = self._lock_wait_s if lock_wait_s is None else lock_wait_s
         try:
-            return await connect(self._url, answer_s=self._answer_s, lock_wait_s=self._lock_wait_s)
+            return await connect(self._url, answer_s=self._answer_s, lock_wait_s=wait_s)
         except TimeoutError as error:
             raise DatabaseUnavailable(f"no connection within {CONNECT_SECONDS} s") from error
         except Exception as error:  # whatever the driver says, there is no connection to be had
@@ -65,15 +74,20 @@ class Pool:
         while self._idle:
             self._idle.pop().close()
 
-    def _take(self) -> Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_usable and time.monotonic() - connection.made_at < RECYCLE_SECONDS:
+    def _take(self, lock_wait_s: int | None) -> Connection | None:
+        """The connection used last that fits; any, where there may be no more of them."""
+        for connection in reversed(self._idle.copy()):
+            if not connection.is_usable or time.monotonic() - connection.made_at > RECYCLE_SECONDS:
+                self._idle.remove(connection)
+                connection.close()
+            elif lock_wait_s in (None, connection.lock_wait_s):
+                self._idle.remove(connection)
                 return connection
-            connection.close()
-        return None
+        is_full = len(self._idle) + self._in_use > self._size
+        return self._idle.pop() if self._idle and is_full else None
 
     def _give_back(self, connection: Connection) -> None:
+        self._in_use -= 1
         usable = connection.is_usable and connection.made_at > self._left_at
         if usable and not connection.get_transaction_status():
             self._idle.append(connection)

@@ -295,7 +295,7 @@ class Database:
         pool = self._pool
         if pool is None:
             raise DatabaseUnavailable("the database is closed")
-        async with pool.connection() as connection:
+        async with pool.connection(lock_wait_s) as connection:
             try:
                 look()  # after all that had to be waited for, and before BEGIN
                 yield Pipeline(connection, transaction=transaction, lock_wait_s=lock_wait_s)
