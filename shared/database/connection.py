@@ -52,6 +52,12 @@ class Connection(aiomysql.Connection):
         reader: asyncio.StreamReader | None = self._reader
         return reader is not None and not reader.at_eof() and reader.exception() is None
 
+    def close(self) -> None:
+        """Give it up at once: what has not been sent yet is not to be sent any more."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+        super().close()
+
     def _set_keep_alive(self) -> None:
         """The driver calls this once it is connected, before it reads anything."""
         super()._set_keep_alive()

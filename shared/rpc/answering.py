@@ -19,10 +19,11 @@ from prometheus_client import Counter
 from shared import metrics
 from shared.batching import Batching
 from shared.context import working_on
+from shared.database.failures import CommitUnknown, DatabaseUnavailable, TooSlow
 from shared.database.idempotency import Again, AnsweredBefore, Idempotency, Key, do_once
 from shared.database.locks import LIST_LOCK_WAIT_SECONDS
 from shared.database.transaction import Cause, Transaction
-from shared.database.units import CommitUnknown, Database, DatabaseUnavailable
+from shared.database.units import Database
 from shared.deadline import Passed, Until, look
 from shared.errors import Malformed, NotFound, OutcomeUnknown, Problem, Unavailable
 from shared.logs import log
@@ -81,6 +82,10 @@ class Answering:
             except CommitUnknown:
                 _answered(request.call, "503").inc()
                 problem = OutcomeUnknown(f"The database behind {request.call} went away during the commit.")
+                return wire.Outcome(id=request.id, problem=problem.details())
+            except TooSlow:
+                _answered(request.call, "503").inc()
+                problem = Unavailable(f"{request.call} took too long, and was undone.")
                 return wire.Outcome(id=request.id, problem=problem.details())
             except DatabaseUnavailable:
                 _answered(request.call, "503").inc()

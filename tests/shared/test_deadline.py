@@ -107,8 +107,10 @@ async def test_a_servers_clock_that_was_set_keeps_nobody_from_work(lab: Lab, url
     database = Database(url, pool=1)
     await database.open()
     try:
-        for connection, clock in list(database._prepared.items()):
-            database._prepared[connection] = clock._replace(showed=clock.showed + timedelta(hours=hours))
+        assert database._pool is not None
+        for connection in database._pool._idle:
+            clock = connection.server_clock
+            connection.server_clock = clock._replace(showed=clock.showed + timedelta(hours=hours))
         for key in ("a", "b"):
             with Until(time.monotonic() + 5):
                 await database.transaction(lambda tx, key=key: tx.write(MARK, [key]))

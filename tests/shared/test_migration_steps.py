@@ -22,7 +22,8 @@ async def connection(lab: Lab, url: str) -> AsyncIterator[aiomysql.Connection]:
     connection = await aiomysql.connect(**connection_options(url))
     yield connection
     connection.close()
-    await lab.sql(url, "ALTER TABLE marks DROP COLUMN IF EXISTS shade")
+    if await lab.sql(url, "SHOW COLUMNS FROM marks LIKE 'shade'"):
+        await lab.sql(url, "ALTER TABLE marks DROP COLUMN shade")
     await lab.sql(url, "DROP TABLE migration_steps")
 
 
@@ -42,7 +43,7 @@ async def test_a_change_of_a_table_waits_in_pauses_for_those_who_use_it(
     async with rows_held(url, "SELECT id FROM marks"):
         changing = asyncio.create_task(steps.run(COLUMN))
         # Who comes after it need not wait until it has got what it waits for.
-        for _ in range(3):
+        for _ in range(2):
             async with asyncio.timeout(1.5):
                 assert await lab.marks(url) == ["a"]
             await asyncio.sleep(0.3)
