@@ -332,8 +332,9 @@ async def test_a_server_that_would_read_our_texts_otherwise_is_refused(
 
 
 async def test_no_other_form_of_answers_is_agreed_to(url: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pymysql.constants.CLIENT.CAPABILITIES", OTHER_FORMS | 0xF)
-    assert Connection(url, answer_s=1).client_flag & OTHER_FORMS == 0
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("pymysql.constants.CLIENT.CAPABILITIES", OTHER_FORMS | 0xF)
+        assert Connection(url, answer_s=1).client_flag & OTHER_FORMS == 0
 
 
 @pytest.mark.parametrize(
