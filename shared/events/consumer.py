@@ -38,6 +38,8 @@ any other service. In 50 ms they come together as one. A page that shows the ord
 what buyers wait for does not pass here. 250 ms made no difference any more (docs/performance.md)."""
 POISON_SECONDS = 0.2
 """How long what may be poison gathers on a fresh link before one is drawn: else always the queue's first."""
+LIST_TRIES = 2
+"""How often a list waits for locks that nobody is found to hold, before its events are taken apart."""
 LOOK_AGAIN_SECONDS = 0.05
 """The pause between two looks at who holds rows that a list has waited for."""
 
@@ -193,7 +195,8 @@ class Consumer:
         metrics.EVENT_LIST_SIZE.labels(self.name).observe(len(received))
         if self._held:
             received = await self._without_held(received, self._held)
-        while received:
+        tries_left = LIST_TRIES
+        while len(received) > 1:
             try:
                 await self._patiently(received, self._lock_wait_s)
                 _count(received)
@@ -203,27 +206,28 @@ class Consumer:
             except RowsLocked as error:
                 log.info("consumer.rows_locked", consumer=self.name, events=len(received), **describe(error))
                 free = await self._without_held(received)
-                if len(free) == len(
-                    received
-                ):  # whoever held it has let go, or holds what we were not told of
-                    break
+                # If none is found, whoever held it has let go, or it is a row that we were not told of.
+                tries_left -= len(free) == len(received)
                 received = free
+                if not tries_left:
+                    break
             except Exception as error:  # one of them is at fault: alone, each harms only itself
-                if len(received) == 1:
-                    await received[0][0].source.try_later(*received[0], error)
-                    return
                 log.info("consumer.list_apart", consumer=self.name, events=len(received), **describe(error))
                 break
         for delivery, one in received:
-            try:
-                await self._patiently([(delivery, one)], self._lock_wait_s)
-                _count([(delivery, one)])
-            except _GivenBack:
-                raise
-            except RowsLocked:
+            await self._handle_alone(delivery, one)
+
+    async def _handle_alone(self, delivery: Delivery, one: Received) -> None:
+        try:
+            await self._patiently([(delivery, one)], self._lock_wait_s)
+            _count([(delivery, one)])
+        except _GivenBack:
+            raise
+        except RowsLocked:
+            if await self._without_held([(delivery, one)]):  # it would have been held back, had we found why
                 await delivery.source.hold_back(delivery, one)
-            except Exception as error:  # whatever a handler raises goes to retry, then to the dead letters
-                await delivery.source.try_later(delivery, one, error)
+        except Exception as error:  # whatever a handler raises goes to retry, then to the dead letters
+            await delivery.source.try_later(delivery, one, error)
 
     async def _without_held(
         self, received: list[InHand], among: frozenset[Held] | None = None
