@@ -42,7 +42,7 @@ class Connection(aiomysql.Connection):
         self.client_flag &= ~OTHER_FORMS
         self.answer_s = answer_s
         self.made_at = time.monotonic()
-        self.server_clock = ServerClock(datetime.min, 0.0)
+        self.server_clock = ServerClock(datetime.min, 0.0)  # noqa: DTZ901  asked before anything else is
         self.lock_wait_s: int | None = None
         """How long it waits for locks, as far as it was told."""
 
