@@ -7,13 +7,15 @@ has some. And without floor prices a larger discount is never worse than a small
 Where they are too many and too different all the same, a good way has to do (`spreading.py`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from coupon_svc.domain import MAX_PER_LINE, Coupon, saving
 from coupon_svc.kinds import rivals
 from coupon_svc.spreading import Use, spread
 
+BREATH_STATES = 128
+"""So many states are followed between two breaths; each goes on in up to some dozen ways."""
 MOST_STEPS = 1_000_000
 """Steps that a search may take, about half a second; every other kind of terms multiplies them."""
 
@@ -31,18 +33,20 @@ class _Choice(NamedTuple):
     other: int
 
 
-def cheapest(prices: Sequence[int], coupons: Iterable[Coupon]) -> list[list[int]]:
+def cheapest(
+    prices: Sequence[int], coupons: Iterable[Coupon], between_steps: Callable[[], None] = lambda: None
+) -> list[list[int]]:
     """Which coupons to use on each of some lines of quantity 1, by price, so that all cost the least.
 
-    `coupons` are those that may be used now.
+    `coupons` are those that may be used now. `between_steps` is called now and then; it may raise.
     """
     stacks = _stacks(list(coupons), MAX_PER_LINE * len(prices))
     dearest = sorted(range(len(prices)), key=lambda line: (-prices[line], line))[: sum(map(len, stacks))]
     costs = [prices[line] for line in dearest]
     try:
-        chosen = _search(costs, stacks)
+        chosen = _search(costs, stacks, between_steps)
     except TooLong:
-        chosen = spread(costs, stacks)
+        chosen = spread(costs, stacks, between_steps)
     used: list[list[int]] = [[] for _ in prices]
     for line, use in zip(dearest, chosen, strict=False):
         used[line] = sorted(stacks[number].pop(0).id for number in use)
@@ -63,7 +67,9 @@ def _stacks(coupons: list[Coupon], most: int) -> list[list[Coupon]]:
     return [stack[:most] for stack in stacks.values()]
 
 
-def _search(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[Use]:
+def _search(
+    prices: Sequence[int], stacks: Sequence[Sequence[Coupon]], between_steps: Callable[[], None]
+) -> list[Use]:
     """What the first of the lines get, line by line; only what is left of each stack counts.
 
     How many of each stack are used is one number, the state: a mixed-radix number with a digit for each
@@ -92,7 +98,9 @@ def _search(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[U
         steps = _count(steps, len(layer) * len(options[price]))
         following: dict[int, int] = {}
         way: dict[int, tuple[int, _Choice]] = {}
-        for state, saved in layer.items():
+        for followed, (state, saved) in enumerate(layer.items()):
+            if followed % BREATH_STATES == 0:
+                between_steps()
             for choice in options[price]:
                 one, other = choice.one, choice.other
                 needed = 2 if one == other else 1

@@ -1,6 +1,5 @@
 """The calls that coupon answers: policies, and what coupons take off. Handing out is in `handing_out.py`."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
@@ -28,6 +27,9 @@ from item_svc.contracts import GetItem
 from shared.database import Database, Reader, Transaction, page
 from shared.errors import FieldError, NotFound, Problem, RuleBroken
 from shared.rpc import Rpc
+from shared.threads import Threads, between_steps
+
+_searches = Threads("searching for coupons", count=1, line=8)
 
 
 async def create_policy(call: contracts.CreatePolicy, tx: Transaction) -> contracts.PolicyCreated:
@@ -106,7 +108,7 @@ async def quote(call: contracts.GetQuote, database: Database) -> contracts.Quote
         for line in call.lines
     ]
     if call.best_coupons:
-        lines = await _with_best_coupons(lines, coupons)
+        lines = await _with_best_coupons(lines, coupons, call.buyer_id)
     return contracts.Quoted(lines=_quoted(lines, call.buyer_id, now, coupons))
 
 
@@ -127,7 +129,9 @@ async def reread_prices(
     return await catalogue.reread(database, rpc)
 
 
-async def _with_best_coupons(lines: list[PricedLine], coupons: dict[int, Coupon]) -> list[PricedLine]:
+async def _with_best_coupons(
+    lines: list[PricedLine], coupons: dict[int, Coupon], buyer_id: int
+) -> list[PricedLine]:
     if any(line.user_coupon_ids for line in lines):
         raise RuleBroken(
             "Either name coupons, or let the best be chosen.",
@@ -136,7 +140,7 @@ async def _with_best_coupons(lines: list[PricedLine], coupons: dict[int, Coupon]
     single = [number for number, line in enumerate(lines) if line.quantity == 1]
     costs = [lines[number].unit_price for number in single]
     # Beside the event loop: a search may take a moment, and others are waiting for their answers.
-    chosen = await asyncio.to_thread(cheapest, costs, list(coupons.values()))
+    chosen = await _searches.run(cheapest, costs, list(coupons.values()), between_steps, whose=str(buyer_id))
     by_line = dict(zip(single, chosen, strict=True))
     return [replace(line, user_coupon_ids=by_line.get(number, [])) for number, line in enumerate(lines)]
 

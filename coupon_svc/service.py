@@ -2,11 +2,13 @@
 
 from coupon_svc import calls, catalogue, contracts, events, handing_out
 from coupon_svc.settings import CouponSettings
-from shared.service import Service, answer, every, hear
+from shared.service import Rank, Service, answer, every, hear
 
 LIST = 128
 """Two full messages of 64 events. Beyond 64 no order gets cheaper; but with lists of up to 128 the shop
 keeps 0.94 of its orders/s, not 0.86, when every service has a second replica on the same cores."""
+QUOTES = 32
+"""Quotes at once: one searches for the best coupons, some wait for that, and most need no search."""
 
 service = Service(
     "coupon",
@@ -15,13 +17,13 @@ service = Service(
     models=("coupon_svc.models",),
     answers=(
         answer(calls.create_policy),
-        answer(calls.list_policies),
+        answer(calls.list_policies, rank=Rank.LIST),
         answer(handing_out.issue_coupon),
         answer(handing_out.grant_coupons),
-        answer(handing_out.list_held),
-        answer(calls.list_uses),
+        answer(handing_out.list_held, rank=Rank.LIST),
+        answer(calls.list_uses, rank=Rank.LIST),
         answer(calls.applied_amount),
-        answer(calls.quote),
+        answer(calls.quote, rank=Rank.COSTLY, most=QUOTES),
         answer(calls.reread_prices),
     ),
     hears=(

@@ -6,11 +6,13 @@ better by it. That need not be the cheapest way of all, but comes close (see the
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 
 from coupon_svc.domain import MAX_PER_LINE, Coupon, saving
 
+BREATH_STEPS = 256
+"""So many ways are looked at between two breaths."""
 MOST_STEPS = 300_000
 """Ways to look at before what was found by then will do; about a second."""
 PROMISING = 12
@@ -20,9 +22,13 @@ Use = tuple[int, ...]
 """What a line uses, by the numbers of the coupons' terms."""
 
 
-def spread(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[Use]:
-    """What each line uses, of coupons that lie in stacks of equal terms."""
-    table = _Table(prices, stacks)
+def spread(
+    prices: Sequence[int],
+    stacks: Sequence[Sequence[Coupon]],
+    between_steps: Callable[[], None] = lambda: None,
+) -> list[Use]:
+    """What each line uses, of coupons that lie in stacks of equal terms; `between_steps` as in `cheapest`."""
+    table = _Table(prices, stacks, between_steps)
     for line in range(len(prices)):
         table.improve(line, most=1)
     while table.improve_all():
@@ -33,7 +39,10 @@ def spread(prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> list[Us
 class _Table:
     """The lines, what they use now, and how many of each stack are still free."""
 
-    def __init__(self, prices: Sequence[int], stacks: Sequence[Sequence[Coupon]]) -> None:
+    def __init__(
+        self, prices: Sequence[int], stacks: Sequence[Sequence[Coupon]], between_steps: Callable[[], None]
+    ) -> None:
+        self._between_steps = between_steps
         self.uses: list[Use] = [() for _ in prices]
         self._prices = prices
         self._stacks = stacks
@@ -88,6 +97,8 @@ class _Table:
     def _saves(self, line: int, use: Use) -> int:
         """What a use saves on a line; nothing where it is not allowed."""
         self._steps += 1
+        if self._steps % BREATH_STEPS == 0:
+            self._between_steps()
         key = self._prices[line], use
         if key not in self._known:
             # Any coupon of a stack will do: they differ in nothing that makes a price.

@@ -1,7 +1,7 @@
 """What the item service is made of."""
 
 from item_svc import calls, contracts, events, history
-from shared.service import Service, answer, hear
+from shared.service import Rank, Service, answer, hear
 
 LIST = 128
 """Two full messages of 64 events. Beyond 64 no order gets cheaper; but with lists of up to 128 the shop
@@ -15,11 +15,11 @@ service = Service(
         answer(calls.create_item),
         answer(calls.get_item),
         answer(calls.get_items),
-        answer(calls.list_items),
+        answer(calls.list_items, rank=Rank.LIST),
         answer(calls.change_item),
         answer(calls.delete_item),
         answer(calls.adjust_stock),
-        answer(history.stock_history),
+        answer(history.stock_history, rank=Rank.LIST),
         answer(calls.get_cart),
         answer(calls.set_cart_line),
         answer(calls.remove_cart_line),

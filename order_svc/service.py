@@ -2,7 +2,7 @@
 
 from order_svc import calls, contracts, events, overdue, sweeps
 from order_svc.settings import OrderSettings
-from shared.service import Service, answer, every, hear
+from shared.service import Rank, Service, answer, every, hear
 
 LIST = 128
 """Calls in a list, as many as two full messages bring events. Beyond 64 no order gets cheaper; but with lists
@@ -17,12 +17,12 @@ service = Service(
     models=("order_svc.models",),
     asks_models=False,
     answers=(
-        answer(calls.place_orders, batch=LIST, again=calls.as_it_is_now),
+        answer(calls.place_orders, batch=LIST, again=calls.as_it_is_now, rank=Rank.FIRST),
         answer(calls.get_orders, batch=LIST),
-        answer(calls.list_orders),
-        answer(calls.cancel_order),
-        answer(calls.get_payment_due),
-        answer(overdue.list_overdue),
+        answer(calls.list_orders, rank=Rank.LIST),
+        answer(calls.cancel_order, rank=Rank.FIRST),
+        answer(calls.get_payment_due, rank=Rank.FIRST),
+        answer(overdue.list_overdue, rank=Rank.LIST),
     ),
     hears=(hear(events.hear_answers, batch=2 * LIST, touches=events.rows_of_answer),),
     jobs=(

@@ -2,7 +2,7 @@
 
 from payment_svc import calls, cards, contracts, events, paying
 from payment_svc.settings import PaymentSettings
-from shared.service import Service, answer, every, hear
+from shared.service import Rank, Service, answer, every, hear
 
 LIST = 128
 """Two full messages of 64 events. Beyond 64 no order gets cheaper; but with lists of up to 128 the shop
@@ -17,19 +17,19 @@ service = Service(
     answers=(
         answer(calls.open_account),
         answer(calls.get_balance),
-        answer(calls.get_history),
+        answer(calls.get_history, rank=Rank.LIST),
         answer(calls.grant_points),
         answer(paying.buy_points, again=paying.purchase_as_it_is),
         answer(paying.get_purchase),
         answer(paying.make_intent),
-        answer(calls.bring_key),
-        answer(paying.pay, again=paying.payment_as_it_is),
+        answer(calls.bring_key, rank=Rank.FIRST),
+        answer(paying.pay, again=paying.payment_as_it_is, rank=Rank.FIRST),
         answer(calls.get_payment),
         answer(paying.refund),
         answer(calls.take_notice),
-        answer(calls.list_payments),
+        answer(calls.list_payments, rank=Rank.LIST),
         answer(calls.resolve),
-        answer(calls.list_audit),
+        answer(calls.list_audit, rank=Rank.LIST),
     ),
     hears=(
         hear(events.capture, batch=LIST, touches=events.rows_of_order),

@@ -5,7 +5,7 @@ from query_svc.dead_letters import calls as dead_letters
 from query_svc.dead_letters import contracts as dead_letter_contracts
 from query_svc.dead_letters import jobs as dead_letter_jobs
 from query_svc.dead_letters.office import DeadLetterOffice
-from shared.service import Service, answer, every, hear_everything
+from shared.service import Rank, Service, answer, every, hear_everything
 
 LIST = 512
 """Long lists, since the events of one order then mostly come in one, and its view is written once."""
@@ -17,22 +17,22 @@ service = Service(
     models=("query_svc.models", "query_svc.dead_letters.models"),
     asks_models=False,
     answers=(
-        answer(calls.find_orders),
+        answer(calls.find_orders, rank=Rank.LIST),
         answer(calls.order_facts),
-        answer(calls.list_events),
+        answer(calls.list_events, rank=Rank.COSTLY),
         answer(calls.get_event),
         answer(calls.get_timeline),
-        answer(calls.ranking),
-        answer(calls.sales),
+        answer(calls.ranking, rank=Rank.COSTLY),
+        answer(calls.sales, rank=Rank.COSTLY),
         answer(calls.lag),
         answer(calls.rebuild_views),
-        answer(dead_letters.list_groups),
-        answer(dead_letters.list_letters),
+        answer(dead_letters.list_groups, rank=Rank.LIST),
+        answer(dead_letters.list_letters, rank=Rank.LIST),
         answer(dead_letters.get_letter),
         answer(dead_letters.count_letters),
         answer(dead_letters.redrive),
         answer(dead_letters.discard),
-        answer(dead_letters.list_audit),
+        answer(dead_letters.list_audit, rank=Rank.LIST),
         answer(dead_letters.record_action),
     ),
     hears=(

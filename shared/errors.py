@@ -12,11 +12,13 @@
     ├── PreconditionRequired   428  If-Match is missing
     ├── TooMany                429  slow down (Retry-After)
     └── Unavailable            503  a service is away; nothing was done (Retry-After)
+        ├── Overloaded         503  there is more to do than can be done in time; nothing was done
         └── OutcomeUnknown     503  the connection broke: it may or may not have been done
 
 Each is a problem detail of RFC 9457 with a stable `type`; they cross borders as data, not as pickles.
 """
 
+import random
 from typing import Any, ClassVar
 
 import msgspec
@@ -144,6 +146,23 @@ class Unavailable(Problem):
 
     status, slug, title = 503, "service-unavailable", "Service unavailable"
     default_retry_after = 2
+
+
+class Overloaded(Unavailable):
+    """There is more to do than can be done in time, and this was not begun."""
+
+    slug, title = "overloaded", "Overloaded"
+
+    def __init__(
+        self,
+        detail: str = "There is more to do than can be done in time; try again later.",
+        *,
+        errors: list[FieldError] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        # Not the same for all, lest all who were refused come back together.
+        after = retry_after or random.randint(1, 3)  # noqa: S311  no secret
+        super().__init__(detail, errors=errors, retry_after=after)
 
 
 class OutcomeUnknown(Unavailable):

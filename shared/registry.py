@@ -8,6 +8,7 @@ call that works in several units of work may also ask for `Idempotency`, the cal
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from enum import IntEnum
 from types import UnionType
 from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints
 
@@ -28,10 +29,20 @@ Touches = Callable[[Any], Sequence[Rows]]
 """Says which rows an event, as its consumer views it, has its handler lock."""
 
 
+class Rank(IntEnum):
+    """Which calls find room where others are refused: orders before all, quotes and exports last."""
+
+    FIRST = 0
+    USUAL = 1
+    LIST = 2
+    COSTLY = 3
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A call and the function that answers it; with `batch` above 1 it answers lists of calls.
 
     `again` makes of a reply the call that is kept in its place, and that answers when its key comes again.
+    At most `most` calls are under way at once; None leaves that to what their times show.
     """
 
     call: type[Call[Any]]
@@ -39,6 +50,8 @@ class Answer(msgspec.Struct, frozen=True):
     batch: int
     reply: Any
     again: Callable[[Any], Call[Any]] | None = None
+    rank: Rank = Rank.USUAL
+    most: int | None = None
 
     @property
     def asks_again(self) -> type[Call[Any]] | None:
@@ -105,6 +118,8 @@ def answer(
     *,
     batch: int = 1,
     again: Callable[[Any], Call[Any]] | None = None,
+    rank: Rank = Rank.USUAL,
+    most: int | None = None,
 ) -> Answer:
     """Answer the call that `handler` takes.
 
@@ -113,6 +128,9 @@ def answer(
 
     A call that comes again under its idempotency key is answered as the first time. With `again`, which makes
     of a reply another call to this service, it is answered what that one answers now.
+
+    Where there is more to do than can be done in time, calls of a lower `rank` are refused first. Of a call
+    with a bound of its own never more than `most` are under way at once.
 
     Raises `TypeError` if the handler's annotations do not say one call and the reply that this call declares.
     """
@@ -125,7 +143,7 @@ def answer(
     _check_reply(handler, reply, in_lists=batch > 1)
     if again is not None:
         _check_again(again, reply)
-    return Answer(call, handler, batch, reply, again)
+    return Answer(call, handler, batch, reply, again, rank, most)
 
 
 def hear(

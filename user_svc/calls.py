@@ -20,12 +20,15 @@ async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
     """Check the password and begin a session. Whether this address has to wait is asked before and after."""
     throttle = Throttle(call.email, call.client, settings)
 
-    async def look(reader: Reader) -> User | None:
-        throttle.check(await sessions.failures(reader, throttle.key), reader)
-        return await accounts.with_address(reader, call.email)
+    async def look(reader: Reader) -> tuple[User | None, int]:
+        failed = await sessions.failures(reader, throttle.key)
+        throttle.check(failed, reader)
+        return await accounts.with_address(reader, call.email), failed.count if failed else 0
 
-    found = await db.read(look)
-    right = await verify(found.password_hash if found else None, call.password, settings)
+    found, failed = await db.read(look)
+    right = await verify(
+        found.password_hash if found else None, call.password, settings, client=call.client, failed=failed
+    )
     renewed_hash = (
         await hash_password(call.password, settings)
         if found and right and is_outdated(found.password_hash, settings)

@@ -1,34 +1,35 @@
 """Password hashes: argon2id, made and checked in a few threads of their own so that the loop stays free."""
 
-import asyncio
 import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TypeVar, TypeVarTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
+from shared.threads import Threads
 from user_svc.domain import is_password, password_bytes
 from user_svc.settings import UserSettings
 
-T = TypeVar("T")
-Args = TypeVarTuple("Args")
-
 
 async def hash_password(password: str, settings: UserSettings) -> str:
-    """The hash to store, with its parameters and salt in it."""
-    return await _in_a_worker(settings, hash_now, password, settings)
+    """The hash to store, with its parameters and salt in it. Raises `Overloaded` with too many in line."""
+    return await _threads(settings).run(hash_now, password, settings)
 
 
-async def verify(password_hash: str | None, password: str, settings: UserSettings) -> bool:
+async def verify(
+    password_hash: str | None, password: str, settings: UserSettings, *, client: str = "", failed: int = 0
+) -> bool:
     """Whether `password` is the one that was hashed.
+
+    With more to check than can be checked in time, those go first that have not `failed` of late, and then
+    those from whose `client` address fewest wait. Raises `Overloaded` for those who would wait too long.
 
     Without a hash (nobody has this address) a made-up one is checked all the same, so that the time it takes
     does not tell which addresses have an account.
     """
-    return await _in_a_worker(settings, _verify_now, password_hash, password, settings)
+    return await _threads(settings).run(
+        _verify_now, password_hash, password, settings, whose=client, suspicion=failed
+    )
 
 
 def is_outdated(password_hash: str, settings: UserSettings) -> bool:
@@ -51,13 +52,9 @@ def _verify_now(password_hash: str | None, password: str, settings: UserSettings
     return password_hash is not None
 
 
-async def _in_a_worker(settings: UserSettings, work: Callable[[*Args], T], *args: *Args) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_workers(settings.argon2_workers), work, *args)
-
-
 @lru_cache(maxsize=1)
-def _workers(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="argon2")
+def _threads(settings: UserSettings) -> Threads:
+    return Threads("hashing", settings.argon2_workers, settings.argon2_line)
 
 
 @lru_cache(maxsize=4)

@@ -1,11 +1,13 @@
 """What the user service is made of."""
 
-from shared.service import Service, answer, every, hear
+from shared.service import Rank, Service, answer, every, hear
 from user_svc import calls, contracts, deliveries, events, notifications, profiles, registration
 from user_svc.settings import UserSettings
 
 LIST = 64
 """One full message: few orders fail, so there is seldom more to tell of at once."""
+SIGN_INS = 128
+"""More than wait in line for hashing, and far fewer than would keep the database from all else."""
 
 service = Service(
     "user",
@@ -13,15 +15,15 @@ service = Service(
     contracts=(contracts,),
     models=("user_svc.models",),
     answers=(
-        answer(registration.register),
-        answer(calls.login),
+        answer(registration.register, most=SIGN_INS),
+        answer(calls.login, most=SIGN_INS),
         answer(calls.refresh),
         answer(calls.logout),
         answer(profiles.get_me),
         answer(profiles.change_me),
-        answer(profiles.list_users),
-        answer(profiles.find_users),
-        answer(notifications.list_notifications),
+        answer(profiles.list_users, rank=Rank.LIST),
+        answer(profiles.find_users, rank=Rank.LIST),
+        answer(notifications.list_notifications, rank=Rank.LIST),
         answer(notifications.follow),
         answer(notifications.mark_read),
         answer(calls.get_keys),

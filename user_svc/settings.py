@@ -18,6 +18,8 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     argon2_passes: Annotated[int, Meta(ge=1, le=100)] = 5
     argon2_workers: Annotated[int, Meta(ge=1, le=64)] = 2
     """How many passwords are hashed at once; the others wait."""
+    argon2_line: Annotated[int, Meta(ge=0, le=10_000)] = 48
+    """How many may wait for that: half a second's work. More are refused at once."""
     token_issuer: Annotated[str, Meta(min_length=1)] = "sagamart"  # noqa: S105  a name
     access_token_s: Annotated[int, Meta(ge=1)] = 15 * 60
     refresh_token_s: Positive = 14 * 24 * 3600.0

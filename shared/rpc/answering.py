@@ -25,10 +25,11 @@ from shared.database.locks import LIST_LOCK_WAIT_SECONDS
 from shared.database.transaction import Cause, Transaction
 from shared.database.units import Database
 from shared.deadline import Passed, Until, look
-from shared.errors import Malformed, NotFound, OutcomeUnknown, Problem, Unavailable
+from shared.errors import Malformed, NotFound, OutcomeUnknown, Overloaded, Problem, Unavailable
 from shared.logs import log
 from shared.registry import Answer, Wiring
 from shared.rpc import wire
+from shared.rpc.admission import Admission
 
 LEFT_MS = 3000
 """How long a caller waits who does not say."""
@@ -51,6 +52,7 @@ class Answering:
             run = _run(answer, wiring, database, lease_s)
             desk = _ListDesk(answer, run, linger_s) if answer.batch > 1 else _Desk(answer, run)
             self._desks[answer.call.wire_name] = desk
+        self._admission = Admission({one.call.wire_name: (one.rank, one.most) for one in answers})
 
     @property
     def names(self) -> list[str]:
@@ -60,10 +62,23 @@ class Answering:
     async def answer(self, request: wire.Request, arrived: float | None = None) -> wire.Outcome | None:
         """What came of a request; None if nothing was done, for nobody waits for it any more.
 
-        It `arrived` just now, or at that time of `time.monotonic`.
+        It `arrived` just now, or at that time of `time.monotonic`. Where there is no room for it, it is
+        refused, and was not begun.
         """
-        left_ms = LEFT_MS if request.left_ms is None else request.left_ms
-        ends = (time.monotonic() if arrived is None else arrived) + left_ms / 1000
+        try:
+            self._admission.enter(request.call)
+        except Overloaded as refusal:
+            _answered(request.call, "refused").inc()
+            return wire.Outcome(id=request.id, problem=refusal.details())
+        began = time.monotonic()
+        try:
+            return await self._answer(request, began if arrived is None else arrived)
+        finally:
+            now = time.monotonic()
+            self._admission.leave(request.call, now - began, now)
+
+    async def _answer(self, request: wire.Request, arrived: float) -> wire.Outcome | None:
+        ends = arrived + (LEFT_MS if request.left_ms is None else request.left_ms) / 1000
         with working_on(request.correlationid, request.traceparent):
             try:
                 desk = self._desks.get(request.call)

@@ -19,7 +19,7 @@ from msgspec import Struct
 from shared.broker import topology
 from shared.events.outbox import Outbox, OutboxStatus
 from shared.messages import Call, reply_type, service_of
-from shared.registry import Answer, Handler, Hearing, Tap
+from shared.registry import Answer, Handler, Hearing, Rank, Tap
 from shared.service.service import Service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,7 +163,7 @@ def platform_answers(
 
 def _answer(call: type[Call[Any]], handler: Handler) -> Answer:
     """Each service has calls of its own here, so no annotation can name them."""
-    return Answer(call, handler, batch=1, reply=reply_type(call))
+    return Answer(call, handler, batch=1, reply=reply_type(call), rank=Rank.FIRST)
 
 
 def registrations(service: Service) -> Registrations:

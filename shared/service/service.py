@@ -9,10 +9,22 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler, Middleware
 
 from shared.messages import Call, Event, service_of
-from shared.registry import Answer, Attachment, Hearing, Job, Tap, answer, every, hear, hear_everything, tap
+from shared.registry import (
+    Answer,
+    Attachment,
+    Hearing,
+    Job,
+    Rank,
+    Tap,
+    answer,
+    every,
+    hear,
+    hear_everything,
+    tap,
+)
 from shared.settings import Settings
 
-__all__ = ["Service", "answer", "every", "hear", "hear_everything", "tap"]
+__all__ = ["Rank", "Service", "answer", "every", "hear", "hear_everything", "tap"]
 
 Message = TypeVar("Message")
 
