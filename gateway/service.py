@@ -5,6 +5,7 @@ from gateway.docs import openapi as docs
 from gateway.routes import shop
 from gateway.settings import GatewaySettings
 from gateway.shop import events
+from gateway.shop.placing import is_refused
 from shared.service import Service, tap
 
 service = Service(
@@ -19,4 +20,5 @@ service = Service(
     ),
     routes=(shop, console),
     openapi=docs.config,
+    refuses=is_refused,
 )

@@ -12,6 +12,8 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
 
     rate_limit: Annotated[str, Meta(pattern=r"^(?:[1-9][0-9]{0,8}/(?:second|minute|hour|day))?$")] = ""
     """How often one caller (user, else address) may ask, such as `600/minute`; empty: no limit."""
+    admit_pending_s: Annotated[float, Meta(ge=0)] = 2.0
+    """How long orders may take to be fulfilled before placing is refused (503); 0: it never is."""
     settle_poll_s: Positive = 1.0
     """How often a request that waits for an order asks about it, should the order's event not come."""
     management_url: str = ""

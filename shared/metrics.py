@@ -12,6 +12,10 @@ EVENT_LAG_SECONDS = Histogram("shop_event_lag_seconds", "From an event's time to
 CALLS_ANSWERED = Counter("shop_calls_answered", "Calls answered, by status", ["call", "status"])
 CALL_SECONDS = Histogram("shop_call_seconds", "Time from asking to the answer, as callers see it", ["call"])
 CALLS_OVER_HTTP = Counter("shop_calls_over_http", "Calls made over HTTP for want of a broker", ["call"])
+REQUESTS_REFUSED = Counter(
+    "shop_requests_refused", "Requests and connections refused before any work", ["why"]
+)
+CONNECTIONS = Gauge("shop_http_connections", "Open HTTP connections")
 DEAD_LETTERS = Counter("shop_dead_letters", "Events given up on", ["queue"])
 OUTBOX_PENDING = Gauge("shop_outbox_pending", "Messages in the outbox")
 OUTBOX_OLDEST_SECONDS = Gauge("shop_outbox_oldest_seconds", "Age of the oldest message in the outbox")

@@ -1,8 +1,10 @@
 """Events as the gateway hears them, and what they do: wake the requests that wait for them."""
 
+import time
 from uuid import UUID
 
 from gateway.door.waiting import Watches
+from gateway.shop.admitting import OrdersUnderWay
 from order_svc.contracts import HistoryEntry, ParticipantView
 from shared.messages import View
 
@@ -56,10 +58,13 @@ changes: Watches[UUID, None] = Watches()
 """Of orders, by id: told when something has happened to one that it tells the world."""
 notifications: Watches[int, None] = Watches()
 """Of users, by id: told when one is notified."""
+under_way = OrdersUnderWay()
+"""The orders that were placed by this process and have not ended."""
 
 
 def order_completed(event: OrderCompleted) -> None:
     """The order came to a good end, and whoever waits learns all of it."""
+    under_way.completed(event.order_id, time.monotonic())
     settlements.tell(event.order_id, event)
     changes.tell(event.order_id)
 
@@ -72,6 +77,7 @@ def order_settled(event: OrderCancelled | OrderSettled) -> None:
 
 def order_failed(event: OrderFailed) -> None:
     """The order failed; with things to give back it is not at its end yet."""
+    under_way.ended(event.order_id)
     if event.settled:
         settlements.tell(event.order_id)
     changes.tell(event.order_id)

@@ -1,6 +1,7 @@
 """Placing an order over HTTP, and waiting for how it ends."""
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Annotated, cast
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from litestar import Response, post
 from litestar.datastructures import ResponseHeader
 from litestar.params import HeaderParameter, JSONBody
+from litestar.types import Scope
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
@@ -18,7 +20,8 @@ from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
 from gateway.door.strict import decode
 from gateway.door.waiting import Watch, wait_seconds
-from gateway.shop.events import OrderCompleted, settlements
+from gateway.settings import GatewaySettings
+from gateway.shop.events import OrderCompleted, settlements, under_way
 from gateway.shop.payments import refuse_unless_by_card
 from order_svc.contracts import (
     GetOrder,
@@ -29,7 +32,7 @@ from order_svc.contracts import (
 )
 from payment_svc.contracts import BringKey, PaymentKey
 from shared.context import traceparent, working_on
-from shared.errors import Unavailable
+from shared.errors import OutcomeUnknown, Overloaded, Unavailable
 from shared.ids import new_id
 from shared.rpc import Once
 
@@ -52,6 +55,16 @@ class OrderRequest(Struct, frozen=True):
     pay_with: PayWith | None = None
     payment_key: PaymentKey | None = None
     payment_id: UUID | None = None
+
+
+def is_refused(scope: Scope, settings: GatewaySettings) -> bool:
+    """Whether a request would place an order while no more are to be placed."""
+    return (
+        scope["path"] == "/orders"
+        and scope["type"] == "http"
+        and scope["method"] == "POST"
+        and under_way.is_full(time.monotonic(), settings.admit_pending_s)
+    )
 
 
 async def place_at_once(request: ShopRequest) -> Answer:
@@ -132,11 +145,31 @@ async def _bring_key(request: ShopRequest, data: OrderRequest) -> UUID:
 
 async def _place(request: ShopRequest, call: PlaceOrder, key: Once | None, wait: int) -> OrderView:
     with settlements.watch(call.order_id) as settled:
-        order = await request.rpc.call(call, once=key)
+        order = await _call(request, call, key)
         if order.id == call.order_id:
             return await _when_settled(request, order, settled, wait)
     with settlements.watch(order.id) as settled:  # the idempotency key named an earlier order
         return await _when_settled(request, order, settled, wait)
+
+
+async def _call(request: ShopRequest, call: PlaceOrder, key: Once | None) -> OrderView:
+    """Place the order, counted among those under way. Raises `Overloaded` while no more are to be placed."""
+    now = time.monotonic()
+    if under_way.is_full(now, request.settings.admit_pending_s):  # a crowd came in with this request
+        raise Overloaded
+    if call.pay_with == "card":
+        return await request.rpc.call(call, once=key)
+    under_way.placed(call.order_id, now)
+    try:
+        order = await request.rpc.call(call, once=key)
+    except OutcomeUnknown:
+        raise  # it may have been placed, and is counted until it ends or is passed over
+    except BaseException:
+        under_way.ended(call.order_id)
+        raise
+    if order.id != call.order_id:
+        under_way.ended(call.order_id)
+    return order
 
 
 async def _when_settled(

@@ -20,6 +20,9 @@ WINDOW_CALLS = 8
 """A limit looks at the mean of as many calls as ended in so many seconds, but of no fewer than this."""
 TOLERANCE = 1.5
 """So much longer than for long may calls take before fewer are let in."""
+BEARABLE_S = (0.25, 1.0)
+"""What takes less is never too slow, and what takes more always is: callers wait for three seconds. Without
+the second, a load that does not end would make slow calls the usual ones, and raise the limit with them."""
 SMOOTHING = 0.3
 """How far a limit goes towards what the last window says."""
 LONG_WINDOWS = 240
@@ -33,12 +36,13 @@ SHARES: Mapping[Rank, float] = {Rank.FIRST: 1.0, Rank.USUAL: 0.9, Rank.LIST: 0.7
 class Limit:
     """How many may be under way at once, adapted to the gradient of the time that they take.
 
-    After Netflix' concurrency limits ("Gradient2"): a window's mean by the mean of many windows is the
+    After Netflix' concurrency limits ("Gradient2"): the mean of many windows by that of the last one is the
     gradient; the limit is multiplied by it, never by less than a half, and rises by the root of itself for a
     line that may form. A window counts only if the limit was at least half used, else it says nothing.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, bearable: tuple[float, float] = BEARABLE_S) -> None:
+        self._bearable = bearable
         self._least = min(LEAST, most)
         self._most = most
         self._value = float(most)
@@ -52,9 +56,10 @@ class Limit:
         return int(self._value)
 
     @property
-    def usual(self) -> float | None:
-        """Seconds that one took for long; None before the first window has ended."""
-        return self._long
+    def bearable(self) -> float:
+        """How many seconds one may take before fewer are let in."""
+        least, most = self._bearable
+        return min(max(TOLERANCE * (self._long or 0.0), least), most)
 
     def ended(self, took: float, under_way: int, now: float) -> None:
         """One of `under_way` has ended that took so many seconds; `now` is of any steady clock."""
@@ -76,7 +81,7 @@ class Limit:
         if self._busiest < self._value / 2:
             self._value = min(self._value * RECOVERY, self._most)
             return
-        gradient = max(0.5, min(1.0, TOLERANCE * self._long / short)) if short > 0 else 1.0
+        gradient = max(0.5, min(1.0, self.bearable / short)) if short > 0 else 1.0
         wanted = self._value * gradient + self._value**0.5
         value = self._value + (wanted - self._value) * SMOOTHING
         self._value = max(self._least, min(value, self._most))
@@ -98,7 +103,7 @@ class Admission:
 
     def __init__(self, kinds: Mapping[str, tuple[Rank, int | None]]) -> None:
         self._kinds = {name: _Kind(rank, most or MOST) for name, (rank, most) in kinds.items()}
-        self.limit = Limit()
+        self.limit = Limit(bearable=(1.0, 1.0))
         self.under_way = 0
 
     def enter(self, name: str) -> None:
@@ -122,7 +127,7 @@ class Admission:
         if kind is None:
             return
         kind.limit.ended(took, kind.under_way, now)
-        # Calls of all kinds together: how much longer than usual for its kind each one took.
-        self.limit.ended(took / kind.limit.usual if kind.limit.usual else 1.0, self.under_way, now)
+        # Calls of all kinds together: by what each one may take of its kind.
+        self.limit.ended(took / kind.limit.bearable, self.under_way, now)
         kind.under_way -= 1
         self.under_way -= 1

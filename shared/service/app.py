@@ -17,12 +17,14 @@ import uvicorn
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath
+from litestar.types import ASGIApp
 
 from shared import libraries, logs
 from shared.database.idempotency import Key
 from shared.errors import Malformed, Unavailable
 from shared.ids import new_text_id
 from shared.rpc import wire
+from shared.service.front import Front
 from shared.service.runtime import Runtime
 from shared.service.service import Service
 from shared.service.web import exception_handlers, problem_response
@@ -60,6 +62,12 @@ def create_app(service: Service, settings: Settings, runtime: Runtime | None = N
     )
 
 
+def before(app: ASGIApp, service: Service, settings: Settings) -> ASGIApp:
+    """The app with what its service refuses kept away from it."""
+    refuses = service.refuses
+    return app if refuses is None else Front(app, lambda scope: refuses(scope, settings))
+
+
 def run(service: Service) -> None:
     """Run a process of `service` until it is told to stop: `python -m <service>_svc`."""
     if service.background:
@@ -70,7 +78,8 @@ def run(service: Service) -> None:
     runtime = Runtime(service, settings)
     app = create_app(service, settings, runtime)
     config = uvicorn.Config(
-        app,
+        before(app, service, settings),
+        interface="asgi3",
         loop="uvloop",
         http="httptools",
         ws="none",

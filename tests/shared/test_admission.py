@@ -28,8 +28,8 @@ def after(limit: Limit, seconds: float, took: Callable[[int], float], in_flight:
         pytest.param(4, 1.0, MOST, id="few and fast"),
         pytest.param(4, 50.0, MOST, id="few and slow: they do not stand in each other's way"),
         pytest.param(MOST, 1.0, MOST, id="many and as fast as ever"),
-        pytest.param(MOST, 1.3, MOST, id="many and a little slower"),
-        pytest.param(MOST, 50.0, LEAST, id="many and much slower"),
+        pytest.param(MOST, 10.0, MOST, id="many and slower, but soon enough"),
+        pytest.param(MOST, 200.0, LEAST, id="many and much slower"),
     ],
 )
 def test_a_limit_follows_the_time_that_calls_take(in_flight: int, slower: float, expected: int) -> None:
@@ -39,10 +39,16 @@ def test_a_limit_follows_the_time_that_calls_take(in_flight: int, slower: float,
     assert limit.value == pytest.approx(expected, abs=4)
 
 
+def test_what_is_usual_does_not_follow_a_load_that_does_not_end() -> None:
+    limit = Limit()
+    after(limit, 600, lambda under_way: under_way * 0.01, MOST, 0.0)
+    assert 0.25 < limit.value * 0.01 < 1.5
+
+
 def test_a_limit_is_whole_again_soon_after_the_load_has_gone() -> None:
     limit = Limit()
     now = after(limit, 10, lambda _: 0.01, 4, 0.0)
-    now = after(limit, 15, lambda _: 0.5, MOST, now)
+    now = after(limit, 15, lambda _: 2.0, MOST, now)
     assert limit.value < 20
     after(limit, 8, lambda _: 0.01, 2, now)
     assert limit.value > MOST / 2
