@@ -34,9 +34,10 @@ MEASURES = (
     "old",
     "long",
     "real",
+    "overload",
 )
 """In this order, so that calls are measured while nothing else runs."""
-COSTLY = ("replicas", "long", "real")
+COSTLY = ("replicas", "long", "real", "overload")
 """What `--quick` measures only where it is named."""
 ROUNDS = 3
 
@@ -72,6 +73,9 @@ def main(argv: list[str] | None = None) -> int:
     write_json(arguments.json, report.document(ledger, aims, settings))
     if arguments.svg is not None:
         draw(arguments.svg, ledger, aims)
+        for name, module in modules.items():
+            if hasattr(module, "draw"):
+                module.draw(arguments.svg.with_stem(f"{arguments.svg.stem}-{name}"), ledger)
     return 0 if complete else 1
 
 
@@ -116,7 +120,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--csv", type=Path, metavar="FILE", help="a month of Online Retail, for `real`")
     made.add_argument("--keep", action="store_true", help="leave the shop running, for next time")
-    made.add_argument("--svg", type=writable, metavar="FILE", help="draw the ratios there")
+    made.add_argument(
+        "--svg", type=writable, metavar="FILE", help="draw the ratios there, and curves beside it"
+    )
     add_json_option(made)
     return made
 

@@ -7,7 +7,7 @@ Responses are parsed by httptools; requests are bytes that were made beforehand.
 import asyncio
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -35,17 +35,22 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What came of a plan: seconds in all, seconds of each request, and the requests by how they ended."""
+    """What came of a plan: seconds in all and of each request, and how many ended how, and how fast."""
 
     seconds: float
     times: list[float]
     ends: dict[str, int]
     cpu_s: float
+    by_end: dict[str, list[float]] = {}
 
     @property
     def per_second(self) -> float:
         """Requests answered per second."""
         return len(self.times) / self.seconds
+
+    def ended(self, *ends: str) -> list[float]:
+        """The seconds of requests that ended like this; `HTTP 503` stands for all answers of that status."""
+        return [one for end, times in self.by_end.items() if end.startswith(ends) for one in times]
 
     def ms(self, share: float) -> float:
         """The milliseconds that `share` of the requests did not exceed."""
@@ -143,6 +148,7 @@ class _Crowd:
         self._due: deque[float] = deque()
         self.times: list[float] = []
         self.ends: Counter[str] = Counter()
+        self.by_end: dict[str, list[float]] = defaultdict(list)
         self._over = asyncio.Event()
 
     async def run(self) -> float:
@@ -176,6 +182,7 @@ class _Crowd:
         now = time.perf_counter()
         self.times.append(now - began)
         self.ends[end] += 1
+        self.by_end[end].append(now - began)
         if len(self.times) == self._plan.count:
             self._over.set()
         elif self._plan.per_second is None:
@@ -208,7 +215,7 @@ async def _run(plan: Plan) -> Found:
     before = time.process_time()
     seconds = await crowd.run()
     cpu = time.process_time() - before
-    return Found(seconds, crowd.times, dict(crowd.ends), cpu)
+    return Found(seconds, crowd.times, dict(crowd.ends), cpu, dict(crowd.by_end))
 
 
 if __name__ == "__main__":

@@ -55,9 +55,19 @@ class Market:
     """Our coupons are of a policy; those beside us say themselves what they take off."""
 
     def batch(
-        self, count: int, *, lines: int = 3, items: Sequence[int] | None = None, coupon: bool = True
+        self,
+        count: int,
+        *,
+        lines: int = 3,
+        items: Sequence[int] | None = None,
+        coupon: bool = True,
+        wait: int | None = 20,
     ) -> Batch:
-        """The next `count` orders: so many different items of one piece each, a new coupon on the first."""
+        """The next `count` orders: so many different items of one piece each, a new coupon on the first.
+
+        Each is answered when it has ended, after `wait` seconds at most, or with None at once.
+        """
+        prefer = {} if wait is None else {"prefer": f"wait={wait}"}
         items = items or self.items
         if lines > len(items):
             raise ValueError(f"{lines} lines need as many items, not {len(items)}")
@@ -74,9 +84,7 @@ class Market:
             ]
             if coupon:
                 body[0] |= {"discounted_price": PRICE - DISCOUNT, "user_coupon_ids": [coupons[number]]}
-            requests.append(
-                request("POST", "/orders", {"lines": body}, prefer="wait=20", **self.headers[owner])
-            )
+            requests.append(request("POST", "/orders", {"lines": body}, **prefer, **self.headers[owner]))
         return Batch(requests, pieces, coupons)
 
     def stock_of(self, item: int) -> int:

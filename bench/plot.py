@@ -1,7 +1,8 @@
-"""The table of ratios as a picture (SVG)."""
+"""The table of ratios, and figures over others, as pictures (SVG)."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.figures import Aim, Ledger
 
@@ -30,6 +31,27 @@ def draw(path: Path, ledger: Ledger, aims: Sequence[Aim]) -> None:
             for share in (_share(aim, reached) for aim, reached in drawn)
         ],
     )
+    path.write_bytes(chart.render())
+
+
+class Curve(NamedTuple):
+    """A figure by another one."""
+
+    name: str
+    points: list[tuple[float, float]]
+
+
+def draw_curves(path: Path, title: str, left: Sequence[Curve], right: Sequence[Curve]) -> None:
+    """Curves over one axis; those on the right have a scale of their own."""
+    import pygal  # pyright: ignore[reportMissingImports]
+    from pygal.style import CleanStyle  # pyright: ignore[reportMissingImports]
+
+    chart = pygal.XY(js=(), style=CleanStyle, legend_at_bottom=True, height=420)
+    chart.title = title
+    for curve in left:
+        chart.add(f"{curve.name}/s", curve.points)
+    for curve in right:
+        chart.add(f"{curve.name} (ms, right)", curve.points, secondary=True)
     path.write_bytes(chart.render())
 
 

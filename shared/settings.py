@@ -54,6 +54,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """When a call of several units of work that has not ended counts as abandoned, and may be carried on."""
     breaker_threshold: Annotated[int, Meta(ge=1)] = 5
     breaker_open_s: Positive = 5.0
+    http_head_s: Positive = 10.0
+    """How long a request's head may take to arrive; then its connection is closed (408)."""
+    http_body_s: Positive = 30.0
+    """The same for its body, and for an answer that its client does not read."""
+    http_idle_s: Positive = 75.0
+    """How long a connection without a request is kept."""
+    http_connections: Annotated[int, Meta(ge=1)] = 10_000
+    """How many connections a process has at once; further ones are closed (503)."""
+    http_connections_of_address: Annotated[int, Meta(ge=0)] = 1_000
+    """How many of them one address may have; 0: any number."""
+    http_counts_loopback: bool = False
+    """Whether that holds for this machine's own addresses, too, as behind a proxy of its own it must not."""
     log_level: str = "INFO"
     log_format: str = "auto"
     """`json`, `pretty`, or `auto`: pretty on a terminal."""

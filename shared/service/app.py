@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import socket
 import time
@@ -24,6 +25,7 @@ from shared.database.idempotency import Key
 from shared.errors import Malformed, Unavailable
 from shared.ids import new_text_id
 from shared.rpc import wire
+from shared.service.connections import Connections, Limits, allow_files
 from shared.service.front import Front
 from shared.service.runtime import Runtime
 from shared.service.service import Service
@@ -81,7 +83,7 @@ def run(service: Service) -> None:
         before(app, service, settings),
         interface="asgi3",
         loop="uvloop",
-        http="httptools",
+        http=Connections(_limits(settings)).protocol(),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -89,7 +91,7 @@ def run(service: Service) -> None:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        timeout_keep_alive=75,
+        timeout_keep_alive=math.ceil(settings.http_idle_s),
         timeout_graceful_shutdown=int(settings.shutdown_s),
         backlog=BACKLOG,
     )
@@ -102,6 +104,17 @@ def run(service: Service) -> None:
         asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
     ):
         runner.run(server.serve(sockets=sockets))
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        head_s=settings.http_head_s,
+        body_s=settings.http_body_s,
+        idle_s=settings.http_idle_s,
+        most=allow_files(settings.http_connections),
+        most_of_address=settings.http_connections_of_address,
+        counts_loopback=settings.http_counts_loopback,
+    )
 
 
 def _give_way() -> None:

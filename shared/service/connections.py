@@ -1,0 +1,201 @@
+"""Connections of the HTTP server: how many there may be, and how long each may take for what it sends.
+
+The server by itself waits for ever for a request that is never finished, and takes connections until the
+process can open no more. One look a second at all of them costs less than a timer for each.
+"""
+
+import asyncio
+import resource
+import time
+from collections import Counter
+from functools import lru_cache
+from ipaddress import ip_address
+
+from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shared import metrics
+from shared.logs import log
+
+LOOK_S = 1.0
+SAY_EACH_S = 10.0
+FILES_KEPT = 256
+"""Of the files that a process may open, so many are for others than its clients."""
+
+_CLOSED = b"content-length: 0\r\nconnection: close\r\n\r\n"
+TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\n" + _CLOSED
+TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _CLOSED
+
+
+class Limits(Struct, frozen=True):
+    """What a connection may take, in seconds; how many there may be, in all and of one address (0: any)."""
+
+    head_s: float
+    body_s: float
+    idle_s: float
+    most: int
+    most_of_address: int
+    counts_loopback: bool = False
+
+
+class Connections:
+    """The connections of this process."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.open: set[Connection] = set()
+        self._of_address: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+        self._said_at = float("-inf")
+        self._looking: asyncio.TimerHandle | None = None
+
+    def protocol(self) -> type[HttpToolsProtocol]:
+        """The server's protocol, kept within these limits."""
+        return type("Connection", (Connection,), {"all": self})
+
+    def add(self, one: "Connection") -> bool:
+        """Count a connection in; False where there is no room for it."""
+        limits, address = self.limits, one.address
+        is_counted = limits.most_of_address > 0 and (limits.counts_loopback or not _is_loopback(address))
+        if is_counted and self._of_address[address] >= limits.most_of_address:
+            self.say("too many of one address", address)
+            return False
+        if len(self.open) >= limits.most:
+            self.say("too many", address)
+            return False
+        self._of_address[address] += 1
+        self.open.add(one)
+        metrics.CONNECTIONS.set(len(self.open))
+        if self._looking is None:
+            self._look_later()
+        return True
+
+    def remove(self, one: "Connection") -> None:
+        """It is closed."""
+        if one not in self.open:
+            return
+        self.open.discard(one)
+        metrics.CONNECTIONS.set(len(self.open))
+        self._of_address[one.address] -= 1
+        if not self._of_address[one.address]:
+            del self._of_address[one.address]
+
+    def say(self, why: str, address: str) -> None:
+        """Tell that a connection was refused or closed: in the metrics each time, in the log now and then."""
+        metrics.REQUESTS_REFUSED.labels(why).inc()
+        self._ended[why] += 1
+        if time.monotonic() - self._said_at >= SAY_EACH_S:
+            self._say_all(address)
+
+    def _say_all(self, address: str) -> None:
+        log.warning("http.connections_refused", **self._ended, open=len(self.open), last_address=address)
+        self._ended.clear()
+        self._said_at = time.monotonic()
+
+    def _look_later(self) -> None:
+        limits = self.limits
+        pause = min(LOOK_S, limits.head_s / 4, limits.body_s / 4, limits.idle_s / 4)
+        self._looking = asyncio.get_running_loop().call_later(pause, self._look)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for one in list(self.open):
+            if (why := one.too_long(now, self.limits)) is not None:
+                one.end()
+                self.say(why, one.address)
+        if self._ended and now - self._said_at >= SAY_EACH_S:
+            self._say_all("")
+        self._looking = None
+        if self.open or self._ended:
+            self._look_later()
+
+
+class Connection(HttpToolsProtocol):
+    """One connection, which knows what it waits for and since when."""
+
+    all: Connections
+    address = ""
+    _is_refused = False
+    _waits_for: str | None = None
+    _since = 0.0
+    _unread_since: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        self._waits_for, self._since = "head", time.monotonic()
+        if not self.all.add(self):
+            self._is_refused = True
+            transport.write(TOO_MANY)
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.all.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_refused:
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._waits_for is None:
+            self._waits_for, self._since = "head", time.monotonic()
+
+    def on_headers_complete(self) -> None:
+        self._waits_for, self._since = "body", time.monotonic()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._waits_for = None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._since = time.monotonic()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        self._unread_since = time.monotonic()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._unread_since = None
+        super().resume_writing()
+
+    def too_long(self, now: float, limits: Limits) -> str | None:
+        """For what this connection has taken longer than it may, if it has."""
+        if self._unread_since is not None and now - self._unread_since > limits.body_s:
+            return "answer not read"
+        age = now - self._since
+        if self._waits_for == "head":
+            return "head too slow" if age > limits.head_s else None
+        if self._waits_for == "body":
+            # While reading is paused, it is us for whom it waits.
+            return "body too slow" if age > limits.body_s and not self.flow.read_paused else None
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return "idle" if is_answered and age > limits.idle_s else None
+
+    def end(self) -> None:
+        """Close it; who is in the middle of a request is told why."""
+        is_answering = self.cycle is not None and self.cycle.response_started
+        if self._waits_for is not None and (not is_answering or self.cycle.response_complete):
+            self.transport.write(TOO_SLOW)
+        if self._unread_since is None:
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+
+def allow_files(connections: int) -> int:
+    """Let this process open all files that it may; returns how many of these connections it can have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return connections if hard == resource.RLIM_INFINITY else max(1, min(connections, hard - FILES_KEPT))
+
+
+@lru_cache(1024)
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:  # a socket of another family, which only this machine can reach
+        return True
