@@ -94,6 +94,7 @@ def environment() -> dict[str, str]:
         "SHOP_RUN_DIR": str(mine.run_dir / "bench"),
         "SHOP_ORDER_UNPAID_S": "0",
         "SHOP_ACCESS_TOKEN_S": "86400",
+        "SHOP_STREAMS_OF_USER": "1000",
     }
 
 

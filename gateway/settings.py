@@ -16,6 +16,10 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     """How long orders may take to be fulfilled before placing is refused (503); 0: it never is."""
     settle_poll_s: Positive = 1.0
     """How often a request that waits for an order asks about it, should the order's event not come."""
+    streams_of_user: Annotated[int, Meta(ge=1)] = 20
+    """How many event streams one user may have open at one gateway; more are 429."""
+    streams: Annotated[int, Meta(ge=1)] = 2_000
+    """How many event streams one gateway has open at once; more are 503."""
     management_url: str = ""
     """The broker's management API with its sign-in: `http://user:password@host:15672`. Empty: no figures."""
     console_secure_cookie: bool = False

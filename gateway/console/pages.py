@@ -183,7 +183,7 @@ def _version(facts: Facts) -> str:
 
 
 def _stream(request: ConsoleRequest, news: AsyncGenerator[News, None]) -> Stream:
-    stream = event_stream(request, news)
+    stream = event_stream(request, news, whose=request.operator.email)
     stream.cookies.extend(_cookies(request))
     return stream
 

@@ -6,7 +6,7 @@ us only makes us read. So nothing is missed, whichever gateway process a client 
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +14,9 @@ from litestar import Request
 from litestar.openapi import ResponseSpec
 from litestar.response import ServerSentEventMessage, Stream
 
+from gateway.door.streams import open_streams
 from gateway.door.waiting import Watch
+from gateway.settings import GatewaySettings
 from shared.errors import Unavailable
 
 HEARTBEAT_S = 15.0
@@ -39,18 +41,25 @@ def event_stream(
     request: Request[Any, Any, Any],
     news: AsyncGenerator[News, None],
     *,
+    whose: str,
     since: str | None = None,
     heartbeat_s: float = HEARTBEAT_S,
     longest_s: float = LONGEST_S,
 ) -> Stream:
     """An answer that sends `news` as they come.
 
-    `since` is the id that they come after: a client that is cut off before the first one knows where it was.
-    It ends when they end, when the client goes, when this process shuts down, and after `longest_s` seconds.
+    Raises `TooMany` if the one `whose` it is has as many streams as one may have, `Overloaded` if all
+    together have as many as there may be. `since` is the id that they come after: a client that is cut off
+    before the first one knows where it was. It ends when they end, when the client goes, when this process
+    shuts down, and after `longest_s` seconds.
     """
     closing: asyncio.Event = request.app.state["runtime"].closing
+    settings: GatewaySettings = request.app.state["settings"]
+    open_streams.refuse_too_many(whose, settings.streams_of_user, settings.streams)
     return Stream(
-        _frames(news, since, closing, heartbeat_s, longest_s), media_type="text/event-stream", headers=HEADERS
+        _frames(whose, news, since, closing, heartbeat_s, longest_s),
+        media_type="text/event-stream",
+        headers=HEADERS,
     )
 
 
@@ -85,6 +94,7 @@ def stream_answer(description: str) -> dict[int, ResponseSpec]:
 
 
 async def _frames(
+    whose: str,
     news: AsyncGenerator[News, None],
     since: str | None,
     closing: asyncio.Event,
@@ -95,6 +105,8 @@ async def _frames(
     end = clock() + longest_s
     over = asyncio.ensure_future(closing.wait())
     coming = asyncio.ensure_future(anext(news, None))
+    counted = ExitStack()
+    counted.enter_context(open_streams.one_more(whose))
     try:
         # A frame without data is no event, but its id counts as the last one seen.
         place = f"id: {since}\n" if since is not None else ""
@@ -113,6 +125,7 @@ async def _frames(
                 yield _frame(one)
                 coming = asyncio.ensure_future(anext(news, None))
     finally:
+        counted.close()
         over.cancel()
         coming.cancel()
         await asyncio.gather(over, coming, return_exceptions=True)

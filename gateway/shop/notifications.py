@@ -80,7 +80,9 @@ async def follow_notifications(request: ShopRequest, last_event_id: LastEventId 
         found = await request.rpc.call(FollowNotifications(user_id=user_id, after=int(after or 0)))
         return [News(str(one.id), "notification", one) for one in found.items]
 
-    return event_stream(request, follow(read, notifications.watch(user_id), place), since=place)
+    return event_stream(
+        request, follow(read, notifications.watch(user_id), place), whose=str(user_id), since=place
+    )
 
 
 routes = [list_notifications, read_notification, follow_notifications]

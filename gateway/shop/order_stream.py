@@ -1,8 +1,9 @@
 """What happens to an order, as server-sent events."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated, Any, assert_never, cast
+from uuid import UUID
 
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
@@ -13,7 +14,8 @@ from msgspec import Struct
 from gateway.door.api import problems
 from gateway.door.guards import SIGNED_IN
 from gateway.door.requests import ShopRequest
-from gateway.door.sse import News, event_stream, follow, stream_answer
+from gateway.door.sse import News, event_stream, stream_answer
+from gateway.door.streams import Feeds
 from gateway.shop.events import changes
 from gateway.shop.orders import OrderId
 from order_svc.contracts import (
@@ -30,6 +32,10 @@ LastEventId = Annotated[
         description="Continue after this number, the last one received; without it: from the beginning.",
     ),
 ]
+
+
+_orders: Feeds[UUID, OrderView] = Feeds()
+"""The orders that are followed in this process."""
 
 
 class OrderChange(Struct, frozen=True):
@@ -66,21 +72,27 @@ async def follow_order(
     if _is_final(order) and last_event_id and int(last_event_id) >= len(order.history):
         return Response(None, status_code=204)
 
-    async def read(after: str | None) -> Sequence[News]:
-        return _changes(await request.rpc.call(call), int(after or 0))
-
-    news = follow(read, changes.watch(order_id), last_event_id, look_again_s=request.settings.settle_poll_s)
-    return event_stream(request, _until_final(news), since=last_event_id)
+    news = _follow(request, order_id, order, int(last_event_id or 0))
+    return event_stream(request, news, whose=str(request.user.id), since=last_event_id)
 
 
-async def _until_final(news: AsyncGenerator[News, None]) -> AsyncGenerator[News, None]:
-    try:
-        async for one in news:
-            yield one
-            if one.data.final:
-                return
-    finally:
-        await news.aclose()
+async def _follow(
+    request: ShopRequest, order_id: UUID, order: OrderView, after: int
+) -> AsyncGenerator[News, None]:
+    """The changes of an order after a number until its last one; read once for all who follow it here."""
+
+    async def read() -> OrderView:
+        return await request.rpc.call(GetOrder(order_id=order_id))
+
+    watching, look_again_s = changes.watch(order_id), request.settings.settle_poll_s
+    with _orders.follow(order_id, order, read, watching, look_again_s) as feed:
+        while True:
+            for one in _changes(order, after):
+                yield one
+                after = int(one.id)
+                if one.data.final:
+                    return
+            order = await feed.changed_from(order)
 
 
 def _changes(order: OrderView, after: int) -> list[News]:

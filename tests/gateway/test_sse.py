@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack
 from typing import Any, cast
 
+import pytest
+
 from gateway.door.sse import News, event_stream, follow
+from gateway.door.streams import Feeds, Streams, open_streams
 from gateway.door.waiting import Watches
-from shared.errors import Unavailable
+from gateway.settings import GatewaySettings
+from shared.errors import NotFound, Overloaded, TooMany, Unavailable
 
 
 class _Process:
@@ -15,7 +20,7 @@ class _Process:
     def __init__(self) -> None:
         self.closing = asyncio.Event()
         self.app = self
-        self.state = {"runtime": self}
+        self.state = {"runtime": self, "settings": GatewaySettings()}
 
 
 class Journal:
@@ -39,7 +44,7 @@ class Journal:
 def _frames(
     process: _Process, news: AsyncGenerator[News, None], **options: Any
 ) -> AsyncGenerator[bytes, None]:
-    return cast(Any, event_stream(cast(Any, process), news, **options).iterator)
+    return cast(Any, event_stream(cast(Any, process), news, whose="2", **options).iterator)
 
 
 async def _next(frames: AsyncGenerator[bytes, None]) -> str:
@@ -111,6 +116,67 @@ async def test_a_stream_ends_when_its_process_shuts_down_and_when_it_is_old() ->
     old = _frames(_Process(), follow(Journal().read, watches.watch(7), None), longest_s=0.02)
     assert [frame for frame in await _all(old) if not frame.startswith(b":")] == [b"retry: 1000\n\n"]
     assert watches._waiting == {}
+
+
+def test_streams_are_bounded_for_a_user_and_for_all() -> None:
+    streams = Streams()
+    with ExitStack() as stack:
+        for whose in ("2", "2", "3"):
+            streams.refuse_too_many(whose, 2, 3)
+            stack.enter_context(streams.one_more(whose))
+        with pytest.raises(TooMany):
+            streams.refuse_too_many("2", 2, 4)
+        with pytest.raises(Overloaded):
+            streams.refuse_too_many("4", 2, 3)
+    streams.refuse_too_many("2", 1, 1)
+
+
+async def test_a_stream_counts_until_it_has_ended() -> None:
+    frames = _frames(_Process(), follow(Journal().read, Watches[int, None]().watch(7), None))
+    await _next(frames)
+    with pytest.raises(TooMany):
+        open_streams.refuse_too_many("2", 1, 100)
+    await frames.aclose()
+    open_streams.refuse_too_many("2", 1, 100)
+
+
+async def test_what_many_follow_is_read_once() -> None:
+    feeds, watches = Feeds[int, int](), Watches[int, None]()
+    now, reads = 1, 0
+
+    async def read() -> int:
+        nonlocal reads
+        reads += 1
+        return now
+
+    async def wait_for(wanted: int) -> None:
+        seen = 0
+        with feeds.follow(7, 1, read, watches.watch(7), look_again_s=60) as feed:
+            while seen != wanted:
+                seen = await feed.changed_from(seen)
+
+    async with asyncio.timeout(5):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(400):
+                group.create_task(wait_for(2))
+            await asyncio.sleep(0.02)
+            assert reads == 1
+            now = 2
+            watches.tell(7)
+    assert reads == 2
+    await asyncio.sleep(0)
+    assert watches._waiting == {}
+
+
+async def test_what_ends_the_reading_ends_all_who_follow() -> None:
+    feeds, watches = Feeds[int, int](), Watches[int, None]()
+
+    async def read() -> int:
+        raise NotFound("gone")
+
+    with feeds.follow(7, 1, read, watches.watch(7), 60) as feed, pytest.raises(NotFound):
+        async with asyncio.timeout(5):
+            await feed.changed_from(1)
 
 
 async def _all(frames: AsyncGenerator[bytes, None]) -> list[bytes]:
