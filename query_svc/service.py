@@ -9,6 +9,8 @@ from shared.service import Rank, Service, answer, every, hear_everything
 
 LIST = 512
 """Long lists, since the events of one order then mostly come in one, and its view is written once."""
+REPORTS = 16
+"""Figures and exports at once: each reads much, and the events of orders must not wait for them."""
 
 service = Service(
     "query",
@@ -19,11 +21,11 @@ service = Service(
     answers=(
         answer(calls.find_orders, rank=Rank.LIST),
         answer(calls.order_facts),
-        answer(calls.list_events, rank=Rank.COSTLY),
+        answer(calls.list_events, rank=Rank.COSTLY, most=REPORTS),
         answer(calls.get_event),
         answer(calls.get_timeline),
-        answer(calls.ranking, rank=Rank.COSTLY),
-        answer(calls.sales, rank=Rank.COSTLY),
+        answer(calls.ranking, rank=Rank.COSTLY, most=REPORTS),
+        answer(calls.sales, rank=Rank.COSTLY, most=REPORTS),
         answer(calls.lag),
         answer(calls.rebuild_views),
         answer(dead_letters.list_groups, rank=Rank.LIST),

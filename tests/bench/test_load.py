@@ -39,6 +39,8 @@ async def test_every_request_is_counted_by_how_it_ended(port: int) -> None:
     assert found.ends == {"COMPLETED": 3, "HTTP 500 broken": 3, "HTTP 200": 3}
     assert len(found.times) == 9
     assert found.ms(0.5) > 0
+    assert len(found.ended("HTTP")) == 6
+    assert found.ended("COMPLETED") == found.by_end["COMPLETED"]
 
 
 async def test_a_server_that_hangs_up_is_told_and_not_waited_for(port: int) -> None:

@@ -3,6 +3,7 @@
 What it finds is not looked at here: a test machine is no place for that.
 """
 
+import os
 import re
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bench import beside, nameko
 from bench.figures import OURS
 from bench.market import Batch, Market, WrongBooks, checked
-from bench.measures import hot, reads, rpc, saga
+from bench.measures import hot, overload, reads, rpc, saga
 from bench.placing import place_batch
 from bench.program import ProgramFailed
 from bench.run import Run
@@ -53,6 +54,19 @@ async def test_reads_and_hot_items_are_measured(bench: Run, bench_shop: Layout) 
     await hot.run(bench)
     assert measured(bench, f"{reads.ORDER}, 64 clients") == {OURS, reads.BARE}
     assert all(bench.ledger.reached(aim) is not None for aim in (*reads.AIMS, *hot.AIMS))
+
+
+async def test_more_than_can_be_done_is_measured_in_completed_orders(
+    bench: Run, bench_shop: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("BELOW", (1.0,)), ("ABOVE", (3.0,)), ("CONNECTIONS", 50), ("REST_S", 0.1)):
+        monkeypatch.setattr(overload, name, value)
+    allowed = os.sched_getaffinity(0)
+    await overload.run(bench)
+    assert os.sched_getaffinity(0) == allowed
+    assert measured(bench, overload.DONE) == {"1 x closed", overload.BEST, overload.at(3.0)}
+    missing = {aim.text for aim in overload.AIMS if bench.ledger.reached(aim) is None}
+    assert missing <= {"p99 of refusals at 3 x (ms)"}  # a shop that is faster than these clients refuses none
 
 
 async def test_the_books_are_checked(bench: Run) -> None:
