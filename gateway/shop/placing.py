@@ -9,7 +9,6 @@ from uuid import UUID
 from litestar import Response, post
 from litestar.datastructures import ResponseHeader
 from litestar.params import HeaderParameter, JSONBody
-from litestar.types import Scope
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
@@ -57,12 +56,11 @@ class OrderRequest(Struct, frozen=True):
     payment_id: UUID | None = None
 
 
-def is_refused(scope: Scope, settings: GatewaySettings) -> bool:
+def is_refused(method: bytes, target: bytes, settings: GatewaySettings) -> bool:
     """Whether a request would place an order while no more are to be placed."""
     return (
-        scope["path"] == "/orders"
-        and scope["type"] == "http"
-        and scope["method"] == "POST"
+        method == b"POST"
+        and target == b"/orders"
         and under_way.is_full(time.monotonic(), settings.admit_pending_s)
     )
 

@@ -18,7 +18,6 @@ import uvicorn
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath
-from litestar.types import ASGIApp
 
 from shared import libraries, logs
 from shared.database.idempotency import Key
@@ -26,7 +25,6 @@ from shared.errors import Malformed, Unavailable
 from shared.ids import new_text_id
 from shared.rpc import wire
 from shared.service.connections import Connections, Limits, allow_files
-from shared.service.front import Front
 from shared.service.runtime import Runtime
 from shared.service.service import Service
 from shared.service.web import exception_handlers, problem_response
@@ -64,12 +62,6 @@ def create_app(service: Service, settings: Settings, runtime: Runtime | None = N
     )
 
 
-def before(app: ASGIApp, service: Service, settings: Settings) -> ASGIApp:
-    """The app with what its service refuses kept away from it."""
-    refuses = service.refuses
-    return app if refuses is None else Front(app, lambda scope: refuses(scope, settings))
-
-
 def run(service: Service) -> None:
     """Run a process of `service` until it is told to stop: `python -m <service>_svc`."""
     if service.background:
@@ -80,10 +72,9 @@ def run(service: Service) -> None:
     runtime = Runtime(service, settings)
     app = create_app(service, settings, runtime)
     config = uvicorn.Config(
-        before(app, service, settings),
-        interface="asgi3",
+        app,
         loop="uvloop",
-        http=Connections(_limits(settings)).protocol(),
+        http=connections(service, settings).protocol(),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -106,8 +97,9 @@ def run(service: Service) -> None:
         runner.run(server.serve(sockets=sockets))
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def connections(service: Service, settings: Settings) -> Connections:
+    """The connections of a process: what they may take, and which requests are refused at once."""
+    limits = Limits(
         head_s=settings.http_head_s,
         body_s=settings.http_body_s,
         idle_s=settings.http_idle_s,
@@ -115,6 +107,10 @@ def _limits(settings: Settings) -> Limits:
         most_of_address=settings.http_connections_of_address,
         counts_loopback=settings.http_counts_loopback,
     )
+    refuses = service.refuses
+    if refuses is None:
+        return Connections(limits)
+    return Connections(limits, lambda method, target: refuses(method, target, settings))
 
 
 def _give_way() -> None:

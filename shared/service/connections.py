@@ -1,29 +1,43 @@
-"""Connections of the HTTP server: how many there may be, and how long each may take for what it sends.
+"""Connections of the HTTP server: how many there may be, how long each may take, what is refused at once.
 
 The server by itself waits for ever for a request that is never finished, and takes connections until the
 process can open no more. One look a second at all of them costs less than a timer for each.
 """
 
 import asyncio
+import random
 import resource
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
 
+import msgspec
+from httptools import HttpRequestParser
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared import metrics
+from shared.errors import Overloaded
 from shared.logs import log
 
+_REFUSED = metrics.REQUESTS_REFUSED.labels("overloaded")
 LOOK_S = 1.0
 SAY_EACH_S = 10.0
 FILES_KEPT = 256
 """Of the files that a process may open, so many are for others than its clients."""
 
+
+def _overloaded(retry_after: int) -> bytes:
+    body = msgspec.json.encode(Overloaded(retry_after=retry_after).details())
+    head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
+    return f"{head}retry-after: {retry_after}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
 _CLOSED = b"content-length: 0\r\nconnection: close\r\n\r\n"
 TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\n" + _CLOSED
+OVERLOADED = [_overloaded(seconds) for seconds in (1, 2, 3)]
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _CLOSED
 
 
@@ -41,8 +55,12 @@ class Limits(Struct, frozen=True):
 class Connections:
     """The connections of this process."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, refuses: Callable[[bytes, bytes], bool] = lambda method, target: False
+    ) -> None:
         self.limits = limits
+        self.refuses = refuses
+        """Whether a request, by method and target, is not to be worked on at present."""
         self.open: set[Connection] = set()
         self._of_address: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
@@ -116,6 +134,8 @@ class Connection(HttpToolsProtocol):
     all: Connections
     address = ""
     _is_refused = False
+    _is_skipping = False
+    """Whether what comes now is the rest of a request that was refused."""
     _waits_for: str | None = None
     _since = 0.0
     _unread_since: float | None = None
@@ -144,11 +164,30 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._waits_for, self._since = "body", time.monotonic()
-        super().on_headers_complete()
+        is_first = self.cycle is None or self.cycle.response_complete
+        if is_first and self.parser and self.all.refuses(self.parser.get_method(), self.url):
+            self._refuse(self.parser)
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._is_skipping:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._waits_for = None
-        super().on_message_complete()
+        if self._is_skipping:
+            self._is_skipping = False
+        else:
+            super().on_message_complete()
+
+    def _refuse(self, request: HttpRequestParser) -> None:
+        """Answer here and now: the app, for which a task and more would be made, hears nothing of it."""
+        _REFUSED.inc()
+        self._is_skipping = True
+        self.transport.write(random.choice(OVERLOADED))  # noqa: S311  no secret
+        if request.get_http_version() == "1.0" or not request.should_keep_alive():
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         self._since = time.monotonic()

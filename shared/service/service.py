@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from litestar.openapi import OpenAPIConfig
-from litestar.types import ControllerRouterHandler, Middleware, Scope
+from litestar.types import ControllerRouterHandler, Middleware
 
 from shared.messages import Call, Event, service_of
 from shared.registry import (
@@ -37,8 +37,8 @@ class Service:
     publishes those events, and answers all those calls. `models` are Tortoise modules; a service without any
     has no database. One whose handlers ask in SQL alone says `asks_models=False`: its models are for
     migrations, and its processes do without Tortoise. `routes`, `middleware` and `openapi` are for a service
-    with HTTP of its own; what it `refuses`, by the settings, is answered 503 before any work is done. Nobody
-    waits for a service in the `background`: where processors are scarce, it gives way to others.
+    with HTTP of its own; what it `refuses` (by method, target and settings) is answered 503 before any work.
+    Nobody waits for a service in the `background`: where processors are scarce, it gives way to others.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Service:
         app_id: str | None = None,
         background: bool = False,
         app_options: dict[str, Any] | None = None,
-        refuses: Callable[[Scope, Any], bool] | None = None,
+        refuses: Callable[[bytes, bytes, Any], bool] | None = None,
     ) -> None:
         self.name = name
         self.app_id = app_id or f"{name}-svc"

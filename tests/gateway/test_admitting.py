@@ -1,5 +1,6 @@
 """How many orders may be under way: queues are seen, and what waits for others is not taken for one."""
 
+import asyncio
 import heapq
 import time
 from collections.abc import AsyncIterator
@@ -8,15 +9,18 @@ from uuid import UUID
 
 import httpx
 import pytest
+import uvicorn
 
 from gateway.service import service
 from gateway.settings import GatewaySettings
 from gateway.shop import events
 from gateway.shop.admitting import MOST, OrdersUnderWay
 from order_svc.contracts import PlaceOrder
-from shared.service.app import before
+from shared.service.app import connections
 from tests.gateway.fakes import FakeRpc, Signer, gateway
 from tests.gateway.test_orders import ORDER, view
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 PATIENCE = 2.0
 
@@ -122,37 +126,56 @@ def full(monkeypatch: pytest.MonkeyPatch) -> OrdersUnderWay:
 
 @pytest.fixture
 async def door(rpc: FakeRpc, signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
-    """The gateway with what stands before it."""
-    settings = GatewaySettings()
-    app = before(cast(Any, gateway(rpc, signer)), service, settings)
-    transport = httpx.ASGITransport(cast(Any, app))
-    async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as talking:
+    """The gateway behind its HTTP server."""
+    port, limited = free_port(), connections(service, GatewaySettings())
+    app = cast(Any, gateway(rpc, signer))
+    config = uvicorn.Config(
+        app, port=port, http=limited.protocol(), lifespan="off", log_config=None, ws="none"
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server._serve([config.bind_socket()]))
+
+    async def has_started() -> bool:
+        return server.started
+
+    await eventually(has_started)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as talking:
         yield talking
+    server.should_exit = server.force_exit = True
+    await running
 
 
 async def test_placing_is_refused_before_anything_is_looked_at(
     rpc: FakeRpc, door: httpx.AsyncClient, full: OrdersUnderWay
 ) -> None:
-    answer = await door.post("/orders", content=b"{")  # no token, and no JSON
-    assert answer.status_code == 503
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["retry-after"] in ("1", "2", "3")
-    assert answer.json()["type"] == "/problems/overloaded"
+    for _ in range(3):  # on one connection
+        answer = await door.post("/orders", content=b"{" * 200_000)  # no token, and no JSON
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["retry-after"] == str(answer.json()["retry_after"])
+        assert answer.json()["type"] == "/problems/overloaded"
     assert rpc.calls == []
-    assert (await door.get("/orders")).status_code == 401  # all else goes on
+    assert (await door.get("/orders")).status_code == 401  # all else goes on, on the same connection
     full.ended("another")
     assert (await door.post("/orders", content=b"{")).status_code == 401
 
 
+async def test_who_wants_no_more_than_a_refusal_is_let_go(
+    door: httpx.AsyncClient, full: OrdersUnderWay
+) -> None:
+    answer = await door.post("/orders", content=b"{}", headers={"Connection": "close"})
+    assert answer.status_code == 503
+
+
 async def test_an_order_counts_until_it_has_ended(
-    rpc: FakeRpc, door: httpx.AsyncClient, buyer: dict[str, str], full: OrdersUnderWay
+    rpc: FakeRpc, client: httpx.AsyncClient, buyer: dict[str, str], full: OrdersUnderWay
 ) -> None:
     full.ended("another")
     rpc.answers[PlaceOrder] = lambda call: view(call.order_id)
-    placed = await door.post("/orders", json=ORDER, headers=buyer)
+    placed = await client.post("/orders", json=ORDER, headers=buyer)
     assert placed.status_code == 202
-    assert (await door.post("/orders", json=ORDER, headers=buyer)).status_code == 503
+    assert (await client.post("/orders", json=ORDER, headers=buyer)).status_code == 503
     events.order_failed(events.OrderFailed(order_id=UUID(placed.json()["id"]), settled=True))
     rpc.answers.pop(PlaceOrder)
-    assert (await door.post("/orders", json=ORDER, headers=buyer)).status_code == 503  # away
+    assert (await client.post("/orders", json=ORDER, headers=buyer)).status_code == 503  # away
     assert len(full) == 0  # what was not placed is not counted
