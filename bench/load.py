@@ -42,6 +42,9 @@ class Found(msgspec.Struct, frozen=True):
     ends: dict[str, int]
     cpu_s: float
     by_end: dict[str, list[float]] = {}
+    late: list[float] = []
+    """At a rate: by how many seconds each request left after its time for want of a processor, not of a
+    connection. What the machine did to the load is in this, and in the times as well."""
 
     @property
     def per_second(self) -> float:
@@ -149,6 +152,7 @@ class _Crowd:
         self.times: list[float] = []
         self.ends: Counter[str] = Counter()
         self.by_end: dict[str, list[float]] = defaultdict(list)
+        self.late: list[float] = []
         self._over = asyncio.Event()
 
     async def run(self) -> float:
@@ -168,6 +172,7 @@ class _Crowd:
                 at = started + number / plan.per_second
                 await asyncio.sleep(max(0.0, at - time.perf_counter()))
                 if self._idle:
+                    self.late.append(time.perf_counter() - at)
                     self._next(self._idle.popleft(), at)
                 else:
                     self._due.append(at)
@@ -215,7 +220,7 @@ async def _run(plan: Plan) -> Found:
     before = time.process_time()
     seconds = await crowd.run()
     cpu = time.process_time() - before
-    return Found(seconds, crowd.times, dict(crowd.ends), cpu, dict(crowd.by_end))
+    return Found(seconds, crowd.times, dict(crowd.ends), cpu, dict(crowd.by_end), crowd.late)
 
 
 if __name__ == "__main__":

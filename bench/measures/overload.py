@@ -22,7 +22,7 @@ from bench.load import Found, Plan, load
 from bench.market import Market, WrongBooks, open_shop
 from bench.plot import Curve, draw_curves
 from bench.run import Run
-from bench.usage import quiet
+from bench.usage import cpu_seconds, quiet
 from shared.clock import aware, utc_now
 
 BELOW = (0.5, 0.75, 1.0, 1.25, 1.5)
@@ -120,9 +120,12 @@ async def _offer(
     batch = await asyncio.to_thread(market.batch, max(1, int(per_second * seconds)), wait=None)
     await quiet()
     began = utc_now()
+    before = cpu_seconds(services)
     with _memory(services) as grew:
         plan = Plan(market.port, batch.requests, len(batch.requests), CONNECTIONS, per_second)
         found = await load(plan)
+    spent = {name: seconds - before[name] for name, seconds in cpu_seconds(services).items()}
+    bench.ledger.note("gateway's part of the processor", who, spent["gateway"] / found.seconds * 100, "%")
     orders = await _settled(market, began)
     done = [order for order in orders if order.status == "COMPLETED"]
     first = min((order.placed for order in orders), default=began)
@@ -166,6 +169,7 @@ def _note(
     for figure, times in ((ACCEPTED, accepted), (REFUSED, refused), (TOOK, done)):
         if times:
             ledger.note(figure, who, at_share(sorted(times), 0.99) * 1000, "ms")
+    ledger.note("p99 of the load's own lateness", who, at_share(sorted(found.late), 0.99) * 1000, "ms")
     if done:
         ledger.note("p50 to COMPLETED", who, statistics.median(done) * 1000, "ms")
     ledger.note(LOST, who, sum(lost.values()), "")
