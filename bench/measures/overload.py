@@ -80,6 +80,7 @@ async def run(bench: Run) -> None:
                 who = f"{share:g} x closed"
                 best = max(best, await _offer(bench, market, services, who, share * closed, seconds))
             bench.ledger.note(DONE, BEST, best, "/s")
+            await quiet()
             bench.ledger.note(ALONE, "before", await _lone(market), "ms")
             for factor in ABOVE:
                 await _offer(bench, market, services, at(factor), factor * best, seconds)

@@ -32,6 +32,9 @@ from shared.settings import Settings, load
 
 BACKLOG = 2048
 BACKGROUND_NICENESS = 10
+INNER_NICENESS = 4
+"""Of services that the public does not reach: with more to do than the processors can, the gateway goes first,
+so that refusals stay fast."""
 BODY_BYTES = 4 * 1024 * 1024
 MOST_LEFT_MS = 24 * 60 * 60 * 1000
 
@@ -64,9 +67,11 @@ def create_app(service: Service, settings: Settings, runtime: Runtime | None = N
 
 def run(service: Service) -> None:
     """Run a process of `service` until it is told to stop: `python -m <service>_svc`."""
-    if service.background:
-        _give_way()
     settings = load(service.settings)
+    if service.background:
+        _give_way(BACKGROUND_NICENESS)
+    elif settings.public_port is None:
+        _give_way(INNER_NICENESS)
     logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
     libraries.check()
     runtime = Runtime(service, settings)
@@ -113,15 +118,15 @@ def connections(service: Service, settings: Settings) -> Connections:
     return Connections(limits, lambda method, target: refuses(method, target, settings))
 
 
-def _give_way() -> None:
+def _give_way(niceness: int) -> None:
     """Let the others have the processors first."""
-    os.nice(BACKGROUND_NICENESS)
+    os.nice(niceness)
     # Where Linux schedules each session as one, a process's own niceness says nothing to other sessions. A
     # session that it only shares, such as a terminal's, must not be slowed down with it.
     if os.getsid(0) != os.getpid():
         return
     with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS))
+        Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 class _Server(uvicorn.Server):
