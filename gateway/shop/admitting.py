@@ -13,7 +13,7 @@ pace. Orders paid with a card are never counted: they wait for the payment gatew
 from collections import deque
 from collections.abc import Hashable
 
-from shared.rpc.admission import Limit
+from shared.rpc import Limit
 
 MOST = 2000
 """Orders of one gateway under way at once, and its limit until times show something else."""

@@ -33,8 +33,8 @@ from shared.settings import Settings, load
 BACKLOG = 2048
 BACKGROUND_NICENESS = 10
 INNER_NICENESS = 4
-"""Of services that the public does not reach: with more to do than the processors can, the gateway goes first,
-so that refusals stay fast."""
+"""Of services that the public does not reach: with more to do than the processors can, its door goes first,
+and refusals stay fast."""
 BODY_BYTES = 4 * 1024 * 1024
 MOST_LEFT_MS = 24 * 60 * 60 * 1000
 
