@@ -61,7 +61,7 @@ class Connections:
         self.limits = limits
         self.refuses = refuses
         """Whether a request, by method and target, is not to be worked on at present."""
-        self.open: set[Connection] = set()
+        self.open: set[_Connection] = set()
         self._of_address: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
         self._said_at = float("-inf")
@@ -69,9 +69,9 @@ class Connections:
 
     def protocol(self) -> type[HttpToolsProtocol]:
         """The server's protocol, kept within these limits."""
-        return type("Connection", (Connection,), {"all": self})
+        return type("Connection", (_Connection,), {"all": self})
 
-    def add(self, one: "Connection") -> bool:
+    def add(self, one: "_Connection") -> bool:
         """Count a connection in; False where there is no room for it."""
         limits, address = self.limits, one.address
         is_counted = limits.most_of_address > 0 and (limits.counts_loopback or not _is_loopback(address))
@@ -88,7 +88,7 @@ class Connections:
             self._look_later()
         return True
 
-    def remove(self, one: "Connection") -> None:
+    def remove(self, one: "_Connection") -> None:
         """It is closed."""
         if one not in self.open:
             return
@@ -128,7 +128,7 @@ class Connections:
             self._look_later()
 
 
-class Connection(HttpToolsProtocol):
+class _Connection(HttpToolsProtocol):
     """One connection, which knows what it waits for and since when."""
 
     all: Connections
