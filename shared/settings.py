@@ -63,9 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_connections: Annotated[int, Meta(ge=1)] = 10_000
     """How many connections a process has at once; further ones are closed (503)."""
     http_connections_of_address: Annotated[int, Meta(ge=0)] = 1_000
-    """How many of them one address may have; 0: any number."""
+    """How many of them one address may have; 0: any number, as behind a proxy, where all have one."""
     http_counts_loopback: bool = False
-    """Whether that holds for this machine's own addresses, too, as behind a proxy of its own it must not."""
+    """Whether that holds for this machine's own addresses, too."""
     log_level: str = "INFO"
     log_format: str = "auto"
     """`json`, `pretty`, or `auto`: pretty on a terminal."""

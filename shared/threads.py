@@ -86,8 +86,8 @@ class Threads:
         except asyncio.CancelledError:
             if one in self._line:
                 self._take_out(one)
-            else:  # it was its turn at that very moment, which is the next one's now
-                self._next()
+            elif not one.began.cancelled() and one.began.exception() is None:
+                self._next()  # it was its turn at that very moment, which is the next one's now
             raise
 
     def _take_out(self, one: _Waiting) -> None:

@@ -113,6 +113,20 @@ async def test_a_caller_who_leaves_does_not_make_room_while_the_thread_still_wor
     assert await waiting == "a"
 
 
+async def test_nobody_takes_a_thread_along_who_leaves_at_his_turn_or_at_his_refusal(work: Work) -> None:
+    threads = Threads("testing", count=1, line=1)
+    holding = await _busy(threads, work)
+    suspect = await _ask(threads, work, "s", suspicion=1)
+    better = await _ask(threads, work, "b")  # the suspect has to go, and has not heard of it yet
+    suspect.cancel()
+    work.go.set()
+    await holding
+    better.cancel()
+    await asyncio.gather(suspect, better, return_exceptions=True)
+    assert [await threads.run(work.do, name) for name in ("x", "y")] == ["x", "y"]
+    assert threads._free == 1
+
+
 async def test_long_work_ends_when_its_caller_is_gone() -> None:
     def long() -> None:
         while True:
