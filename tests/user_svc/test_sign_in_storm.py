@@ -13,7 +13,7 @@ from user_svc.contracts import Login
 from user_svc.settings import UserSettings
 
 EMAIL, PASSWORD = "buyer1@sagamart.local", seeds.BUYER_PASSWORD
-SECONDS = 2.5
+SECONDS = 1.5
 WRONG_PER_SECOND = 50
 
 
