@@ -120,6 +120,6 @@ class Threads:
 
 
 def between_steps() -> None:
-    """Between steps of work in a thread: let the event loop in. Raises `Passed` once nobody waits any more."""
+    """Between steps of work in a thread: let the event loop in. Raises `Passed` once nobody waits."""
     look()
     time.sleep(BREATH_S)
