@@ -11,7 +11,22 @@ from pathlib import Path
 _point = ""
 _marker = ""
 
-POINTS = ("outbox.after_commit", "outbox.after_publish", "consumer.before_ack")
+MOVING = tuple(
+    f"moving.{step}"
+    for step in (
+        "twin_bound",
+        "unbound",
+        "confirmed",
+        "emptied",
+        "deleted",
+        "declared",
+        "twin_unbound",
+        "filled",
+        "let_go",
+    )
+)
+"""The steps of a queue that is made anew (`shared/broker/moving.py`)."""
+POINTS = ("outbox.after_commit", "outbox.after_publish", "consumer.before_ack", *MOVING)
 
 
 def arm(point: str, marker: str = "") -> None:

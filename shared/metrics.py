@@ -18,4 +18,11 @@ REQUESTS_REFUSED = Counter(
 CONNECTIONS = Gauge("shop_http_connections", "Open HTTP connections")
 DEAD_LETTERS = Counter("shop_dead_letters", "Events given up on", ["queue"])
 OUTBOX_PENDING = Gauge("shop_outbox_pending", "Messages in the outbox")
+OUTBOX_PARKED = Gauge("shop_outbox_parked", "Messages in the outbox that wait for a person")
+OUTBOX_MESSAGES_PARKED = Counter("shop_outbox_messages_parked", "Messages that could not be sent", ["event"])
 OUTBOX_OLDEST_SECONDS = Gauge("shop_outbox_oldest_seconds", "Age of the oldest message in the outbox")
+FAILING_SECONDS = Gauge(
+    "shop_failing_seconds",
+    "For how long a link or a job has been failing; 0 while it works",
+    ["what"],
+)

@@ -9,7 +9,11 @@ from deploy.local.layout import HOST
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The answer of `/readyz`: ready, or what is not (names of failed checks, or why there was no answer)."""
+    """The answer of `/readyz`: ready if all is well, or else what is not: failed checks, or no answer.
+
+    A process may serve while some of its checks fail (the broker is away, say); whoever starts it, or looks
+    how it is, wants all of it.
+    """
 
     ready: bool
     failing: str = ""
@@ -26,7 +30,10 @@ def readyz(port: int, *, timeout_s: float = 2.0) -> Health:
         return Health(False, "does not answer")
     finally:
         connection.close()
-    return Health(True) if answer.status == 200 else Health(False, _named(body) or f"HTTP {answer.status}")
+    failing = _named(body)
+    if answer.status == 200 and not failing:
+        return Health(True)
+    return Health(False, failing or f"HTTP {answer.status}")
 
 
 def _named(body: bytes) -> str:

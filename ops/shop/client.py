@@ -120,10 +120,11 @@ class Shop:
     async def ready(self) -> bool:
         """Whether the gateway says that all is well."""
         try:
-            await self.send("GET", "/readyz")
+            answer = await self.send("GET", "/readyz")
         except (Away, Refused):
             return False
-        return True
+        # It serves while something is away, too: then it is ready, and not all is well.
+        return all(result == "ok" for result in answer.json()["checks"].values())
 
     async def register(self, email: str, name: str, password: str, address: str = "1 Saga Street") -> int:
         """Sign somebody up and return the new user's id; Refused 409 if the e-mail is taken."""

@@ -4,7 +4,7 @@ Connections, and what is declared on them, are the client library's business (`l
 happens to each message is done here, at a fraction of the cost (docs/adr/0016).
 """
 
-from shared.broker.channel import Channel, Congested, Message, NotConfirmed, Unroutable
+from shared.broker.channel import Channel, Congested, Message, NotConfirmed, Refused, Unroutable
 from shared.broker.frames import Address, Properties, counted, table
 from shared.broker.topology import RPC_EXCHANGE, dead_name, rpc_queue
 
@@ -16,6 +16,7 @@ __all__ = [
     "Message",
     "NotConfirmed",
     "Properties",
+    "Refused",
     "Unroutable",
     "counted",
     "dead_name",

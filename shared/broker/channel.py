@@ -38,6 +38,10 @@ class Unroutable(NotConfirmed):
     """There was no queue for a message that had to reach one."""
 
 
+class Refused(NotConfirmed):
+    """The broker said that it does not take a message."""
+
+
 class Congested(NotConfirmed):
     """A message was not sent, for what was sent before is still here."""
 
@@ -91,6 +95,8 @@ class Channel:
         """Ids of messages that the broker has not confirmed yet, by their number on this channel."""
         self._reply: asyncio.Future[Frame] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self.ended: Exception | None = None
+        """Why the broker closed this channel, if it did."""
         self.frames = self
         """Where the connection puts this channel's frames: it calls `put`."""
 
@@ -272,10 +278,11 @@ class Channel:
             if isinstance(frame, amqp.Basic.Ack):
                 confirmed.set_result(None)
             else:
-                confirmed.set_exception(NotConfirmed("the broker refused the message"))
+                confirmed.set_exception(Refused("the broker refused the message"))
 
     def _end(self, error: Exception) -> None:
         """The channel is gone: whoever waits for the broker's word learns it, or else the connection goes."""
+        self.ended = error
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(error)
         elif self._closing is None:

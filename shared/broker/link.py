@@ -19,6 +19,7 @@ from shared.broker.channel import Channel
 from shared.broker.pulse import Pulse
 from shared.errors import describe
 from shared.logs import log
+from shared.trouble import Trouble
 
 CONNECT_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10
@@ -95,6 +96,8 @@ class Link:
 
     def __init__(self, url: str, name: str, *, deadline_s: float = DEADLINE_SECONDS) -> None:
         self.name = name
+        self.trouble = Trouble(f"link {name}", "broker.link_failed")
+        """Why it is down, and since when."""
         self._url = url
         self._deadline_s = deadline_s
         self._set_up: list[tuple[SetUp, TearDown]] = []
@@ -146,8 +149,7 @@ class Link:
                     failures = 0
                 except Exception as error:  # whatever it was: without its link the process is deaf and mute
                     failures += 1
-                    level = log.info if failures == 1 else log.debug
-                    level("broker.link_failed", link=self.name, **describe(error))
+                    self.trouble.failed(f"{type(error).__name__}: {error}")
                 pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not a secret
         finally:
@@ -178,9 +180,11 @@ class Link:
                     await _watch(channel, broken)
                 connection.is_set_up = True
             log.info("broker.link_up", link=self.name)
+            self.trouble.over()
             self._up.set()
             await broken.wait()
             log.warning("broker.link_lost", link=self.name)
+            self.trouble.failed("the connection broke")
         finally:
             if watching is not None:
                 watching.cancel()

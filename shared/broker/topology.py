@@ -7,22 +7,48 @@
 rpc / rpc.<service>         direct exchange and queue of calls
 """
 
+from typing import Any, NamedTuple
+
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 
 from shared.messages import service_of
 
+Arguments = dict[str, Any]
+
 RPC_EXCHANGE = "rpc"
 REPLIES = "amq.rabbitmq.reply-to"
 """The broker's name for the channel that asks; to the one who answers it shows as that channel's address."""
-DELIVERY_LIMIT = 20
-"""How often a message may come back before the broker gives up on it: the guard against killers."""
+DELIVERY_LIMIT = 1_000_000
+"""How often a message may come back before the broker gives up on it.
 
-_NEVER_LOST = {
+Every return counts, that of a service whose database is away as well: so it is far above what any outage
+brings about, and killers are told by our own count (`shared/events/suspects.py`). It is always said, since
+4.x would take 20."""
+
+_NEVER_LOST: Arguments = {
     "x-queue-type": "quorum",
+    "x-delivery-limit": DELIVERY_LIMIT,
+    "x-dead-letter-exchange": "",
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
 }
+
+
+class Binding(NamedTuple):
+    """What brings messages to a queue."""
+
+    exchange: str
+    kind: ExchangeType
+    key: str
+
+
+class Queue(NamedTuple):
+    """A durable queue as it has to be."""
+
+    name: str
+    arguments: Arguments
+    binding: Binding | None
 
 
 def events_exchange(service: str) -> str:
@@ -60,49 +86,48 @@ async def declare_events_exchange(channel: AbstractChannel, service: str) -> Abs
     return await channel.declare_exchange(events_exchange(service), ExchangeType.TOPIC, durable=True)
 
 
-async def declare_event_queue(channel: AbstractChannel, consumer: str, heard: str) -> AbstractQueue:
-    """A consumer's queue for one event or one publisher, bound to it, with the queue of its dead letters."""
+def event_queues(consumer: str, heard: str) -> tuple[Queue, Queue]:
+    """A consumer's queue for one event or one publisher, and first the queue of its dead letters."""
     name = queue_name(consumer, heard)
-    await channel.declare_queue(
-        dead_name(name),
-        durable=True,
-        arguments={"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT},
-    )
-    queue = await channel.declare_queue(
-        name,
-        durable=True,
-        arguments={
-            **_NEVER_LOST,
-            "x-delivery-limit": DELIVERY_LIMIT,
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": dead_name(name),
-        },
-    )
-    exchange = await declare_events_exchange(channel, service_of(heard))
-    await queue.bind(exchange, routing_key=binding_key(heard))
-    return queue
+    dead = dead_name(name)
+    # One that comes back too often even here goes to where it came from, which the broker does not do in a
+    # circle: it keeps such a message, and would throw it away if there were nowhere to send it.
+    last = Queue(dead, {**_NEVER_LOST, "x-dead-letter-routing-key": dead}, None)
+    source = Binding(events_exchange(service_of(heard)), ExchangeType.TOPIC, binding_key(heard))
+    return last, Queue(name, {**_NEVER_LOST, "x-dead-letter-routing-key": dead}, source)
 
 
-async def declare_retry_queue(channel: AbstractChannel, service: str, delay: float) -> AbstractExchange:
+def retry_queue(service: str, delay: float) -> Queue:
     """A queue in which a message rests for `delay` seconds.
 
     It is published to with the failing queue's name as routing key, which it keeps when its time is up: the
     default exchange then brings it back to that queue alone. One queue a delay, since only the head expires.
     """
     name = retry_name(service, delay)
-    exchange = await channel.declare_exchange(name, ExchangeType.FANOUT, durable=True)
-    queue = await channel.declare_queue(
-        name,
-        durable=True,
-        arguments={
-            **_NEVER_LOST,
-            "x-delivery-limit": DELIVERY_LIMIT,
-            "x-message-ttl": int(delay * 1000),
-            "x-dead-letter-exchange": "",
-        },
-    )
-    await queue.bind(exchange)
-    return exchange
+    arguments = {**_NEVER_LOST, "x-message-ttl": int(delay * 1000)}
+    return Queue(name, arguments, Binding(name, ExchangeType.FANOUT, name))
+
+
+async def declare(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
+    """Declare a queue and what binds it. Raises `ChannelPreconditionFailed` if it is there and is another;
+    the channel is gone then."""
+    declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+    if queue.binding is not None:
+        await bind(channel, declared, queue.binding)
+    return declared
+
+
+async def declare_event_queue(channel: AbstractChannel, consumer: str, heard: str) -> AbstractQueue:
+    """A consumer's queue for one event or one publisher, bound to it, with the queue of its dead letters."""
+    dead, queue = event_queues(consumer, heard)
+    await declare(channel, dead)
+    return await declare(channel, queue)
+
+
+async def bind(channel: AbstractChannel, queue: AbstractQueue, binding: Binding) -> None:
+    """Bind a queue, to an exchange that is declared if need be: nobody knows who starts first."""
+    exchange = await channel.declare_exchange(binding.exchange, binding.kind, durable=True)
+    await queue.bind(exchange, routing_key=binding.key)
 
 
 async def declare_rpc_exchange(channel: AbstractChannel) -> AbstractExchange:

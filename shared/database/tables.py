@@ -20,6 +20,8 @@ class OutboxMessage(Model):
     created_at = fields.DatetimeField()
     available_at = fields.DatetimeField(description="From when on a scheduler may claim it")
     attempts = fields.IntField(default=0)
+    parked_at = fields.DatetimeField(null=True, description="Since when it waits for a person")
+    problem = fields.CharField(max_length=500, null=True, description="Why it could not be sent")
 
     class Meta:
         table = "outbox"
@@ -38,6 +40,18 @@ class InboxEntry(Model):
         table = "inbox"
         unique_together = (("consumer", "event_id"),)
         indexes = (Index(fields=("received_at",)),)
+
+
+class Suspect(Model):
+    """An event whose handling was begun, and may kill the process; see `shared/events/suspects.py`."""
+
+    id = fields.CharField(max_length=64, primary_key=True, description="Hash of the queue and the event")
+    begun = fields.IntField(description="How often; what ends, however it ends, is taken out")
+    begun_at = fields.DatetimeField()
+
+    class Meta:
+        table = "suspects"
+        indexes = (Index(fields=("begun_at",)),)
 
 
 class KeptAnswer(Model):

@@ -6,6 +6,7 @@ retry and dead letters. While the database is away, what is held stays unacknowl
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import defaultdict
@@ -23,8 +24,9 @@ from shared.database.locks import LIST_LOCK_WAIT_SECONDS, Held, held_by_others, 
 from shared.database.transaction import Transaction
 from shared.database.units import Database
 from shared.errors import describe
+from shared.events import suspects
 from shared.events.inbox import Inbox
-from shared.events.subscription import Delivery, Received, Subscription
+from shared.events.subscription import Delivery, Publish, Received, Subscription
 from shared.logs import log
 from shared.registry import Hearing
 
@@ -57,6 +59,7 @@ class Consumer:
         hearings: Sequence[Hearing],
         handle: Callable[..., Awaitable[Any]],
         database: Database,
+        publish: Publish,
         *,
         in_unit: bool,
         retry_delays: tuple[float, ...],
@@ -65,7 +68,7 @@ class Consumer:
         instance: int,
     ) -> None:
         self.subscriptions = [
-            Subscription(service, process, hearing, retry_delays=retry_delays, instance=instance)
+            Subscription(service, process, hearing, publish, retry_delays=retry_delays, instance=instance)
             for hearing in hearings
         ]
         self.name = (
@@ -185,11 +188,33 @@ class Consumer:
         received = [(delivery, one) for delivery in whole for one in delivery.events]
         started = time.perf_counter()
         for start in range(0, len(received), self._batch):
-            await self._handle_list(received[start : start + self._batch])
+            part = received[start : start + self._batch]
+            await (self._handle_suspect(part) if whole[0].may_be_poison else self._handle_list(part))
         metrics.EVENT_LIST_SECONDS.labels(self.name).observe(time.perf_counter() - started)
         crash.here("consumer.before_ack")
         for delivery in whole:
             delivery.message.ack()
+
+    async def _handle_suspect(self, received: list[InHand]) -> None:
+        """Handle what may have killed the process that had it, unless it has killed too many of them.
+
+        That is counted in our database; while it is away, what follows waits for it, and nothing is counted.
+        """
+        [(delivery, one)] = received
+        suspect = suspects.suspect_id(delivery.source.queue_name, one.raw)
+        try:
+            deaths = await suspects.begin(self._database, suspect)
+        except DatabaseUnavailable:
+            deaths = 0
+        try:
+            if deaths < suspects.DEATHS:
+                await self._handle_list(received)
+            else:
+                why = f"{deaths} processes died while they handled it"
+                await delivery.source.dead_letter(delivery, one.raw, "Killer", why, one)
+        finally:
+            with contextlib.suppress(DatabaseUnavailable):  # what stays counts for nothing but its own event
+                await suspects.end(self._database, suspect)
 
     async def _handle_list(self, received: list[InHand]) -> None:
         metrics.EVENT_LIST_SIZE.labels(self.name).observe(len(received))

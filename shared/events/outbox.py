@@ -2,18 +2,21 @@
 
 Right after the commit they go out with publisher confirms, and their rows are deleted. What is still there
 after a grace time (the broker was away, the process died) is claimed and republished by the scheduler, which
-runs in every replica: `SKIP LOCKED` and a lease keep several from doing the same work.
+runs in every replica: `SKIP LOCKED` and a lease keep several from doing the same work. What can never be
+sent, or is refused again and again, is parked: it waits for a person, and holds up no other.
 """
 
 import asyncio
+import struct
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelPreconditionFailed
 
 from shared import crash, metrics
-from shared.broker import Address, Channel, Properties, counted, topology
+from shared.broker import Address, Channel, Properties, Refused, counted, topology
 from shared.clock import utc_now
 from shared.database.queries import Row, Select
 from shared.database.transaction import Reader, Transaction
@@ -32,8 +35,23 @@ MOST_UNCONFIRMED_BYTES = 8 * 1024 * 1024
 """When more than this waits for the broker's word, what is committed next waits in the table instead."""
 MESSAGE_BYTES = 8 * 1024
 """What a message that waits costs besides its body."""
+CLAIM_BYTES = 16 * 1024 * 1024
+"""So much is claimed at once at most, though always one message: an outage may have left gigabytes."""
+COUNTED = 10_000
+"""So many waiting messages are counted; where there are more, it says so many."""
+ALONE_AFTER = 3
+"""What has been tried so often goes alone, so that only one can be at fault."""
+PARKED_AFTER = 10
+"""What the broker has refused so often waits for a person."""
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+"""When a parked message is due."""
 DELETE_LINGER_SECONDS = 0.1
 """Confirmed rows are deleted in groups: they are in nobody's way before their grace time has passed."""
+
+
+class _Due(Row):
+    id: str
+    size: int
 
 
 class _Message(Row):
@@ -43,6 +61,7 @@ class _Message(Row):
     subjects: str
     correlation_id: str | None
     body: str
+    attempts: int
 
 
 class _Backlog(Row):
@@ -57,14 +76,23 @@ class _Waiting(Row):
     most_attempts: int
 
 
+class _Parked(Row):
+    messages: int
+
+
 class _Subjects(Row):
     subjects: str
 
 
-_BACKLOG = Select(_Backlog, "FROM outbox", made={"messages": "COUNT(*)", "oldest_at": "MIN(created_at)"})
+# Their ids rise with time, so the first are the oldest.
+_FIRST = (
+    "FROM (SELECT attempts, available_at, created_at FROM outbox"
+    f" WHERE parked_at IS NULL ORDER BY id LIMIT {COUNTED}) waiting"
+)
+_BACKLOG = Select(_Backlog, _FIRST, made={"messages": "COUNT(*)", "oldest_at": "MIN(created_at)"})
 _WAITING = Select(
     _Waiting,
-    "FROM outbox",
+    _FIRST,
     made={
         "messages": "COUNT(*)",
         "leased": "COALESCE(SUM(attempts > 0 AND available_at > UTC_TIMESTAMP(6)), 0)",
@@ -72,20 +100,30 @@ _WAITING = Select(
         "most_attempts": "COALESCE(MAX(attempts), 0)",
     },
 )
+_PARKED = Select(
+    _Parked,
+    f"FROM (SELECT id FROM outbox WHERE available_at = %s LIMIT {COUNTED}) parked",
+    made={"messages": "COUNT(*)"},
+)
 _OF_TYPE = Select(_Subjects, "FROM outbox WHERE type = %s")
 _UNPUBLISHED = Select(
-    _Message,
+    _Due,
     "FROM outbox WHERE available_at <= UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND"
     " AND (attempts = 0 OR available_at <= UTC_TIMESTAMP(6))"
     " ORDER BY available_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+    made={"size": "LENGTH(body)"},
 )
 
 
-class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages that were committed and are not known to be with the broker yet.
+_CLAIMED = Select(_Message, "FROM outbox WHERE id IN %s ORDER BY available_at, id")
 
-    `leased` of them are being published by a scheduler at this moment; `most_attempts` tells how often the
-    least lucky one was tried.
+
+class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that were committed and are not known to be with the broker yet, of which 10,000 are counted.
+
+    `parked` ones, which are not among the `pending`, could not be sent and wait for a person. `leased` are
+    being published by a scheduler at this moment; `most_attempts` tells how often the least lucky one was
+    tried.
     """
 
     service: str
@@ -94,6 +132,34 @@ class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
     oldest_seconds: float
     most_attempts: int
     connected: bool
+    parked: int = 0
+
+
+class ParkedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that could not be sent: what it tells of, and what the broker (or we) had against it."""
+
+    id: str
+    type: str
+    count: int
+    subjects: str
+    correlation_id: str | None
+    size: int
+    attempts: int
+    created_at: datetime
+    parked_at: datetime
+    problem: str
+
+
+_PARKED_ONES = Select(
+    ParkedMessage,
+    "FROM outbox WHERE available_at = %s AND id > %s ORDER BY id LIMIT %s",
+    made={
+        "size": "LENGTH(body)",
+        "subjects": "LEFT(subjects, 500)",
+        "parked_at": "COALESCE(parked_at, created_at)",
+        "problem": "COALESCE(problem, '')",
+    },
+)
 
 
 class Outbox:
@@ -169,6 +235,18 @@ class Outbox:
         self._publishing.add(task)
         task.add_done_callback(done)
 
+    async def publish(self, address: Address, properties: Properties, body: bytes) -> None:
+        """Publish what stands in no table, such as an event that failed, and wait until the broker has it.
+
+        Raises `ConnectionError` while the broker is away or takes no messages, and what
+        `Channel.publish_confirmed` raises.
+        """
+        channel = self._channel
+        if channel is None or channel.is_blocked:
+            raise ConnectionError("the broker takes no messages")
+        async with asyncio.timeout(CONFIRM_SECONDS):
+            await channel.publish_confirmed(address, properties, body)
+
     # In the background -----------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -207,7 +285,33 @@ class Outbox:
             oldest_seconds=max(waiting.oldest_us, 0) / 1_000_000,
             most_attempts=waiting.most_attempts,
             connected=self._is_open,
+            parked=await self.parked(),
         )
+
+    async def parked(self) -> int:
+        """How many messages wait for a person."""
+        [parked] = await self._database.read(lambda reader: reader.find(_PARKED, NEVER))
+        return parked.messages
+
+    async def parked_messages(self, after: str, limit: int) -> list[ParkedMessage]:
+        """Messages that wait for a person, by id, which rises with time."""
+        return await self._database.read(lambda reader: reader.find(_PARKED_ONES, NEVER, after, limit))
+
+    async def send_again(self, ids: Sequence[str] | None) -> int:
+        """Have parked messages tried again, some or all, as if for the first time; returns how many."""
+        some = "" if ids is None else " AND id IN %s"
+        args = [NEVER] if ids is None else [NEVER, sorted(set(ids))]
+
+        async def due(tx: Transaction) -> int:
+            return await tx.execute(
+                "UPDATE outbox SET available_at = UTC_TIMESTAMP(6), attempts = 0, parked_at = NULL,"
+                f" problem = NULL WHERE available_at = %s{some}",
+                args,
+            )
+
+        changed = await self._database.transaction(due) if ids is None or ids else 0
+        self._wake.set()
+        return changed
 
     def publish_now(self) -> None:
         """Publish at once what waits for its grace time to pass. Raises `Unavailable` without a broker.
@@ -316,42 +420,89 @@ class Outbox:
                 log.warning("outbox.scheduler_failed", **describe(error))
 
     async def _republish(self, reconnected: bool) -> bool:
-        """Claim what is due, publish it; True if there may be more.
+        """Claim some of what is due and publish it; True if there may be more.
 
         Just after the broker came back the grace time no longer matters: nobody else is publishing these.
         """
-        messages = await self._database.transaction(lambda tx: self._claim(tx, early=reconnected))
-        if not messages:
+        claimed = await self._database.transaction(lambda tx: self._claim(tx, early=reconnected))
+        if not claimed:
             return False
-        log.info("outbox.republishes", messages=len(messages))
-        failed = await self._publish_and_forget(join(messages))
+        log.info("outbox.republishes", messages=len(claimed))
+        crowd = [_outgoing(row) for row in claimed if row.attempts < ALONE_AFTER]
+        failed = await self._publish_and_forget(join(crowd)) if crowd else []
+        for row in claimed:
+            if row.attempts >= ALONE_AFTER:
+                failed += await self._publish_alone(row)
         await self._delete_confirmed()
         if failed:
             # Given back, so that they go out as soon as the broker is back and not when the lease is over.
             await self._database.execute(
                 "UPDATE outbox SET available_at = UTC_TIMESTAMP(6) WHERE id IN %s", [sorted(failed)]
             )
-        return len(messages) == CLAIM and not failed
+        return not failed
 
-    async def _claim(self, tx: Transaction, *, early: bool) -> list[OutgoingMessage]:
+    async def _publish_alone(self, row: _Message) -> list[str]:
+        """Publish what failed before, with nothing beside it; park it if it is found to be at fault."""
+        channel = self._channel
+        try:
+            await self._publish(_outgoing(row))
+        except Exception as error:  # whatever it was: the row is parked, or tried again
+            problem = _fault(error, channel.ended if channel else None, row.attempts)
+            if problem is None:
+                log.info("outbox.publish_failed", type=row.type, message_id=row.id, **describe(error))
+                return [row.id]
+            await self._database.execute(
+                "UPDATE outbox SET available_at = %s, parked_at = UTC_TIMESTAMP(6), problem = %s"
+                " WHERE id = %s",
+                [NEVER, problem[:500], row.id],
+            )
+            metrics.OUTBOX_MESSAGES_PARKED.labels(row.type).inc()
+            log.error("outbox.parked", type=row.type, message_id=row.id, problem=problem)
+            return []
+        metrics.EVENTS_PUBLISHED.labels(row.type).inc(row.count)
+        self._confirmed.append(row.id)
+        return []
+
+    async def _claim(self, tx: Transaction, *, early: bool) -> list[_Message]:
+        """Lease what is due, as much as may be in hand at once."""
         # The database's clock decides, so that replicas on hosts that disagree about the time do not collide.
         grace = self._grace.total_seconds() if early else 0.0
-        rows = await tx.find(_UNPUBLISHED, int(grace * 1_000_000), CLAIM)
-        if rows:
-            await tx.write(
-                "UPDATE outbox SET attempts = attempts + 1,"
-                " available_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND WHERE id IN %s",
-                (int(self._lease_s * 1_000_000), [row.id for row in rows]),
-            )
-        return [
-            OutgoingMessage(
-                id=row.id,
-                type=row.type,
-                count=row.count,
-                subjects=row.subjects,
-                correlation_id=row.correlation_id,
-                body=row.body.encode(),
-                rows=(row.id,),
-            )
-            for row in rows
-        ]
+        due = await tx.find(_UNPUBLISHED, int(grace * 1_000_000), CLAIM)
+        ids, size = [], 0
+        for row in due:
+            size += row.size
+            if ids and size > CLAIM_BYTES:
+                break
+            ids.append(row.id)
+        if not ids:
+            return []
+        claimed = await tx.find(_CLAIMED, ids)
+        await tx.write(
+            "UPDATE outbox SET attempts = attempts + 1,"
+            " available_at = UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND WHERE id IN %s",
+            (int(self._lease_s * 1_000_000), ids),
+        )
+        return claimed
+
+
+def _outgoing(row: _Message) -> OutgoingMessage:
+    return OutgoingMessage(
+        id=row.id,
+        type=row.type,
+        count=row.count,
+        subjects=row.subjects,
+        correlation_id=row.correlation_id,
+        body=row.body.encode(),
+        rows=(row.id,),
+    )
+
+
+def _fault(error: Exception, ended: Exception | None, attempts: int) -> str | None:
+    """What is wrong with a message that went alone; None if it may be the broker's or the way's fault."""
+    if isinstance(error, ValueError | TypeError | OverflowError | struct.error):
+        return f"it cannot be packed: {error}"
+    if isinstance(ended, ChannelPreconditionFailed):
+        return f"the broker closes the connection over it: {ended}"
+    if isinstance(error, Refused) and attempts >= PARKED_AFTER:
+        return f"{error}, {attempts} times"
+    return None

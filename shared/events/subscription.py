@@ -1,14 +1,20 @@
-"""A consumer's queue: what comes from it, decoded, and where what fails is put."""
+"""A consumer's queue: what comes from it, decoded, and where what fails is put.
+
+What fails leaves over the connection for publishing: a broker that is short of memory reads no connection
+that has published on it, and the acknowledgements must go on.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelPreconditionFailed
 
 from shared import metrics
-from shared.broker import Address, Channel, Message, Properties, table, topology
+from shared.broker import Address, Channel, Message, NotConfirmed, Properties, Unroutable, table, topology
+from shared.broker.headers import OCTETS, WHY, unreadable
 from shared.clock import utc_now
 from shared.database.transaction import Cause
 from shared.errors import describe
@@ -22,7 +28,7 @@ PREFETCH = 32
 """How many messages a replica holds before the next one gets any. Under load each is a list by itself."""
 PREFETCH_ALL = 128
 """The same for who hears everything: after an absence, when messages are full, still few megabytes."""
-CONFIRM_SECONDS = 10.0
+PUBLISH_AGAIN_SECONDS = 0.5
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What bytes that are no message of ours make the decoder raise: bad JSON, bad UTF-8, JSON too deep."""
 POISON_DELIVERIES = 2
@@ -30,6 +36,9 @@ REDRIVES_HEADER = "x-redrives"
 """How often a person has sent this event back from the dead letters; it stays with it through retries."""
 SHORT_BYTES = 255
 """How long a text may be among a message's AMQP properties."""
+
+Publish = Callable[[Address, Properties, bytes], Awaitable[None]]
+"""Publishes a message on the connection for publishing, and waits until the broker has it."""
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -56,6 +65,9 @@ class Delivery:
         """Whether something in it may have killed the process that had it before."""
         self.events: list[Received] = []
         self.unreadable: list[tuple[bytes, str]] = []
+        if (why := unreadable(message.headers)) is not None:
+            self.unreadable.append((message.body, f"its properties cannot be read: {why}"))
+            return
         try:
             raws = cloudevents.split(message.body)
         except UNREADABLE as error:
@@ -77,6 +89,7 @@ class Subscription:
         service: str,
         process: str,
         hearing: Hearing,
+        publish: Publish,
         *,
         retry_delays: tuple[float, ...],
         instance: int,
@@ -86,6 +99,7 @@ class Subscription:
         self._service = service
         self._process = process
         self._view = hearing.view
+        self._send = publish
         self._prefetch = PREFETCH_ALL if hearing.view is None else PREFETCH
         # The broker gives all it has to the first replica that can take more, and what is too much for it to
         # the next: spread over all of them, lists would be short, and short lists are dear (docs/adr/0013).
@@ -100,18 +114,30 @@ class Subscription:
 
     async def set_up(self, connection: AbstractConnection, take: Callable[[Delivery], None]) -> None:
         """Declare the queue and start to consume it: each delivery is given to `take`."""
-
-        async with connection.channel() as declaring:
-            queue = await topology.declare_event_queue(declaring, self._service, self.event)
-            for delay in self._retry_delays:
-                await topology.declare_retry_queue(declaring, self._service, delay)
-        self._channel = await Channel.open(connection, confirms=True, prefetch=self._prefetch)
+        for delay in self._retry_delays:
+            await self._declare(connection, topology.retry_queue(self._service, delay))
+        for queue in topology.event_queues(self._service, self.event):
+            await self._declare(connection, queue)
+        self._channel = await Channel.open(connection, prefetch=self._prefetch)
         await self._channel.consume(
-            queue.name,
+            self.queue_name,
             self._tag,
             lambda message: take(Delivery(message, self)),
             priority=self._priority,
         )
+
+    async def _declare(self, connection: AbstractConnection, queue: topology.Queue) -> None:
+        """Declare a queue, or take it as it is if another release declared it otherwise.
+
+        It is made anew by `shared.declare`, when nobody consumes it; until then the others must not suffer.
+        """
+        channel = await connection.channel()
+        try:
+            await topology.declare(channel, queue)
+        except ChannelPreconditionFailed as error:
+            log.warning("queue.differs", queue=queue.name, see="./just migrate", **describe(error))
+            return
+        await channel.close()
 
     def tear_down(self) -> None:
         """The channel is gone, and with it what was not acknowledged: it will come again."""
@@ -215,11 +241,16 @@ class Subscription:
     async def _publish(
         self, address: Address, delivery: Delivery, raw: bytes, one: Received | None, headers: dict[str, Any]
     ) -> None:
-        """Publish the event as a message of one, under its own id. Raises unless the broker confirms it."""
-        if self._channel is None:
-            raise ConnectionError("the channel is gone")
-        original = delivery.message.properties
-        kept = {k: value for k, value in delivery.message.headers.items() if k == REDRIVES_HEADER}
+        """Publish the event as a message of one, under its own id, and wait until the broker has it.
+
+        While it takes no messages, this waits, and with it what is held here: given back, it would only come
+        again, and count as a delivery.
+        """
+        original, told = delivery.message.properties, delivery.message.headers
+        # What strangers wrote is copied as a plain value of a known kind, or not at all.
+        redrives = _number(told.get(REDRIVES_HEADER))
+        kept: dict[str, Any] = {REDRIVES_HEADER: redrives} if redrives else {}
+        kept |= {name: str(told[name]) for name in (WHY, OCTETS) if name in told}
         properties = Properties(
             message_id=(_short(one.event.id) if one else original.message_id) or new_text_id(),
             type=(_short(one.event.type) if one else original.message_type) or self.event,
@@ -231,12 +262,23 @@ class Subscription:
             correlation_id=_short(one.event.correlationid) if one else original.correlation_id,
         )
         body = cloudevents.batch([raw]) if one else raw
-        async with asyncio.timeout(CONFIRM_SECONDS):
-            await self._channel.publish_confirmed(address, properties, body)
+        waited = False
+        while True:
+            try:
+                await self._send(address, properties, body)
+                return
+            except Unroutable:  # a queue was deleted under us: all of them are declared on a fresh link
+                raise
+            except (ConnectionError, NotConfirmed, TimeoutError) as error:
+                level = log.debug if waited else log.warning
+                level("consumer.waits_to_publish", queue=self.queue_name, **describe(error))
+                waited = True
+                await asyncio.sleep(PUBLISH_AGAIN_SECONDS)
 
 
 def _number(header: Any) -> int:
-    return header if isinstance(header, int) else 0
+    """A count as our own headers hold it; what is none counts as 0."""
+    return header if type(header) is int and 0 <= header < 1 << 31 else 0
 
 
 def _short(text: str | None) -> str | None:

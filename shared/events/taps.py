@@ -3,6 +3,7 @@
 Nothing is acknowledged and nothing comes twice: a tap wakes those who wait, and never changes anything.
 """
 
+import secrets
 from collections.abc import Callable
 
 import msgspec
@@ -11,6 +12,7 @@ from aio_pika.abc import AbstractConnection
 from shared.broker import Channel, Message, topology
 from shared.errors import describe
 from shared.events.cloudevents import CloudEvent
+from shared.events.subscription import UNREADABLE
 from shared.logs import log
 from shared.messages import service_of
 from shared.registry import Tap
@@ -34,7 +36,8 @@ class Taps:
                 event = tap.view.wire_name
                 exchange = await topology.declare_events_exchange(declaring, service_of(event))
                 queue = await declaring.declare_queue(
-                    f"{self._process}.{event}",
+                    # Traceable, and of this process alone, also where two of them bear one name.
+                    f"{self._process}.tap.{event}.{secrets.token_hex(3)}",
                     exclusive=True,
                     auto_delete=True,
                     arguments={"x-max-length": LENGTH, "x-overflow": "drop-head"},
@@ -52,10 +55,13 @@ def _listener(tap: Tap) -> Callable[[Message], None]:
     def listen(message: Message) -> None:
         try:
             events = decoder.decode(message.body)
-        except (msgspec.DecodeError, ValueError) as error:
+        except UNREADABLE as error:
             log.warning("tap.unreadable", heard=tap.view.wire_name, **describe(error))
             return
         for event in events:
-            tap.handler(event.data)
+            try:
+                tap.handler(event.data)
+            except Exception as error:  # it costs this event only: the others are for somebody else
+                log.error("tap.failed", heard=tap.view.wire_name, event_id=event.id, exc_info=error)
 
     return listen

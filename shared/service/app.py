@@ -25,7 +25,7 @@ from shared.errors import Malformed, Unavailable
 from shared.ids import new_text_id
 from shared.rpc import wire
 from shared.service.connections import Connections, Limits, allow_files
-from shared.service.runtime import Runtime
+from shared.service.runtime import Runtime, can_serve
 from shared.service.service import Service
 from shared.service.web import exception_handlers, problem_response
 from shared.settings import Settings, load
@@ -173,9 +173,9 @@ async def livez() -> dict[str, str]:
 
 @get("/readyz", include_in_schema=False)
 async def readyz(state: State) -> Response[dict[str, Any]]:
-    """Whether the process can do its work, by named checks."""
+    """Whether the process can do something for who asks; its checks name whatever is away."""
     checks = await state.runtime.checks()
-    ready = all(result == "ok" for result in checks.values())
+    ready = can_serve(checks)
     return Response({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
 
 

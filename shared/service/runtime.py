@@ -1,11 +1,13 @@
 """A service at work: its links, pool, consumers and jobs, started and stopped in the right order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aio_pika.abc import AbstractConnection
+
 from shared import crash, metrics
-from shared.broker.link import Link
+from shared.broker.link import Link, SetUp, TearDown
 from shared.clock import utc_now
 from shared.database.purging import purge
 from shared.database.units import Database, DatabaseUnavailable
@@ -28,10 +30,14 @@ from shared.service.describe import (
 )
 from shared.service.service import Service
 from shared.settings import Settings
+from shared.trouble import TOLD_EVERY_SECONDS, Trouble
 
 START_SECONDS = 120.0
 PURGE_SECONDS = 3600.0
 GAUGE_SECONDS = 5.0
+SUSPECT_DAYS = 30.0
+SERVING = ("starting", "draining", "database")
+"""The checks without which a process can do nothing for who asks. What else is away is told beside them."""
 
 
 class Runtime:
@@ -48,6 +54,8 @@ class Runtime:
         self.closing = asyncio.Event()
         """Set when the process begins to shut down, before the answers in hand are waited for."""
         self.draining = False
+        self.started = False
+        """Set once the database is open and the links have been begun."""
         self.started_at = utc_now()
         self.database = _database(service, settings)
         self.rpc = Rpc(
@@ -83,6 +91,7 @@ class Runtime:
         self.consumers = self._consumers()
         self.links = self._links()
         self._jobs: list[asyncio.Task[None]] = []
+        self._job_troubles: dict[str, Trouble] = {}
 
     async def start(self) -> None:
         """Open the database, connect, consume. Waits for what is not there yet, for two minutes at most."""
@@ -97,6 +106,7 @@ class Runtime:
         self._jobs = [
             asyncio.create_task(self._repeat(job), name=f"job {job.name}") for job in self._all_jobs()
         ]
+        self.started = True
         log.info("service.started", process=self.name)
 
     async def stop(self) -> None:
@@ -125,20 +135,31 @@ class Runtime:
         log.info("service.stopped", process=self.name)
 
     async def checks(self) -> dict[str, str]:
-        """Named checks of readiness: `ok`, or what is wrong."""
+        """Named checks: `ok`, or what is wrong."""
         found = {"draining": "shutting down" if self.draining else "ok"}
+        if not self._has_started:
+            found["starting"] = "not everything has been tried yet"
         if self.database is not None:
             try:
                 await self.database.ping()
                 found["database"] = "ok"
             except DatabaseUnavailable as error:
                 found["database"] = f"away: {error}"
-        down = [link.name for link in self.links if not link.is_up]
-        found["broker"] = f"not connected: {', '.join(down)}" if down else "ok"
+        down = [link for link in self.links if not link.is_up]
+        said = ", ".join(f"{link.name} ({link.trouble})" for link in down)
+        found["broker"] = f"not connected: {said}" if down else "ok"
         paused = [consumer.name for consumer in self.consumers if consumer.paused]
         if self.consumers:
             found["consumers"] = f"paused: {', '.join(paused)}" if paused else "ok"
+        failing = [f"{name} ({job})" for name, job in self._job_troubles.items() if job.reason is not None]
+        if failing and found.get("database", "ok") == "ok":
+            found["jobs"] = f"failing: {', '.join(failing)}"
         return found
+
+    @property
+    def _has_started(self) -> bool:
+        """Whether every link has been up, or has failed for a reason that can be told."""
+        return self.started and all(link.is_up or link.trouble.reason for link in self.links)
 
     async def description(self) -> Description:
         """What this service is made of, and how this process is."""
@@ -148,14 +169,14 @@ class Runtime:
             replica=self.settings.instance,
             version=version(),
             started_at=self.started_at,
-            ready=all(result == "ok" for result in checks.values()),
+            ready=can_serve(checks),
             checks=checks,
             memory_bytes=memory_bytes(),
         )
         return Description(registrations=registrations(self.service), process=process)
 
     def _consumers(self) -> list[Consumer]:
-        if self.database is None:
+        if self.database is None or self.outbox is None:
             if self.service.hears:
                 raise TypeError(f"{self.service.name} hears events, so it needs a database (models=...)")
             return []
@@ -166,6 +187,7 @@ class Runtime:
                 hearings,
                 self._wiring.bind(hearings[0].handler),
                 self.database,
+                self.outbox.publish,
                 in_unit=self._wiring.wants_unit(hearings[0].handler) or hearings[0].once,
                 retry_delays=self.settings.retry_delays,
                 linger_s=self.settings.linger_ms / 1000,
@@ -180,7 +202,7 @@ class Runtime:
         calls = Link(url, f"{self.name} calls", deadline_s=self.settings.rpc_timeout_s)
         calls.use(self.rpc.set_up, self.rpc.tear_down)
         if self.server is not None:
-            calls.use(self.server.set_up, self.server.tear_down)
+            calls.use(*self._unless_draining(self.server.set_up, self.server.tear_down))
         links = [calls]
         if self.outbox is not None:
             publish = Link(url, f"{self.name} publish", deadline_s=self.settings.rpc_timeout_s)
@@ -190,16 +212,25 @@ class Runtime:
             consume = Link(url, f"{self.name} consume", deadline_s=self.settings.rpc_timeout_s)
             for consumer in self.consumers:
                 consumer.give_back = consume.reset
-                consume.use(consumer.set_up, consumer.tear_down)
+                consume.use(*self._unless_draining(consumer.set_up, consumer.tear_down))
             if self.service.taps:
                 taps = Taps(self.name, self.service.taps)
-                consume.use(taps.set_up, taps.tear_down)
+                consume.use(*self._unless_draining(taps.set_up, taps.tear_down))
             links.append(consume)
         for attachment in self._attachments:
             link = Link(url, f"{self.name} {attachment.role}", deadline_s=self.settings.rpc_timeout_s)
-            link.use(attachment.set_up, attachment.tear_down)
+            link.use(*self._unless_draining(attachment.set_up, attachment.tear_down))
             links.append(link)
         return links
+
+    def _unless_draining(self, set_up: SetUp, tear_down: TearDown) -> tuple[SetUp, TearDown]:
+        """A link that comes up again while the process shuts down must bring it nothing more to do."""
+
+        async def set_up_unless_draining(connection: AbstractConnection) -> None:
+            if not self.draining:
+                await set_up(connection)
+
+        return set_up_unless_draining, tear_down
 
     def _all_jobs(self) -> Sequence[Job]:
         own: list[Job] = []
@@ -210,25 +241,30 @@ class Runtime:
 
     async def _repeat(self, job: Job) -> None:
         handle = self._wiring.bind(job.handler, messages=0)
+        trouble = self._job_troubles[job.name] = Trouble(f"job {job.name}", "job.failed")
         while True:
             await asyncio.sleep(job.seconds)
             try:
                 await _in_unit(self._wiring, job, handle, self.database)
+                trouble.over()
             except DatabaseUnavailable as error:
-                log.info("job.waits_for_database", job=job.name, **describe(error))
+                # Its check tells of the database; what no other has to wait for is told after a while.
+                trouble.failed(f"it waits for the database: {error}", silent_s=TOLD_EVERY_SECONDS)
             except Exception as error:  # a job that fails now is to run again at its next time
-                log.error("job.failed", job=job.name, exc_info=error)
+                trouble.failed(f"{type(error).__name__}: {error}", error)
 
     async def _purge(self) -> None:
         if self.database is not None:
             await purge(self.database, "inbox", "received_at", self.settings.inbox_days)
             await purge(self.database, "kept_answers", "created_at", self.settings.idempotency_days)
+            await purge(self.database, "suspects", "begun_at", SUSPECT_DAYS)
 
     async def _measure_outbox(self) -> None:
         if self.outbox is not None:
             pending, oldest = await self.outbox.backlog()
             metrics.OUTBOX_PENDING.set(pending)
             metrics.OUTBOX_OLDEST_SECONDS.set(oldest)
+            metrics.OUTBOX_PARKED.set(await self.outbox.parked())
 
     async def _open_database(self, database: Database) -> None:
         models = self.service.models if self.service.asks_models else ()
@@ -243,6 +279,11 @@ class Runtime:
                 log.info("service.waits_for_database", **describe(error))
                 await database.close()
                 await asyncio.sleep(1)
+
+
+def can_serve(checks: Mapping[str, str]) -> bool:
+    """Whether a process with these checks can do something for who asks."""
+    return all(checks.get(name, "ok") == "ok" for name in SERVING)
 
 
 async def _in_unit(wiring: Wiring, job: Job, handle: Any, database: Database | None) -> None:

@@ -17,6 +17,7 @@ from shared.database.units import Database
 from shared.events import cloudevents
 from shared.events.cloudevents import Undecoded
 from shared.events.consumer import Consumer
+from shared.events.outbox import Outbox
 from shared.registry import Wiring, hear_everything
 from tests.query_svc.facts_told import Story, at, hear, line, read_views, strange
 from tests.support.waiting import eventually
@@ -26,12 +27,14 @@ from tests.support.waiting import eventually
 async def listening(service: str, publisher: str, db: Database, url: str) -> AsyncIterator[None]:
     """The service's consumer at work on everything of an invented publisher."""
     [hearing] = hear_everything(publisher, events.take_in, batch=128)
+    outbox = Outbox(service, db)
     consumer = Consumer(
         service,
         "query-svc#1",
         [hearing],
         Wiring({}).bind(hearing.handler),
         db,
+        outbox.publish,
         in_unit=True,
         retry_delays=(0.1,),
         linger_s=0.0025,
@@ -40,6 +43,7 @@ async def listening(service: str, publisher: str, db: Database, url: str) -> Asy
     )
     link = Link(url, "query-svc#1 consume")
     consumer.give_back = link.reset
+    link.use(outbox.set_up, outbox.tear_down)
     link.use(consumer.set_up, consumer.tear_down)
     link.start()
     try:

@@ -28,7 +28,7 @@ from tests.support.databases import migrate
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
-TABLES = ("marks", "outbox", "inbox", "kept_answers")
+TABLES = ("marks", "outbox", "inbox", "kept_answers", "suspects")
 PROMPT: dict[str, Any] = {"outbox_poll_s": 0.1, "shutdown_s": 5.0}
 """Settings with which nothing waits longer than a test needs."""
 
@@ -243,7 +243,8 @@ class Process:
                 assert self._process is not None
                 assert self._process.returncode is None, "the process has ended"
                 try:
-                    return (await client.get(f"{self.url}/readyz")).is_success
+                    checks = (await client.get(f"{self.url}/readyz")).json()["checks"]
+                    return all(result == "ok" for result in checks.values())
                 except httpx.TransportError:
                     return False
 

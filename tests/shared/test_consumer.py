@@ -608,14 +608,14 @@ async def test_queues_are_declared_so_that_nothing_is_lost(lab: Lab, url: str):
         assert queue["durable"]
         assert queue["arguments"] == {
             "x-queue-type": "quorum",
-            "x-delivery-limit": 20,
+            "x-delivery-limit": 1_000_000,
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": f"{ear.queue}.dead",
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         }
         dead = await lab.management(f"queues/%2F/{ear.queue}.dead")
-        assert dead["arguments"]["x-queue-type"] == "quorum"
+        assert dead["arguments"] == queue["arguments"]
         for delay, name in ((5_000, "5s"), (30_000, "30s"), (300_000, "5min")):
             retry = await lab.management(f"queues/%2F/{ear.name}.retry.{name}")
             assert retry["arguments"]["x-message-ttl"] == delay
