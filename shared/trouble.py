@@ -26,7 +26,9 @@ class Trouble:
         self._began = 0.0
         self._told = float("-inf")
         self._times = 0
-        metrics.FAILING_SECONDS.labels(what).set(0)
+        metrics.FAILING_SECONDS.labels(what).set_function(
+            lambda: time.monotonic() - self._began if self.since else 0
+        )
 
     def failed(self, reason: str, error: BaseException | None = None, *, silent_s: float = 0.0) -> None:
         """It has failed (again); nothing is logged before it has failed for `silent_s` seconds."""
@@ -35,7 +37,6 @@ class Trouble:
             self.since, self._began, self._times = utc_now(), now, 0
         self.reason = reason[:REASON_LETTERS]
         self._times += 1
-        metrics.FAILING_SECONDS.labels(self.what).set(max(now - self._began, 0.001))
         if now - self._told >= TOLD_EVERY_SECONDS and now - self._began >= silent_s:
             self._told = now
             log.warning(
@@ -52,7 +53,6 @@ class Trouble:
         if self.since is not None:
             log.info(f"{self._said}_over", what=self.what, since=self.since.isoformat(), times=self._times)
         self.reason = self.since = None
-        metrics.FAILING_SECONDS.labels(self.what).set(0)
 
     def __str__(self) -> str:
         since = self.since.isoformat(timespec="seconds") if self.since else "its beginning"

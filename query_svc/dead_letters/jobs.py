@@ -82,7 +82,8 @@ async def _keep_alone(database: Database, office: DeadLetterOffice, one: Arrived
         await _keep(database, [one])
     except DatabaseUnavailable:
         office.put_back([one])
-    except Exception as error:  # unacknowledged, so it is still in its queue when somebody has mended this
+    except Exception as error:  # unacknowledged, so it is still there when somebody has mended this
+        office.put_off(one)
         log.error("dead_letter.not_kept", queue=one.queue, exc_info=error)
 
 

@@ -12,14 +12,21 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
 from query_svc.domain import CARD_KEY
+from shared.broker import UNREADABLE_OCTETS, WHY_UNREADABLE
 from shared.events import REDRIVES_HEADER, UNREADABLE, CloudEvent, split, without_text
 
+LARGEST_BODY = 4 * 1024 * 1024
+"""Of a larger one the head alone is kept: no statement could carry it. None of ours comes near."""
+HEAD = 1024 * 1024
+CUT_HEADER = "x-cut-from"
+"""A note of ours: of how many octets the body is the head."""
 _OF_ITS_DELIVERY = ("x-acquired-count", "x-delivery-count")
 """Headers that the broker changes each time it hands out the same message; 4.3 counts in both."""
 _OF_ITS_DEATH = (
     *_OF_ITS_DELIVERY,
     "x-alone",
     "x-attempt",
+    CUT_HEADER,
     "x-death",
     "x-exception",
     "x-exception-message",
@@ -32,6 +39,8 @@ _OF_ITS_DEATH = (
     "x-last-death-reason",
     "x-queue",
     "x-service",
+    WHY_UNREADABLE,
+    UNREADABLE_OCTETS,
 )
 """Headers that tell how it died; a letter that is sent back starts without them."""
 _decode_event = msgspec.json.Decoder(CloudEvent[Any]).decode
@@ -63,10 +72,16 @@ def letter_of(message: AbstractIncomingMessage, queue: str) -> Letter:
     headers = _plain(told)
     exception, said = _cause_of_death(told)
     exception = exception[:100]
-    encoding, body = _as_text(without_text(message.body, CARD_KEY))
+    identity = _digest(queue, message.message_id, message.body, headers)
+    whole = without_text(message.body, CARD_KEY)
+    if len(whole) > LARGEST_BODY:
+        headers[CUT_HEADER] = len(message.body)
+        said = f"Only the first {HEAD:,} of its {len(message.body):,} octets are kept. {said}"
+        whole = whole[:HEAD]
+    encoding, body = _as_text(whole)
     event = _only_event(message.body)
     return Letter(
-        identity=_digest(queue, message.message_id, message.body, headers),
+        identity=identity,
         group=group_key(queue, exception),
         queue=queue,
         event=message.type or (event.type[:255] if event else None),
@@ -87,7 +102,12 @@ def letter_of(message: AbstractIncomingMessage, queue: str) -> Letter:
 def message_of(
     encoding: str, body: str, headers: Mapping[str, Any], properties: Mapping[str, Any], redrives: int
 ) -> Message:
-    """The message as it was before it failed, with a fresh count of attempts; `redrives` says how often."""
+    """The message as it was before it failed, with a fresh count of attempts; `redrives` says how often.
+
+    Raises `ValueError` if only the head of its body was kept.
+    """
+    if CUT_HEADER in headers:
+        raise ValueError("only the head of its body was kept")
     kept = {name: value for name, value in headers.items() if name not in _OF_ITS_DEATH}
     timestamp = properties.get("timestamp")
     return Message(
@@ -113,6 +133,8 @@ def _cause_of_death(headers: Mapping[str, Any]) -> tuple[str, str]:
     """The exception and what it said: as our consumer wrote it down, or else as the broker did."""
     if isinstance(exception := headers.get("x-exception"), str):
         return exception, str(headers.get("x-exception-message", ""))
+    if (why := headers.get(WHY_UNREADABLE)) is not None:
+        return "Unreadable", f"Its properties cannot be read: {why}"
     reason = str(headers.get("x-first-death-reason") or headers.get("x-last-death-reason") or "unknown")
     said = {
         "delivery_limit": "It came back too often: whoever took it died of it, or never acknowledged it.",

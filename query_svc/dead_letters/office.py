@@ -11,12 +11,10 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from shared.broker import dead_name
 from shared.errors import Unavailable
-from shared.logs import log
 
 PREFETCH = 50
-LARGEST_BODY = 4 * 1024 * 1024
-"""One that is larger is left in its queue: no statement could carry it. None of ours comes near."""
 LOOK_FOR_QUEUE_S = 15.0
+TRY_AGAIN_S = 60.0
 
 
 class Arrived(NamedTuple):
@@ -39,6 +37,8 @@ class DeadLetterOffice:
         self._consumed: set[str] = set()
         self._missing: dict[str, float] = {}
         self._arrived: deque[Arrived] = deque()
+        self._put_off: list[tuple[float, Arrived]] = []
+        """What could not be kept, and from when on it is tried again."""
         self.described_at: dict[str, float] = {}
         """When each service last said which queues it has, by this process's clock."""
 
@@ -50,6 +50,7 @@ class DeadLetterOffice:
         self._consumed.clear()
         self._missing.clear()
         self._arrived.clear()
+        self._put_off.clear()
         self._connection = connection
 
     async def tear_down(self) -> None:
@@ -57,6 +58,7 @@ class DeadLetterOffice:
         self._connection = self._taking = self._sending = None
         self._consumed.clear()
         self._arrived.clear()
+        self._put_off.clear()
 
     @property
     def is_open(self) -> bool:
@@ -79,12 +81,19 @@ class DeadLetterOffice:
             await declared.consume(self._arrival(queue), consumer_tag=f"{self._process} {queue}.dead")
 
     def take(self, most: int) -> list[Arrived]:
-        """What has arrived, to be kept and then acknowledged."""
+        """What has arrived, or is due again, to be kept and then acknowledged."""
+        now = time.monotonic()
+        self._arrived.extend(one for due, one in self._put_off if due <= now)
+        self._put_off = [later for later in self._put_off if later[0] > now]
         return [self._arrived.popleft() for _ in range(min(most, len(self._arrived)))]
 
     def put_back(self, arrived: list[Arrived]) -> None:
         """These could not be kept now, and are to be handed out again; unless their connection is gone."""
         self._arrived.extendleft(reversed([one for one in arrived if not one.message.channel.is_closed]))
+
+    def put_off(self, one: Arrived) -> None:
+        """This one cannot be kept: it stays unacknowledged in its queue, and is handed out in a minute."""
+        self._put_off.append((time.monotonic() + TRY_AGAIN_S, one))
 
     async def send(self, queue: str, message: Message) -> None:
         """Publish to one queue alone, confirmed. Raises `DeliveryError` if there is no such queue."""
@@ -94,9 +103,6 @@ class DeadLetterOffice:
 
     def _arrival(self, queue: str) -> Any:
         async def arrive(message: AbstractIncomingMessage) -> None:
-            if len(message.body) > LARGEST_BODY:
-                log.error("dead_letter.too_large", queue=queue, size=len(message.body))
-                return
             self._arrived.append(Arrived(queue, message))
 
         return arrive

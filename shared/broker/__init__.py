@@ -6,10 +6,14 @@ happens to each message is done here, at a fraction of the cost (docs/adr/0016).
 
 from shared.broker.channel import Channel, Congested, Message, NotConfirmed, Refused, Unroutable
 from shared.broker.frames import Address, Properties, counted, table
+from shared.broker.headers import OCTETS as UNREADABLE_OCTETS
+from shared.broker.headers import WHY as WHY_UNREADABLE
 from shared.broker.topology import RPC_EXCHANGE, dead_name, rpc_queue
 
 __all__ = [
     "RPC_EXCHANGE",
+    "UNREADABLE_OCTETS",
+    "WHY_UNREADABLE",
     "Address",
     "Channel",
     "Congested",

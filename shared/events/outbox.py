@@ -244,8 +244,15 @@ class Outbox:
         channel = self._channel
         if channel is None or channel.is_blocked:
             raise ConnectionError("the broker takes no messages")
-        async with asyncio.timeout(CONFIRM_SECONDS):
-            await channel.publish_confirmed(address, properties, body)
+        sending = asyncio.ensure_future(channel.publish_confirmed(address, properties, body))
+        try:
+            # While it is short of memory the broker reads nothing; sent again, it would come twice later.
+            while not (await asyncio.wait({sending}, timeout=CONFIRM_SECONDS))[0]:
+                if not channel.is_blocked:
+                    raise TimeoutError("the broker does not confirm")
+            sending.result()
+        finally:
+            sending.cancel()
 
     # In the background -----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from shared.database.queries import Row, Select
 from shared.database.transaction import Transaction
 from shared.database.units import Database
 
-DEATHS = 5
+DEATHS = 3
 """An event that has killed so many processes is a dead letter."""
 
 

@@ -4,17 +4,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
 import msgspec
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
+from structlog.testing import capture_logs
 
+from deploy.local.layout import Layout
 from shared.broker import topology
 from shared.database.transaction import Transaction
 from shared.database.units import Database
-from shared.events import cloudevents
+from shared.events import cloudevents, consumer
 from shared.events.subscription import PREFETCH
 from shared.registry import hear
 from shared.rpc import Rpc
@@ -23,6 +27,7 @@ from shared.service.service import Service
 from tests.shared.lab import Lab, event, events_of, is_up, unique
 from tests.shared.tiny.contracts import contracts, takes
 from tests.shared.tiny.service import tiny
+from tests.support import strange
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 
@@ -329,6 +334,45 @@ async def test_what_cannot_be_read_is_a_dead_letter_at_once(lab: Lab, url: str, 
 
 
 @pytest.mark.parametrize(
+    "properties",
+    [strange.MICROSECONDS, strange.NAME_NO_TEXT, strange.ID_NO_TEXT],
+    ids=["a time in microseconds", "a header's name", "an id"],
+)
+async def test_properties_that_cannot_be_read_are_a_dead_letter_and_cost_no_connection(
+    lab: Lab, url: str, properties: bytes
+):
+    ear = Ear(lab)
+    with capture_logs() as logs:
+        async with ear.running(url):
+            body = cloudevents.batch([event(ear.kind, {"key": "strange", "text": ""})])
+            await strange.publish(lab.amqp_url, "", ear.queue, body, properties)
+            letter = await lab.dead(ear.queue)
+            await ear.tell("good")
+            await ear.handled(url, "good")
+    assert not [one for one in logs if one["event"] == "broker.link_lost"]
+    assert letter.headers["x-exception"] == "Unreadable"
+    assert "its properties cannot be read" in str(letter.headers["x-exception-message"])
+    assert letter.headers["x-unreadable-octets"] == strange.octets_of(properties)
+    assert letter.body == body
+
+
+async def test_what_strangers_add_does_no_harm(lab: Lab, url: str):
+    ear = Ear(lab)
+    headers: dict[str, Any] = {
+        "x-attempt": -7,
+        "x-redrives": {"a": Decimal("1.5")},
+        "x-delivery-count": "many",
+        "x-foreign": [Decimal("0.1"), None, bytearray(b"\xff")],
+    }
+    async with ear.running(url):
+        await ear.tell("bad:boom", headers=headers)
+        letter = await lab.dead(ear.queue)
+    assert (letter.headers["x-attempt"], letter.headers["x-exception"]) == (2, "RuntimeError")
+    assert "x-foreign" not in letter.headers
+    assert "x-redrives" not in letter.headers
+
+
+@pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"data": {"text": "x"}}, "missing required field `key`"),
@@ -481,7 +525,68 @@ async def test_a_killer_dies_alone(lab: Lab, url: str):
         await process.start()
         if deaths >= 2:
             await eventually(lambda: _ended_or_done(lab, url, process), within_s=20)
+
+    async def buried() -> AbstractIncomingMessage | None:
+        nonlocal deaths
+        if process.has_ended:
+            deaths += 1
+            assert deaths < 15, "the killer kills for ever"
+            await process.start()
+        return await lab.take(f"{ear.queue}.dead")
+
+    # By our own count: the broker would give it out for ever.
+    letter = await eventually(buried, within_s=40)
     await process.kill()
+    assert letter is not None
+    assert letter.headers["x-exception"] == "Killer"
+    assert events_of(letter)[0].data["key"] == "killer"
+
+
+async def test_an_outage_that_gives_back_again_and_again_kills_no_event(
+    lab: Lab, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(consumer, "PROBE_SECONDS", 0.05)
+    ear = Ear(lab)
+    with capture_logs() as logs:
+
+        async def given_back() -> int:
+            return sum(one["event"] == "consumer.given_back" for one in logs)
+
+        async with proxy_to(url) as proxy, ear.running(proxy.via(url), database_patience_s=0.05):
+            await ear.tell("before")
+            await ear.handled(url, "before")
+            await proxy.cut()
+            await ear.tell("a", "b", "c", together=False)
+            await eventually(given_back, holds=lambda times: times > 3)
+            await proxy.heal()
+            await ear.handled(url, "a", "b", "before", "c")
+    await ear.is_done()
+    assert await lab.sql(url, "SELECT id FROM suspects") == []
+
+
+async def test_what_fails_while_the_broker_is_short_of_memory_is_held(lab: Lab, own_broker: Layout, url: str):
+    ear = Ear(lab, batch=1)
+    go_on, begun = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: list[Any]) -> None:
+        begun.set()
+        await go_on.wait()
+
+    ear.before = wait
+    with capture_logs() as logs:
+        async with ear.running(url) as runtime:
+            await ear.tell("bad:boom", "good")
+            await begun.wait()
+            assert runtime.outbox is not None
+            outbox = runtime.outbox
+            async with lab.broker_short_of_memory():
+                go_on.set()
+                await eventually(lambda: _some(not outbox._is_open))
+            letter = await lab.dead(ear.queue)
+            await ear.handled(url, "good")
+    assert letter.headers["x-attempt"] == 2
+    assert ear.lists.count(["bad"]) == 3, "held, and not given out again"
+    assert "broker.link_lost" not in [one["event"] for one in logs]
 
 
 # What it needs goes away ------------------------------------------------------------------------------------
