@@ -1,6 +1,7 @@
 """Creates each service's database and user, and the read-only user `verify`: `python -m deploy.databases`.
 
-With `--migrate` it applies every service's migrations and seeds as well: the one-shot job of compose.yaml.
+With `--migrate` it applies every service's migrations and seeds as well, and has all queues declared where
+SHOP_AMQP_URL says at which broker: the one-shot job of compose.yaml.
 """
 
 import os
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pymysql
 
+from deploy.queues import command
 from deploy.services import ROOT, Service, load_services
 from shared.collation import COLLATION
 
@@ -105,12 +107,13 @@ def _migrate(admin_url: str, services: Sequence[Service]) -> int:
         own = url_as(admin_url, service.database, service.database)
         environment = {**os.environ, "SHOP_DATABASE_URL": own}
         environment.pop("SHOP_DATABASE_ADMIN_URL")
-        command = [sys.executable, "-m", "shared.migrate", service.module]
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)  # noqa: S603
+        migrating = [sys.executable, "-m", "shared.migrate", service.module]
+        done = subprocess.run(migrating, cwd=ROOT, env=environment, check=False)  # noqa: S603
         if done.returncode != 0:
             print(f"migrating {service.module} failed", file=sys.stderr)
             return done.returncode
-    return 0
+    words = command(services) if os.environ.get("SHOP_AMQP_URL") else None
+    return subprocess.run(words, cwd=ROOT, check=False).returncode if words else 0  # noqa: S603
 
 
 if __name__ == "__main__":

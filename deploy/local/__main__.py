@@ -40,7 +40,7 @@ def _run(parsed: argparse.Namespace) -> int | None:
             fleet.down()
         case "migrate":
             fleet.migrate()
-            print("all databases are up to date")
+            print("all databases and queues are up to date")
         case "reset":
             fleet.reset()
             print("all data, logs and settings of this run are deleted")
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start what does not run; return when all is ready")
     commands.add_parser("infra", help="start broker and database only")
-    commands.add_parser("migrate", help="bring the databases up to date")
+    commands.add_parser("migrate", help="bring databases and queues up to date")
     commands.add_parser("down", help="stop everything; data stays")
     commands.add_parser("reset", help="stop everything and delete all data")
     for name, text in (("ps", "what runs, and how it is"), ("open", "where everything is")):

@@ -22,6 +22,7 @@ from deploy.local.lock import exclusive
 from deploy.local.migrations import migrate_all
 from deploy.local.ports import check_free
 from deploy.local.processes import end, owned, wait_gone
+from deploy.local.queues import declaring
 from deploy.local.status import Process, health, processes, programs
 from deploy.local.supervisor import Supervisor
 from deploy.services import MAX_REPLICAS, Service
@@ -76,10 +77,16 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
         supervisor = Supervisor(at)
         _check_service_ports(at, supervisor)
         starting = _start_servers(at, environ)
-        servers.await_database(at, starting)
-        report(f"database ready after {time.monotonic() - began:.1f} s")
-        migrate_all(at, environ, run_settings.ours(environ), skip_known=True, between=starting.check)
-        report(f"databases migrated after {time.monotonic() - began:.1f} s")
+        settings = run_settings.ours(environ)
+        with declaring(at, environ, settings, skip_known=True) as queues:
+            servers.await_database(at, starting)
+            report(f"database ready after {time.monotonic() - began:.1f} s")
+            migrate_all(at, environ, settings, skip_known=True, between=starting.check)
+            report(f"databases migrated after {time.monotonic() - began:.1f} s")
+            if queues.is_due:
+                servers.await_broker(at, starting)
+                queues.finish(report)
+                report(f"queues declared after {time.monotonic() - began:.1f} s")
         # The services wait for the broker by themselves: they load their code while it starts.
         _start_services(at, supervisor, environ, report)
         servers.await_broker(at, starting)
@@ -90,11 +97,16 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
 
 
 def migrate(environ: Environ = None, *, report: Report = print) -> None:
-    """Bring the databases up to date, starting broker and database if need be; services are left alone."""
+    """Bring databases and queues up to date, starting the servers if need be; services are left alone.
+
+    A queue that is consumed is left as it is, and said so.
+    """
     environ = os.environ if environ is None else environ
     at = infra(environ, report=report)
-    with exclusive(at):
-        migrate_all(at, environ, run_settings.ours(environ))
+    settings = run_settings.ours(environ)
+    with exclusive(at), declaring(at, environ, settings) as queues:
+        migrate_all(at, environ, settings)
+        queues.finish(report)
 
 
 def down(environ: Environ = None) -> None:

@@ -136,7 +136,10 @@ class Subscription:
             await topology.declare(channel, queue)
         except ChannelPreconditionFailed as error:
             log.warning("queue.differs", queue=queue.name, see="./just migrate", **describe(error))
-            return
+            channel = await connection.channel()
+            if queue.binding is not None:
+                as_it_is = await channel.get_queue(queue.name, ensure=False)
+                await topology.bind(channel, as_it_is, queue.binding)
         await channel.close()
 
     def tear_down(self) -> None:
