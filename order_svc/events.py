@@ -8,7 +8,7 @@ from order_svc.saga import Signal
 from order_svc.settings import OrderSettings
 from order_svc.stored import StoredOrder
 from shared.database import Rows, Transaction
-from shared.logs import log
+from shared.errors import NotFound
 from shared.messages import View
 
 
@@ -106,14 +106,16 @@ def rows_of_answer(answer: Answer) -> list[Rows]:
 
 
 async def hear_answers(answers: list[Answer], tx: Transaction, settings: OrderSettings) -> None:
-    """Participants answer: let each order go where that takes it, and tell what follows from it."""
+    """Participants answer: let each order go where that takes it, and tell what follows from it.
+
+    Raises `NotFound` for an order that is not known, which it may only not be yet: where several servers
+    write, an answer can be here before the order. So it is retried, and in the end a dead letter.
+    """
     orders = await store.lock_orders(tx, [answer.order_id for answer in answers])
     for answer in answers:
-        order = orders.get(answer.order_id)
-        if order is None:
-            log.warning("order.unknown", order_id=str(answer.order_id), heard=type(answer).wire_name)
-        else:
-            _tell(order, answer)
+        if answer.order_id not in orders:
+            raise NotFound(f"There is no order {answer.order_id} for {type(answer).wire_name} (yet).")
+        _tell(orders[answer.order_id], answer)
     await store.save_orders(tx, orders.values(), settings)
 
 

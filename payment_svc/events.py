@@ -10,6 +10,7 @@ from payment_svc.domain import Ask, Intent, Payment
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import accounts, intents, payments
 from shared.database import Rows, Through, Transaction
+from shared.errors import NotFound
 from shared.ids import new_id
 from shared.messages import View
 
@@ -112,8 +113,14 @@ async def release(releases: list[ReleasePayment], tx: Transaction) -> None:
 
 
 async def refund_rejected(rejected: list[ConfirmationRejected], tx: Transaction) -> None:
-    """Give back the payments that their orders do not take."""
-    await give_back(tx, await payments.lock(tx, (one.payment_id for one in rejected)))
+    """Give back the payments that their orders do not take.
+
+    Raises `NotFound` for a payment that is not known (yet), so that it is looked for again.
+    """
+    known = await payments.lock(tx, (one.payment_id for one in rejected))
+    if missing := {one.payment_id for one in rejected} - {payment.payment_id for payment in known}:
+        raise NotFound(f"There is no payment {', '.join(map(str, sorted(missing)))} (yet).")
+    await give_back(tx, known)
 
 
 async def give_back(tx: Transaction, known: Sequence[Payment]) -> None:

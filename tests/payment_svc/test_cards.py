@@ -268,6 +268,13 @@ async def test_a_payment_that_its_order_does_not_take_goes_back(world: World) ->
     assert {one.payment_id for one in world.heard.of(PaymentRefunded)} == {paid.id}
 
 
+async def test_a_rejection_of_a_payment_that_is_not_known_yet_is_not_dropped(world: World) -> None:
+    paid, later = await world.pay(), new_id()
+    rejected = [events.ConfirmationRejected(payment_id=one) for one in (paid.id, later)]
+    with pytest.raises(NotFound, match=str(later)):
+        await world.within(lambda tx: events.refund_rejected(rejected, tx))
+
+
 async def test_who_asked_may_die_and_another_finds_out(world: World) -> None:
     """The row says ASKING and the gateway was asked: the job that takes over looks first, charges once."""
     order_id = await world.place()
