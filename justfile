@@ -71,6 +71,12 @@ redrive *args: _run
 payments *args: _run
     @{{ ops }} ops.payments "$@"
 
+[doc("Show what waits in the outboxes; of one SERVICE, what could not be sent; try it again (--send ID | --all)")]
+[group("see it work")]
+[no-cd]
+outbox *args: _run
+    @{{ ops }} ops.outbox "$@"
+
 [doc("Show messages live as the broker delivers them (--order ID, --event NAME)")]
 [group("see it work")]
 [no-cd]

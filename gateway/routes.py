@@ -8,7 +8,7 @@ from gateway.docs import asyncapi_page
 from gateway.docs import openapi as docs
 from gateway.door.guards import at_the_door
 from gateway.door.requests import ShopRequest
-from gateway.operators import audit, dead_letters, ops
+from gateway.operators import audit, dead_letters, ops, orphans
 from gateway.operators import payments as resolving
 from gateway.shop import (
     cart,
@@ -45,7 +45,7 @@ shop = Router(
         _noun("orders", [*placing.routes, *orders.routes, *order_stream.routes, *timeline.routes]),
         _noun("payments", payments.routes),
         _noun("points", points.routes),
-        _noun("operators", [*ops.routes, *resolving.routes, *audit.routes]),
+        _noun("operators", [*ops.routes, *orphans.routes, *resolving.routes, *audit.routes]),
         _noun("dead letters", dead_letters.routes),
         _noun("figures", stats.routes),
         *docs.routes,

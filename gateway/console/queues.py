@@ -17,9 +17,10 @@ from gateway.console.requests import ConsoleRequest
 from gateway.operators.directory import directory
 from gateway.operators.management import Queue, management
 from gateway.operators.ops import outboxes
+from gateway.operators.orphans import Removal, found_orphans, removable, remove, removing
 from query_svc.dead_letters.contracts import CountDeadLetters
 from shared.broker import dead_name
-from shared.errors import NotFound
+from shared.errors import FieldError, NotFound, RuleBroken
 from shared.service.describe import publish_outbox_call
 
 STUCK_S = 30.0
@@ -84,10 +85,11 @@ async def show_queues(request: ConsoleRequest) -> Response[str] | Stream:
     everything = query.one_of("show", ("busy", "all")) == "all"
 
     async def load() -> pages.Facts:
-        boxes, queues, dead = await asyncio.gather(
+        boxes, queues, dead, lost = await asyncio.gather(
             outboxes(request),
             or_missing(management(request).queues()),
             or_missing(request.rpc.call(CountDeadLetters())),
+            or_missing(found_orphans(request)),
         )
         counts = {} if isinstance(dead, Missing) else {one.queue: one.dead for one in dead.queues}
         found = [] if isinstance(queues, Missing) else rows(queues, counts)
@@ -95,6 +97,7 @@ async def show_queues(request: ConsoleRequest) -> Response[str] | Stream:
             "boxes": boxes,
             "rows": [row for row in found if everything or row.is_waiting],
             "quiet": sum(not row.is_waiting for row in found),
+            "orphans": [] if isinstance(lost, Missing) else lost.items,
             "no_queues": queues.detail if isinstance(queues, Missing) else None,
             "no_dead": dead.detail if isinstance(dead, Missing) else None,
         }
@@ -113,4 +116,26 @@ async def publish(request: ConsoleRequest, service: FromPath[str]) -> Response[s
     return pages.see_other(request, "/console/queues", said=said)
 
 
-routes = [show_queues, publish]
+@post("/queues/orphans/remove", status_code=200)
+async def remove_orphan(request: ConsoleRequest) -> Response[str]:
+    """Remove a queue or a binding that no registration names."""
+    form = Form(request)
+    queue, reason = form.text("queue"), form.text("reason")
+    if queue is None or reason is None or not 3 <= len(reason) <= 500:
+        raise RuleBroken(
+            "Say which queue, and why.", errors=[FieldError("reason", "Expected 3 to 500 characters")]
+        )
+    removal = Removal(
+        queue=queue,
+        reason=reason,
+        exchange=form.text("exchange"),
+        routing_key=form.text("routing_key"),
+        with_messages=form.text("with_messages") == "yes",
+    )
+    orphan = await removable(request, removal)
+    await request.rpc.call(removing(form.request_id, request.user.id, orphan, reason))
+    await remove(request, orphan)
+    return pages.see_other(request, "/console/queues", said=f"The {orphan.kind} of {queue} is removed.")
+
+
+routes = [show_queues, publish, remove_orphan]

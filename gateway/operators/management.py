@@ -1,8 +1,8 @@
-"""Figures of the broker's queues, read from its management API; nothing is ever changed there."""
+"""Figures of the broker's queues, from its management API; only what operators remove is changed there."""
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from gateway.door.requests import ShopRequest
 from shared.errors import Unavailable
+
+T = TypeVar("T")
 
 FRESH_S = 1.0
 PATIENCE_S = 3.0
@@ -29,6 +31,31 @@ class Queue(Struct, frozen=True, kw_only=True):
     publish_rate: float
     deliver_rate: float
     acknowledge_rate: float
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """A queue as it stands at the broker."""
+
+    name: str
+    exclusive: bool = False
+    auto_delete: bool = False
+    messages: int = 0
+    consumers: int = 0
+
+
+class Bound(Struct, frozen=True, kw_only=True, rename={"exchange": "source", "queue": "destination"}):
+    """What brings messages from an exchange to a queue."""
+
+    exchange: str
+    queue: str
+    routing_key: str
+    destination_type: str = "queue"
+    properties_key: str = ""
+
+    @property
+    def triple(self) -> tuple[str, str, str]:
+        """Exchange, routing key and queue."""
+        return self.exchange, self.routing_key, self.queue
 
 
 class _Rate(Struct):
@@ -61,30 +88,66 @@ class Management:
 
     async def queues(self) -> list[Queue]:
         """All queues by name. Raises `Unavailable` where the API is not set or does not answer."""
-        if not self._url:
-            raise Unavailable("The broker's management API is unknown here: SHOP_MANAGEMENT_URL is not set.")
         async with self._asking:
             if time.monotonic() - self._seen[0] > FRESH_S:
                 self._seen = (time.monotonic(), await self._ask())
         return self._seen[1]
 
+    async def standing(self) -> tuple[list[Standing], list[Bound]]:
+        """All queues and all their bindings, asked now. Raises `Unavailable` like `queues`."""
+        columns = {"columns": "name,exclusive,auto_delete,messages,consumers"}
+        queues = await self._send("GET", f"queues/{self._at}", columns)
+        bindings = await self._send("GET", f"bindings/{self._at}")
+        bound = [
+            one for one in _read(bindings, list[Bound]) if one.destination_type == "queue" and one.exchange
+        ]
+        return _read(queues, list[Standing]), bound
+
+    async def delete_queue(self, name: str) -> None:
+        """Delete a queue with all that is in it."""
+        await self._send("DELETE", f"queues/{self._at}/{quote(name, safe='')}")
+
+    async def unbind(self, exchange: str, queue: str, routing_key: str) -> None:
+        """Take away a binding."""
+        between = f"bindings/{self._at}/e/{quote(exchange, safe='')}/q/{quote(queue, safe='')}"
+        found = _read(await self._send("GET", between), list[Bound])
+        for one in found:
+            if one.routing_key == routing_key:
+                await self._send("DELETE", f"{between}/{quote(one.properties_key, safe='')}")
+
     async def _ask(self) -> list[Queue]:
+        content = await self._send("GET", f"queues/{self._at}", {"columns": _COLUMNS})
+        return sorted(map(_queue, _read(content, list[_Queue])), key=lambda queue: queue.name)
+
+    @property
+    def _at(self) -> str:
+        return quote(self._vhost, safe="")
+
+    async def _send(self, method: str, path: str, query: dict[str, str] | None = None) -> bytes:
         import httpx  # it costs megabytes, which a gateway that nobody asks for queues need not have
 
+        if not self._url:
+            raise Unavailable("The broker's management API is unknown here: SHOP_MANAGEMENT_URL is not set.")
         if self._client is None:
             self._client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S)
         try:
-            answer = await self._client.get(
-                f"{self._url}/api/queues/{quote(self._vhost, safe='')}", params={"columns": _COLUMNS}
-            )
+            answer = await self._client.request(method, f"{self._url}/api/{path}", params=query)
             answer.raise_for_status()
-            found = msgspec.json.decode(answer.content, type=list[_Queue])
-        except (httpx.HTTPError, msgspec.DecodeError) as error:
+        except httpx.HTTPError as error:
             # Not the error's own words: they hold the address, and the password in it.
-            raise Unavailable(
-                f"The broker's management API does not answer ({type(error).__name__})."
-            ) from error
-        return sorted(map(_queue, found), key=lambda queue: queue.name)
+            raise Unavailable(_silent(error)) from error
+        return answer.content
+
+
+def _read(content: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unavailable(_silent(error)) from error
+
+
+def _silent(error: Exception) -> str:
+    return f"The broker's management API does not answer ({type(error).__name__})."
 
 
 def management(request: ShopRequest) -> Management:

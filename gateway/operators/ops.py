@@ -2,14 +2,14 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import get, post
-from litestar.params import FromPath, QueryParameter
-from msgspec import Struct
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.door.api import PageSize, problems
+from gateway.door.api import BODY, PageSize, problems
 from gateway.door.guards import ADMIN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
@@ -18,9 +18,19 @@ from gateway.operators.flow import Flow, flow
 from gateway.operators.management import Queue, management
 from order_svc.contracts import ListOverdue, OverduePage
 from query_svc.dead_letters.contracts import CountDeadLetters, RecordAction
-from shared.errors import NotFound, Problem, Unavailable
+from shared.errors import FieldError, NotFound, Problem, RuleBroken, Unavailable
 from shared.ids import new_id
-from shared.service.describe import Heard, OutboxStatus, Process, outbox_call, publish_outbox_call
+from shared.service.describe import (
+    Heard,
+    OutboxStatus,
+    ParkedPage,
+    Process,
+    SentAgain,
+    outbox_call,
+    parked_call,
+    publish_outbox_call,
+    send_parked_call,
+)
 
 Name = Annotated[str | None, QueryParameter(min_length=1, max_length=255)]
 
@@ -72,6 +82,18 @@ class ServiceOutbox(Struct, frozen=True, kw_only=True):
     service: str
     present: bool
     status: OutboxStatus | None
+
+
+class ParkedSelection(Struct, frozen=True, kw_only=True):
+    """Which parked messages: some by `ids`, or `all` of them. Exactly one of the two."""
+
+    ids: (
+        Annotated[
+            list[Annotated[str, Meta(min_length=1, max_length=36)]], Meta(min_length=1, max_length=1000)
+        ]
+        | UnsetType
+    ) = UNSET
+    all: Literal[True] | UnsetType = UNSET
 
 
 class Outboxes(Struct, frozen=True, kw_only=True):
@@ -154,15 +176,65 @@ async def publish_outbox(
     request: ShopRequest, service: FromPath[str], idempotency_key: IdempotencyKey = None
 ) -> OutboxStatus:
     """Publish what waits in the outbox of a service without waiting for its grace time. It is audited."""
-    if service not in directory(request).services:
-        names = ", ".join(directory(request).services)
-        raise NotFound(f"There is no service {service!r} with an outbox; there are: {names}.")
+    _refuse_unknown(request, service)
     key = once(request, idempotency_key, service)
     action = RecordAction(
         request_id=new_id(), by=request.user.id, action="publish outbox", target=f"outbox of {service}"
     )
     await request.rpc.call(action, once=key)
     return await request.rpc.call(publish_outbox_call(service)(), once=key)
+
+
+@get(
+    "/ops/outbox/{service:str}/parked",
+    operation_id="list_parked",
+    summary="Messages that could not be sent",
+    opt=ADMIN,
+    responses=problems(400, 401, 403, 404),
+)
+async def list_parked(
+    request: ShopRequest,
+    service: FromPath[str],
+    limit: PageSize = 50,
+    after: Annotated[
+        str | None, QueryParameter(min_length=1, max_length=36, description="Continue after this message.")
+    ] = None,
+) -> ParkedPage:
+    """Messages in the outbox of a service that could not be sent and wait for a person, oldest first."""
+    _refuse_unknown(request, service)
+    return await request.rpc.call(parked_call(service)(limit=limit, after=after or ""))
+
+
+@post(
+    "/ops/outbox/{service:str}/parked/send",
+    operation_id="send_parked",
+    summary="Send parked messages again",
+    opt=ADMIN,
+    status_code=202,
+    responses=problems(*BODY, 401, 403, 404, 409),
+)
+async def send_parked(
+    request: ShopRequest,
+    service: FromPath[str],
+    data: JSONBody[ParkedSelection],
+    idempotency_key: IdempotencyKey = None,
+) -> SentAgain:
+    """Try parked messages again, some by `ids` or `all` of them. It is audited."""
+    _refuse_unknown(request, service)
+    if (data.ids is UNSET) == (data.all is UNSET):
+        said = "none is given" if data.ids is UNSET else "ids and all are given"
+        raise RuleBroken(
+            "Say which messages by exactly one of ids, all.",
+            errors=[FieldError(field="ids", message=f"{said}; expected exactly one")],
+        )
+    ids = None if data.ids is UNSET else data.ids
+    key = once(request, idempotency_key, service, data)
+    which = "all" if ids is None else ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if ids[3:] else "")
+    action = RecordAction(
+        request_id=new_id(), by=request.user.id, action="send parked", target=f"outbox of {service}: {which}"
+    )
+    await request.rpc.call(action, once=key)
+    return await request.rpc.call(send_parked_call(service)(ids=ids), once=key)
 
 
 # Orders --------------------------------------------------------------------------------------------------
@@ -218,6 +290,12 @@ async def outboxes(request: ShopRequest) -> list[ServiceOutbox]:
     return list(await asyncio.gather(*(look(name) for name in known.services)))
 
 
+def _refuse_unknown(request: ShopRequest, service: str) -> None:
+    if service not in directory(request).services:
+        names = ", ".join(directory(request).services)
+        raise NotFound(f"There is no service {service!r} with an outbox; there are: {names}.")
+
+
 async def live_flow(request: ShopRequest) -> Flow:
     """The map with the figures of this moment, as far as they can be had."""
     services, queues, dead = await asyncio.gather(directory(request).all(), _queues(request), _dead(request))
@@ -249,5 +327,7 @@ routes = [
     get_flow,
     list_outboxes,
     publish_outbox,
+    list_parked,
+    send_parked,
     list_overdue_orders,
 ]

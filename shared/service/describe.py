@@ -1,7 +1,8 @@
 """What a service says of itself: what it publishes, hears, answers and repeats, and how its outbox stands.
 
 Every service that answers calls answers these too, without a line of its own: `order.describe`,
-`order.outbox` and `order.publish_outbox`. AsyncAPI, the flow map and the operators' pages are made of them.
+`order.outbox`, `order.publish_outbox`, `order.parked` and `order.send_parked`. AsyncAPI, the flow map and the
+operators' pages are made of them.
 """
 
 import os
@@ -11,13 +12,14 @@ from datetime import datetime
 from functools import cache
 from inspect import getdoc
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.broker import topology
-from shared.events.outbox import Outbox, OutboxStatus
+from shared.database.queries import page
+from shared.events.outbox import Outbox, OutboxStatus, ParkedMessage
 from shared.messages import Call, reply_type, service_of
 from shared.registry import Answer, Handler, Hearing, Rank, Tap
 from shared.service.service import Service
@@ -133,6 +135,52 @@ def publish_outbox_call(service: str) -> type[Call[OutboxStatus]]:
     return PublishOutbox
 
 
+class ParkedPage(Struct, frozen=True, kw_only=True):
+    """A page of messages that could not be sent and wait for a person, the oldest first."""
+
+    items: list[ParkedMessage]
+    next: str | None
+
+
+class SentAgain(Struct, frozen=True, kw_only=True):
+    """How many parked messages are tried again."""
+
+    sent: int
+
+
+class ListParked(Call[ParkedPage]):
+    """List the messages of your outbox that could not be sent."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    after: Annotated[str, Meta(max_length=36)] = ""
+
+
+class SendParked(Call[SentAgain]):
+    """Try parked messages again, as if for the first time: some, or without `ids` all."""
+
+    ids: Annotated[list[str], Meta(max_length=1000)] | None = None
+
+
+@cache
+def parked_call(service: str) -> type[ListParked]:
+    """`<service>.parked`: the messages of its outbox that could not be sent and wait for a person."""
+
+    class ListParkedOf(ListParked, Call[ParkedPage], name=f"{service}.parked", idempotent=True):
+        __doc__ = ListParked.__doc__
+
+    return ListParkedOf
+
+
+@cache
+def send_parked_call(service: str) -> type[SendParked]:
+    """`<service>.send_parked`: try parked messages again, some by id, or all."""
+
+    class SendParkedOf(SendParked, Call[SentAgain], name=f"{service}.send_parked", idempotent=True):
+        __doc__ = SendParked.__doc__
+
+    return SendParkedOf
+
+
 def platform_answers(
     service: Service, describe: Callable[[], Awaitable[Description]], outbox: Outbox | None
 ) -> tuple[Answer, ...]:
@@ -154,8 +202,19 @@ def platform_answers(
         outbox.publish_now()
         return await outbox.status()
 
+    async def list_parked(call: ListParked) -> ParkedPage:
+        items, after = await page(
+            call.limit, lambda most: outbox.parked_messages(call.after, most), lambda one: one.id
+        )
+        return ParkedPage(items=items, next=after)
+
+    async def send_parked(call: SendParked) -> SentAgain:
+        return SentAgain(sent=await outbox.send_again(call.ids))
+
     return (
         described,
+        _answer(parked_call(service.name), list_parked),
+        _answer(send_parked_call(service.name), send_parked),
         _answer(outbox_call(service.name), tell_outbox),
         _answer(publish_outbox_call(service.name), publish_outbox),
     )

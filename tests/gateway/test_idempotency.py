@@ -218,6 +218,11 @@ async def publish_outbox(acting: Acting) -> Case:
     return Case(Wish("/ops/outbox/query/publish"), Wish("/ops/outbox/order/publish"), ADMIN)
 
 
+async def send_parked(acting: Acting) -> Case:
+    path = "/ops/outbox/query/parked/send"
+    return Case(Wish(path, {"all": True}), Wish(path, {"ids": ["never"]}), ADMIN)
+
+
 CASES: dict[str, Callable[[Acting], Awaitable[Case]]] = {
     make.__name__: make
     for make in (
@@ -240,6 +245,7 @@ CASES: dict[str, Callable[[Acting], Awaitable[Case]]] = {
         redrive_dead_letters,
         discard_dead_letters,
         publish_outbox,
+        send_parked,
     )
 }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aio_pika
 import httpx
@@ -11,7 +11,8 @@ import pytest
 from deploy.local.layout import Layout
 from gateway.operators.directory import Known
 from gateway.operators.flow import flow
-from gateway.operators.management import Queue
+from gateway.operators.management import Bound, Queue, Standing
+from gateway.operators.orphans import orphans
 from order_svc.contracts import ListOverdue, Missing, OverdueOrder, OverduePage
 from query_svc.dead_letters.contracts import (
     Acted,
@@ -31,7 +32,17 @@ from query_svc.dead_letters.contracts import (
 )
 from shared.clock import utc_now
 from shared.events.outbox import OutboxStatus
-from shared.service.describe import describe_call, outbox_call, publish_outbox_call, registrations
+from shared.service.describe import (
+    ParkedMessage,
+    ParkedPage,
+    SentAgain,
+    describe_call,
+    outbox_call,
+    parked_call,
+    publish_outbox_call,
+    registrations,
+    send_parked_call,
+)
 from tests.contracts.house import SERVICES
 from tests.gateway.fakes import FakeRpc, described
 from tests.support.waiting import eventually
@@ -39,6 +50,8 @@ from tests.support.waiting import eventually
 READS = (
     "/ops/services",
     "/ops/queues",
+    "/ops/orphans",
+    "/ops/outbox/order/parked",
     "/ops/flow",
     "/ops/outbox",
     "/ops/orders/overdue",
@@ -50,6 +63,7 @@ READS = (
 )
 ACTS = (
     "/ops/outbox/order/publish",
+    "/ops/outbox/order/parked/send",
     "/ops/dead-letters/1/redrive",
     "/ops/dead-letters/1/discard",
     "/ops/dead-letters/redrive",
@@ -331,6 +345,84 @@ async def test_the_map_over_http_tells_what_it_does_not_know(
     assert (edge["dead"], edge["ready"]) == (4, None)
 
 
+# Parked messages -------------------------------------------------------------------------------------------
+
+
+def parked(message_id: str) -> ParkedMessage:
+    """A message that could not be sent."""
+    return ParkedMessage(
+        id=message_id,
+        type="order.placed",
+        count=1,
+        subjects="a",
+        correlation_id=None,
+        size=17_000_000,
+        attempts=4,
+        created_at=utc_now(),
+        parked_at=utc_now(),
+        problem="it is too large",
+    )
+
+
+async def test_messages_that_could_not_be_sent_are_listed_and_tried_again(
+    client: httpx.AsyncClient, rpc: FakeRpc, admin: dict[str, str]
+) -> None:
+    rpc.services = ["order"]
+    rpc.answers[parked_call("order")] = lambda call: ParkedPage(items=[parked("m1")], next="m1")
+    rpc.answers[send_parked_call("order")] = lambda call: SentAgain(sent=len(call.ids or "all"))
+    rpc.answers[RecordAction] = lambda call: AuditEntry(
+        id=1, at=utc_now(), by=call.by, action=call.action, target=call.target, affected=0, reason=None
+    )
+    page = (await client.get("/ops/outbox/order/parked?limit=1&after=m0", headers=admin)).json()
+    assert ([one["problem"] for one in page["items"]], page["next"]) == (["it is too large"], "m1")
+    assert rpc.calls[-1] == parked_call("order")(limit=1, after="m0")
+    sent = await client.post("/ops/outbox/order/parked/send", json={"ids": ["m1"]}, headers=admin)
+    assert (sent.status_code, sent.json()) == (202, {"sent": 1})
+    noted = next(call for call in rpc.calls if isinstance(call, RecordAction))
+    assert (noted.action, noted.target) == ("send parked", "outbox of order: m1")
+    for body, status in (({}, 422), ({"ids": ["m1"], "all": True}, 422), ({"ids": []}, 422)):
+        refused = await client.post("/ops/outbox/order/parked/send", json=body, headers=admin)
+        assert refused.status_code == status, body
+    unknown = await client.get("/ops/outbox/nobody/parked", headers=admin)
+    assert (unknown.status_code, "order" in unknown.json()["detail"]) == (404, True)
+
+
+# Orphans ---------------------------------------------------------------------------------------------------
+
+
+def test_what_no_registration_names_is_an_orphan() -> None:
+    undescribed = Known(service="order", present=False, seen_at=None, registrations=None)
+    queues = [
+        Standing(name=name)
+        for name in (
+            "item.order.placed",
+            "item.order.placed.dead",
+            "item.order.placed.aside",
+            "item.retry.5s",
+            "item.order.renamed",
+            "item.order.renamed.dead",
+            "gone.order.placed",
+            "gone.order.placed.dead",
+            "order.whatever",
+            "a stranger's",
+        )
+    ]
+    queues.append(Standing(name="item#1.tap.order.placed", exclusive=True))
+    bindings = [
+        Bound(exchange="order.events", queue="item.order.placed", routing_key="order.placed"),
+        Bound(exchange="order.events", queue="item.order.placed", routing_key="order.was_placed"),
+        Bound(exchange="order.events", queue="gone.order.placed", routing_key="order.placed"),
+    ]
+    found = orphans([_known("item"), undescribed], queues, bindings)
+    assert [(one.kind, one.queue, one.routing_key) for one in found] == [
+        ("queue", "gone.order.placed", None),
+        ("queue", "gone.order.placed.dead", None),
+        ("binding", "item.order.placed", "order.was_placed"),
+        ("queue", "item.order.renamed", None),
+        ("queue", "item.order.renamed.dead", None),
+    ]
+
+
 # Queues ----------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +462,37 @@ class TestWithABroker:
         await eventually(look, holds=lambda seen: seen == expected)
         rest = (await client.get(f"/ops/queues?after={queues[1]}&limit=1", headers=admin)).json()
         assert [one["name"] for one in rest["items"]] == queues[2:]
+
+    async def test_orphans_are_removed_by_hand_and_what_holds_messages_only_so(
+        self, client: httpx.AsyncClient, house: FakeRpc, admin: dict[str, str], servers: Layout
+    ) -> None:
+        house.answers[RecordAction] = lambda call: AuditEntry(
+            id=1, at=utc_now(), by=call.by, action=call.action, target=call.target, affected=0, reason=None
+        )
+        queue = f"item.order.{uuid4().hex[:8]}"
+        connection = await aio_pika.connect(servers.amqp_url)
+        async with connection, connection.channel() as channel:
+            exchange = await channel.declare_exchange("order.events", "topic", durable=True)
+            declared = await channel.declare_queue(queue, durable=True)
+            await declared.bind(exchange, "order.never")
+            await channel.default_exchange.publish(aio_pika.Message(b"x"), routing_key=queue)
+
+            async def found() -> list[int]:
+                answer = (await client.get("/ops/orphans", headers=admin)).json()
+                return [one["messages"] for one in answer["items"] if one["queue"] == queue]
+
+            await eventually(found, holds=lambda messages: messages == [1])
+
+            async def remove(**query: str) -> int:
+                params = {"queue": queue, "reason": "it was renamed", **query}
+                return (await client.delete("/ops/orphans", params=params, headers=admin)).status_code
+
+            assert await remove() == 409
+            assert await remove(with_messages="true") == 204
+            assert await remove() == 404
+            assert [call.target for call in house.calls if isinstance(call, RecordAction)] == [
+                f"queue {queue}"
+            ]
 
 
 class TestWithABrokerThatIsAway:
