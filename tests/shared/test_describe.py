@@ -60,11 +60,14 @@ async def test_one_that_answers_no_calls_is_not_asked(lab: Lab) -> None:
         assert (own.process.ready, own.registrations.answers) == (True, [])
 
 
+BEGUN = "UTC_TIMESTAMP(6) - INTERVAL 60 SECOND"
+
+
 async def test_an_outbox_is_told_of_and_published_when_asked(lab: Lab, url: str) -> None:
     name = unique("tiny")
-    row = "INSERT INTO outbox VALUES (%s, %s, 1, 'a', NULL, %s, {0}, {0} + INTERVAL %s SECOND, %s)".format(
-        "UTC_TIMESTAMP(6) - INTERVAL 60 SECOND"
-    )
+    columns = "id, type, count, subjects, correlation_id, body, created_at, available_at, attempts"
+    times = f"{BEGUN}, {BEGUN} + INTERVAL %s SECOND"
+    row = f"INSERT INTO outbox ({columns}) VALUES (%s, %s, 1, 'a', NULL, %s, {times}, %s)"
     body = (
         '[{"specversion":"1.0","id":"1","source":"/t","type":"x","subject":"a","time":"2026-01-01T00:00Z"}]'
     )

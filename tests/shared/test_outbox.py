@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
+import aio_pika
 import msgspec
 import pytest
+from aiormq.abc import ChannelFrame
+from pamqp import commands as amqp
 
-from shared.broker import Channel
+from shared.broker import Address, Channel, Properties
 from shared.clock import utc_now
 from shared.database.transaction import Emitted, Transaction
 from shared.database.units import Database
 from shared.errors import OutcomeUnknown, Unavailable
 from shared.events import outbox as outbox_module
-from shared.events.outbox import MESSAGE_BYTES, Outbox
+from shared.events.outbox import COUNTED, MESSAGE_BYTES, PARKED_AFTER, Outbox, ParkedMessage
 from shared.events.packing import OutgoingMessage, pack
 from shared.rpc import Rpc
 from shared.service.runtime import Runtime
@@ -446,3 +449,119 @@ async def _checks(runtime: Runtime, name: str) -> str:
 
 def _marker(folders: pytest.TempPathFactory) -> str:
     return str(folders.mktemp("crash") / "crashed")
+
+
+# What cannot be sent ----------------------------------------------------------------------------------------
+
+
+async def parked_of(runtime: Runtime) -> list[ParkedMessage]:
+    """The messages that wait for a person."""
+    assert runtime.outbox is not None
+    return await runtime.outbox.parked_messages("", 10)
+
+
+async def refusing_queue(lab: Lab, exchange: str) -> aio_pika.abc.AbstractQueue:
+    """A queue that takes no message, bound to everything: the broker refuses whatever goes there."""
+    queue = await lab.channel.declare_queue(
+        exclusive=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
+    )
+    await queue.bind(exchange, "#")
+    return queue
+
+
+async def test_what_is_refused_again_and_again_is_parked_and_sent_again_when_asked(lab: Lab, url: str):
+    name = unique("pub")
+    async with lab.running(tiny(name), database_url=url, outbox_grace_s=0.01, outbox_poll_s=0.02) as runtime:
+        outbox = runtime.outbox
+        assert outbox is not None
+        queue = await refusing_queue(lab, f"{name}.events")
+        await emit(runtime, "refused")
+        [parked] = await eventually(lambda: parked_of(runtime))
+        assert (parked.type, parked.subjects, parked.count) == (f"{name}.marked", "refused", 1)
+        assert "refused" in parked.problem
+        assert parked.attempts >= PARKED_AFTER
+        status = await outbox.status()
+        assert (status.pending, status.parked) == (0, 1)
+        assert await outbox.backlog() == (0, 0.0)
+        await queue.delete(if_unused=False, if_empty=False)
+        async with lab.wiretap(f"{name}.events") as seen:
+            assert await outbox.send_again(["nobody"]) == 0
+            assert await outbox.send_again([parked.id]) == 1
+            await eventually(lambda: _events(seen, 1))
+        assert _keys(seen) == Counter(["refused"])
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: not rows)
+
+
+async def test_what_can_never_be_sent_is_parked_and_holds_up_no_other(lab: Lab, url: str):
+    name = unique("pub")
+    await leave_over(lab, url, name, 1)
+    # More octets than a property may have, in fewer letters than the column holds.
+    await lab.sql(url, "UPDATE outbox SET correlation_id = %s", ["가" * 100])
+    async with (
+        lab.wiretap(f"{name}.events") as seen,
+        lab.running(tiny(name), database_url=url, outbox_poll_s=0.05) as runtime,
+    ):
+        await emit(runtime, "good")
+        await eventually(lambda: _events(seen, 1))
+        [parked] = await eventually(lambda: parked_of(runtime))
+        assert "packed" in parked.problem
+        assert await lab.outbox(url) == [parked.id]
+
+
+async def test_one_over_which_the_broker_closes_the_connection_is_found_and_parked(
+    lab: Lab, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As a broker does to a message that is larger than it takes."""
+    name = unique("pub")
+    ids = await leave_over(lab, url, name, 3)
+    assert len(ids) == 3
+    publish = Channel.publish_confirmed
+
+    async def picky(self: Channel, address: Address, properties: Properties, body: bytes) -> None:
+        if b'"key":"1"' in body:
+            # What is declared otherwise than it is there closes the channel with the same error.
+            self._outlet.write(ChannelFrame.marshall(self._number, [_ANOTHER_KIND]).payload)
+        await publish(self, address, properties, body)
+
+    monkeypatch.setattr(Channel, "publish_confirmed", picky)
+    async with (
+        lab.wiretap(f"{name}.events") as seen,
+        lab.running(tiny(name), database_url=url, outbox_poll_s=0.05) as runtime,
+    ):
+        [parked] = await eventually(lambda: parked_of(runtime))
+        assert "closes the connection" in parked.problem
+        assert parked.subjects == "1"
+        await eventually(lambda: lab.outbox(url), holds=lambda rows: rows == [parked.id])
+    assert set(_keys(seen)) >= {"0", "2"}
+
+
+_ANOTHER_KIND = amqp.Exchange.Declare(exchange="amq.topic", exchange_type="direct", durable=True)
+
+
+async def test_a_claim_is_bounded_in_bytes_and_takes_one_at_least(
+    lab: Lab, db: Database, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    name = unique("pub")
+    await leave_over(lab, url, name, 5)
+    outbox = Outbox(name, db)
+    sizes = [len(one) for [one] in await lab.sql(url, "SELECT body FROM outbox")]
+    monkeypatch.setattr(outbox_module, "CLAIM_BYTES", 2 * max(sizes))
+    claims = [len(await db.transaction(lambda tx: outbox._claim(tx, early=False))) for _ in range(4)]
+    assert claims == [2, 2, 1, 0]
+    await lab.sql(url, "UPDATE outbox SET attempts = 0, available_at = UTC_TIMESTAMP(6)")
+    monkeypatch.setattr(outbox_module, "CLAIM_BYTES", 1)
+    assert len(await db.transaction(lambda tx: outbox._claim(tx, early=False))) == 1
+
+
+async def test_the_gauge_counts_no_more_than_it_has_to(lab: Lab, db: Database, url: str):
+    name = unique("pub")
+    await leave_over(lab, url, name, 2)
+    numbers = "SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4"
+    many = " CROSS JOIN ".join(f"({numbers}) n{power}" for power in range(6))
+    await lab.sql(
+        url,
+        "INSERT INTO outbox (id, type, count, subjects, body, created_at, available_at, attempts)"
+        f" SELECT UUID(), 'x', 1, 'x', '[]', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), 0 FROM {many}",
+    )
+    assert (await Outbox(name, db).backlog())[0] == COUNTED
+    await lab.sql(url, "DELETE FROM outbox")
