@@ -67,10 +67,11 @@ LIBRARIES = (
             "pamqp.encode:field_table",
             "pamqp.body:ContentBody",
             "pamqp.header:ContentHeader.unmarshal",
-            "pamqp.commands:Basic.Deliver.unmarshal",
+            "pamqp.commands:Basic.Deliver",
+            "pamqp.commands:Basic.GetOk",
         ),
         "tests/shared/test_amqp.py",
-        besides="that both read the frames that arrive: `broker/headers.py` puts its own in their place",
+        besides="that these read the frames that arrive: `broker/headers.py` puts its own in their place",
     ),
     Library(
         "aiomysql",

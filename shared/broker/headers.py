@@ -25,6 +25,7 @@ _START = struct.Struct(">HHQ")
 _TAG = struct.Struct(">Q?")
 _read_header = ContentHeader.unmarshal
 _read_delivery = Basic.Deliver.unmarshal
+_read_answer = Basic.GetOk.unmarshal
 
 
 def unreadable(headers: Mapping[str, Any]) -> str | None:
@@ -50,9 +51,22 @@ def _delivery(self: Basic.Deliver, data: bytes) -> None:
         _read_delivery(self, data)
     except ValueError:  # a routing key that is no text: no one of ours reads it
         self.consumer_tag, rest = _text(data)
-        self.delivery_tag, self.redelivered = _TAG.unpack(rest[: _TAG.size])
-        self.exchange, rest = _text(rest[_TAG.size :])
-        self.routing_key, _ = _text(rest)
+        _came_from(self, rest)
+
+
+def _answer(self: Basic.GetOk, data: bytes) -> None:
+    try:
+        _read_answer(self, data)
+    except ValueError:
+        rest = _came_from(self, data)
+        self.message_count = int.from_bytes(rest[:4], "big")
+
+
+def _came_from(self: Basic.Deliver | Basic.GetOk, data: bytes) -> bytes:
+    self.delivery_tag, self.redelivered = _TAG.unpack(data[: _TAG.size])
+    self.exchange, rest = _text(data[_TAG.size :])
+    self.routing_key, rest = _text(rest)
+    return rest
 
 
 def _text(data: bytes) -> tuple[str, bytes]:
@@ -62,3 +76,4 @@ def _text(data: bytes) -> tuple[str, bytes]:
 
 ContentHeader.unmarshal = _header
 Basic.Deliver.unmarshal = _delivery
+Basic.GetOk.unmarshal = _answer

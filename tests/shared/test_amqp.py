@@ -30,8 +30,10 @@ from shared.broker import (
     table,
 )
 from shared.broker.frames import acknowledgement, packed
+from shared.broker.headers import unreadable
 from shared.broker.outlet import BACKLOG_BYTES
 from tests.shared.lab import Lab, unique
+from tests.support import strange
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 
@@ -390,6 +392,43 @@ async def test_one_that_cannot_be_handled_does_not_stop_the_next(connection: Abs
         await channel.publish_confirmed(to(queue), told(), body)
     await eventually(lambda: _when(len(arrived) == 2))
     assert arrived == [b"good", b"better"]
+
+
+@pytest.mark.parametrize(
+    ("key", "properties"),
+    [
+        ("strange", strange.MICROSECONDS),
+        ("strange", strange.NAME_NO_TEXT),
+        ("strange", strange.ID_NO_TEXT),
+        (b"strange.\xff", b"\x00\x00"),
+    ],
+    ids=["a time in microseconds", "a header's name", "an id", "a routing key"],
+)
+async def test_what_nobody_can_read_is_handed_over_with_its_octets_and_the_next_comes(
+    lab: Lab, connection: AbstractConnection, queue: str, key: str | bytes, properties: bytes
+):
+    exchange = await lab.channel.declare_exchange(unique("strange"), "topic", auto_delete=True)
+    await (await lab.channel.get_queue(queue)).bind(exchange, "#")
+    channel = await Channel.open(connection, confirms=True, prefetch=10)
+    arrived: asyncio.Queue[Message] = asyncio.Queue()
+    await channel.consume(queue, "taker", arrived.put_nowait)
+    await strange.publish(lab.amqp_url, exchange.name, key, b"[1]", properties)
+    await channel.publish_confirmed(to(queue), told("next"), b"[2]")
+    first, second = await arrived.get(), await arrived.get()
+    assert (first.body, second.body, second.properties.message_id) == (b"[1]", b"[2]", "next")
+    if isinstance(key, str):
+        assert first.headers["x-unreadable-octets"] == strange.octets_of(properties)
+        assert unreadable(first.headers)
+    else:
+        assert unreadable(first.headers) is None
+    for one in (first, second):
+        one.ack()
+    await channel.cancel("taker")
+    # The library's own channels read them, too.
+    await strange.publish(lab.amqp_url, exchange.name, key, b"[3]", properties)
+    taken = await eventually(lambda: lab.take(queue))
+    assert taken is not None
+    assert taken.body == b"[3]"
 
 
 async def test_it_stands_beside_the_librarys_channels(connection: AbstractConnection, queue: str):

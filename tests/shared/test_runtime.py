@@ -75,6 +75,47 @@ async def test_a_tap_hears_in_every_process_and_takes_nothing_from_others(lab: L
         await eventually(lambda: _same(heard), holds=lambda found: found == ["a", "a", "b", "b"])
 
 
+async def test_a_tap_that_fails_costs_its_own_event_only(lab: Lab):
+    heard: list[str] = []
+    publisher = unique("pub")
+
+    @takes(contracts(publisher).marked_view)
+    def listen(one: Any) -> None:
+        if one.key == "bad":
+            raise RuntimeError("no such thing")
+        heard.append(one.key)
+
+    service = Service(unique("tap"), taps=(tap(listen),))
+    kind = f"{publisher}.marked"
+    async with lab.running(service) as runtime, lab.running(service):  # two that bear one name
+        bodies = [event(kind, {"key": key}) for key in ("a", "bad", "b")]
+        await lab.send(f"{publisher}.events", cloudevents.batch(bodies), kind)
+        await eventually(lambda: _same(heard), holds=lambda found: sorted(found) == ["a", "a", "b", "b"])
+        queues = {one["name"] for one in await lab.management("queues/%2F")}
+    assert len([name for name in queues if name.startswith(f"{runtime.name}.tap.{kind}.")]) == 2
+
+
+async def test_who_shuts_down_takes_nothing_when_its_link_comes_up_again(lab: Lab, url: str):
+    name, publisher = unique("ear"), unique("pub")
+    async with lab.running(tiny(name, publisher), database_url=url) as runtime:
+        runtime.draining = True
+        for link in runtime.links:
+            link.reset()
+        await eventually(lambda: _same([link.is_up for link in runtime.links]), holds=lambda up: not any(up))
+        await is_up(runtime)
+        kind = f"{publisher}.marked"
+        await lab.send(
+            f"{publisher}.events", cloudevents.batch([event(kind, {"key": "a", "text": ""})]), kind
+        )
+        queue = f"{name}.{kind}"
+        await eventually(lambda: lab.length(queue), holds=lambda waiting: waiting == 1)
+        declared = await lab.channel.declare_queue(queue, passive=True)
+        assert declared.declaration_result.consumer_count == 0
+        left = {one["name"] for one in await lab.management("queues/%2F")}
+        assert f"rpc.{name}" not in left, "nobody asks it anything"
+    assert await lab.marks(url) == []
+
+
 async def test_a_start_waits_for_the_database_and_the_broker(lab: Lab, url: str):
     name = unique("svc")
     async with proxy_to(url) as database, proxy_to(lab.amqp_url) as broker:

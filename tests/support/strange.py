@@ -5,10 +5,10 @@ import base64
 import struct
 
 import aio_pika
+from pamqp import commands as amqp
 
-from shared.broker import Address
 from shared.broker.channel import Channel
-from shared.broker.frames import _FRAME, _publish
+from shared.broker.frames import _FRAME
 
 HEADERS, TIMESTAMP, MESSAGE_ID = 1 << 13, 1 << 6, 1 << 7
 
@@ -25,15 +25,18 @@ def octets_of(properties: bytes) -> str:
     return base64.b64encode(properties).decode()
 
 
-async def publish(url: str, exchange: str, key: str, body: bytes, properties: bytes) -> None:
-    """Publish a message with these raw properties, confirmed."""
+async def publish(url: str, exchange: str, key: str | bytes, body: bytes, properties: bytes) -> None:
+    """Publish a message with these raw properties, confirmed; under a key that may be no text either."""
     connection = await aio_pika.connect(url)
     async with connection:
         channel = await Channel.open(connection, confirms=True)
         number = channel._number
         header = struct.pack(">HHQ", 60, 0, len(body)) + properties
-        frames = [_publish(number, Address(exchange, key, mandatory=True))]
-        for kind, payload in ((2, header), (3, body)):
+        octets = key.encode() if isinstance(key, str) else key
+        names = b"".join(bytes((len(one),)) + one for one in (exchange.encode(), octets))
+        method = struct.pack(">IH", amqp.Basic.Publish.index, 0) + names + b"\x01"
+        frames: list[bytes] = []
+        for kind, payload in ((1, method), (2, header), (3, body)):
             frames += [_FRAME.pack(kind, number, len(payload)), payload, b"\xce"]
         confirmed = asyncio.get_running_loop().create_future()
         channel._published += 1
