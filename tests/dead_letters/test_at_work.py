@@ -5,8 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from query_svc.dead_letters import calls, jobs, store
+from query_svc.dead_letters import letter as letter_module
+from query_svc.dead_letters import office as office_module
 from query_svc.dead_letters.contracts import DeadLetter, LetterState, ListDeadLetters, RedriveDeadLetters
 from query_svc.dead_letters.letter import letter_of
 from query_svc.dead_letters.office import Arrived, DeadLetterOffice
@@ -16,6 +19,7 @@ from shared.database.units import Database, DatabaseUnavailable
 from shared.ids import new_id
 from shared.rpc import Rpc
 from tests.shared.lab import Lab, event, unique
+from tests.support import strange
 from tests.support.waiting import eventually
 
 
@@ -151,6 +155,69 @@ async def test_one_that_cannot_be_kept_holds_up_no_other(
     left = await eventually(lambda: lab.take(f"{queue}.dead"))
     assert left is not None
     assert left.body == b"[2]"
+
+
+async def test_one_that_could_not_be_kept_is_tried_again_within_the_minute(
+    db: Database, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = await queue_of(lab)
+    await lab.send("", b"[1]", f"{queue}.dead")
+    keep, broken = store.keep, True
+
+    async def broken_at_first(tx: Any, found: Any) -> None:
+        if broken:
+            raise ValueError("a defect")
+        await keep(tx, found)
+
+    monkeypatch.setattr(store, "keep", broken_at_first)
+    monkeypatch.setattr(office_module, "TRY_AGAIN_S", 0.05)
+    async with at_work(db, lab.amqp_url, queue) as letters:
+        with capture_logs() as logs:
+
+            async def tried() -> int:
+                await jobs.fetch(db, letters.office)
+                return sum(one["event"] == "dead_letter.not_kept" for one in logs)
+
+            await eventually(tried, holds=lambda times: times > 1)
+        broken = False
+        await letters.kept(queue)
+    assert await lab.length(f"{queue}.dead") == 0
+
+
+async def test_of_one_that_is_too_large_the_head_is_kept_and_it_is_not_sent_back(
+    db: Database, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letter_module, "LARGEST_BODY", 100)
+    monkeypatch.setattr(letter_module, "HEAD", 10)
+    queue = await queue_of(lab)
+    await lab.send("", b"0123456789" * 20, f"{queue}.dead", headers={"x-exception": "ValueError"})
+    async with at_work(db, lab.amqp_url, queue) as letters:
+        [kept] = await letters.kept(queue)
+        assert kept.message.startswith("Only the first 10 of its 200 octets are kept")
+        details = (await db.read(lambda reader: store.details(reader, [kept.id])))[kept.id]
+        assert (details.body, details.headers["x-cut-from"]) == ("0123456789", 200)
+        await letters.redrive(kept.id)
+        [back] = await letters.kept(queue)
+        assert "only the head" in str(back.problem)
+    assert await lab.length(f"{queue}.dead") == 0
+
+
+@pytest.mark.parametrize("properties", [strange.MICROSECONDS, strange.NAME_NO_TEXT, strange.ID_NO_TEXT])
+async def test_one_whose_properties_nobody_can_read_is_kept_with_their_octets_and_goes_back_without(
+    db: Database, lab: Lab, properties: bytes
+) -> None:
+    queue = await queue_of(lab)
+    await strange.publish(lab.amqp_url, "", f"{queue}.dead", b"[1]", properties)
+    async with at_work(db, lab.amqp_url, queue) as letters:
+        [kept] = await letters.kept(queue)
+        assert (kept.exception, "properties cannot be read" in kept.message) == ("Unreadable", True)
+        details = (await db.read(lambda reader: store.details(reader, [kept.id])))[kept.id]
+        assert details.headers["x-unreadable-octets"] == strange.octets_of(properties)
+        await letters.redrive(kept.id)
+        back = await eventually(lambda: lab.take(queue))
+    assert back is not None
+    assert (back.body, back.headers["x-redrives"]) == (b"[1]", 1)
+    assert not {"x-unreadable", "x-unreadable-octets"} & back.headers.keys()
 
 
 async def test_a_queue_that_is_gone_gives_the_letter_back_to_the_person(db: Database, lab: Lab) -> None:
