@@ -105,6 +105,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
+        self._lost_by = ""
 
     def use(self, set_up: SetUp, tear_down: TearDown) -> None:
         """Say what is to stand on this connection; before `start`."""
@@ -167,7 +168,14 @@ class Link:
             )
         self._connection = connection
         broken = self._broken = asyncio.Event()
-        connection.close_callbacks.add(lambda *_: broken.set())
+        self._lost_by = "it was given up, to be set up anew"
+
+        def lost(_: Any, error: BaseException | None) -> None:
+            if error is not None:
+                self._lost_by = f"{type(error).__name__}: {error}"
+            broken.set()
+
+        connection.close_callbacks.add(lost)
         watching: asyncio.Task[None] | None = None
         try:
             watching = asyncio.create_task(
@@ -184,7 +192,7 @@ class Link:
             self._up.set()
             await broken.wait()
             log.warning("broker.link_lost", link=self.name)
-            self.trouble.failed("the connection broke")
+            self.trouble.failed(self._lost_by)
         finally:
             if watching is not None:
                 watching.cancel()
@@ -193,6 +201,7 @@ class Link:
     async def _abort_when_lost(self, connection: _Connection, pulse: Pulse) -> None:
         await pulse.until_lost()
         log.warning("broker.link_silent", link=self.name)
+        self._lost_by = "the broker said nothing at all"
         connection.abort()
         self._broken.set()
 

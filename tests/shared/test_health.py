@@ -48,7 +48,7 @@ async def test_a_process_says_whether_it_lives_and_is_ready_and_why_not(lab: Lab
             for role in ("calls", "publish", "consume"):
                 assert f"{name}-svc#1 {role} (since 20" in checks["broker"]
             figures = (await client.get("/metrics")).text
-            assert f'shop_failing_seconds{{what="link {name}-svc#1 calls"}} 0.0' not in figures
+            assert f'shop_failing_seconds{{what="link {name}-svc#1 calls"}} 0.0\n' not in figures
             assert (await client.get("/livez")).is_success
             await broker.heal()
             await eventually(ready, holds=lambda found: found == (200, ok))
