@@ -211,7 +211,7 @@ new-service *name: _dev
 makemigrations *modules: _run
     @{{ quote(python) }} -m shared.migrate make "$@"
 
-[doc("Bring the databases up to date (up does it too)")]
+[doc("Bring databases and queues up to date (up does it too)")]
 [group("work on it")]
 migrate: _run
     @{{ local }} migrate
