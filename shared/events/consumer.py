@@ -198,13 +198,15 @@ class Consumer:
     async def _handle_suspect(self, received: list[InHand]) -> None:
         """Handle what may have killed the process that had it, unless it has killed too many of them.
 
-        That is counted in our database; while it is away, what follows waits for it, and nothing is counted.
+        That is counted in our database. What cannot be counted now is handled all the same: while the
+        database is away, that waits for it.
         """
         [(delivery, one)] = received
         suspect = suspects.suspect_id(delivery.source.queue_name, one.raw)
         try:
             deaths = await suspects.begin(self._database, suspect)
-        except DatabaseUnavailable:
+        except Exception as error:
+            log.info("consumer.not_counted", consumer=self.name, **describe(error))
             deaths = 0
         try:
             if deaths < suspects.DEATHS:
@@ -213,7 +215,7 @@ class Consumer:
                 why = f"{deaths} processes died while they handled it"
                 await delivery.source.dead_letter(delivery, one.raw, "Killer", why, one)
         finally:
-            with contextlib.suppress(DatabaseUnavailable):  # what stays counts for nothing but its own event
+            with contextlib.suppress(Exception):  # what stays counts for nothing but its own event
                 await suspects.end(self._database, suspect)
 
     async def _handle_list(self, received: list[InHand]) -> None:
