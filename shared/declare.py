@@ -18,7 +18,7 @@ from aiormq.exceptions import AMQPError, ChannelLockedResource
 
 from shared import crash, logs
 from shared.broker import topology
-from shared.broker.moving import InUse, bring_about
+from shared.broker.moving import InUse, bring_about, finish, is_unfinished
 from shared.broker.topology import Queue
 from shared.errors import describe
 from shared.logs import log
@@ -26,6 +26,9 @@ from shared.service.service import Service
 from shared.settings import Settings, load
 
 BROKER_SECONDS = 120.0
+SETTLED_SECONDS = 2.0
+"""So long a broker that has just started has for its queues. One that deletes a queue whose worker for dead
+letters is only starting (seen with 3.10.8) loses all of these workers, and declares no such queue again."""
 LOCK = "shop.declaring"
 """An exclusive queue: whoever has it declares, the others wait."""
 
@@ -63,14 +66,22 @@ async def declare_all(services: Sequence[Service], settings: Settings) -> list[s
             await topology.declare_rpc_exchange(channel)
             for service in services:
                 await topology.declare_events_exchange(channel, service.name)
+        unfinished = await is_unfinished(connection)
         left: list[str] = []
         moved = 0
+        settled_at = asyncio.get_running_loop().time() + SETTLED_SECONDS
+
+        async def settled() -> None:
+            await asyncio.sleep(settled_at - asyncio.get_running_loop().time())
+
         for queue in (one for each in services for one in queues_of(each, settings.retry_delays)):
             try:
-                moved += await bring_about(connection, queue)
+                moved += await bring_about(connection, queue, unfinished=unfinished, before_deletion=settled)
             except InUse as error:
                 left.append(str(error))
                 log.warning("queue.left", queue=queue.name, **describe(error))
+        if unfinished or moved or left:
+            await finish(connection)
     log.info("declare.done", services=len(services), made_anew=moved, left=len(left))
     return left
 

@@ -10,6 +10,7 @@ is, too, so that nothing stands still until they have been stopped.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
@@ -21,6 +22,8 @@ from shared.logs import log
 
 AT_ONCE = 100
 """So many messages are taken, published in one pipeline, and then acknowledged."""
+UNFINISHED = "shop.declaring.unfinished"
+"""A queue that is there as long as queues are being made anew; nothing is ever in it."""
 TRIES = 5
 """An old process may declare a queue in its old way in the moment when there is none."""
 CONFIRM_SECONDS = 30.0
@@ -30,33 +33,60 @@ class InUse(Exception):
     """A queue cannot be made anew, for somebody consumes it."""
 
 
+async def _nothing() -> None:
+    """Nothing has to be waited for."""
+
+
+async def is_unfinished(connection: AbstractConnection) -> bool:
+    """Whether somebody has begun to make queues anew, and has not said that all of it is done."""
+    return await _exists(connection, UNFINISHED)
+
+
+async def finish(connection: AbstractConnection) -> None:
+    """Say that all is done."""
+    async with connection.channel() as channel:
+        await channel.queue_delete(UNFINISHED)
+
+
 def twin_of(queue: Queue) -> Queue:
-    """Where the messages of a queue are while it is made anew. There they rest: nothing expires."""
-    arguments = {name: value for name, value in queue.arguments.items() if name != "x-message-ttl"}
+    """Where the messages of a queue are while it is made anew. There they rest: nothing expires or dies."""
+    arguments = {name: queue.arguments[name] for name in ("x-queue-type", "x-delivery-limit", "x-overflow")}
     return queue._replace(name=_aside(queue.name), arguments=arguments)
 
 
-async def bring_about(connection: AbstractConnection, queue: Queue) -> bool:
+async def bring_about(
+    connection: AbstractConnection,
+    queue: Queue,
+    *,
+    unfinished: bool = True,
+    before_deletion: Callable[[], Awaitable[None]] = _nothing,
+) -> bool:
     """Have a queue as it has to be, with all that was in it; True if it was there and was another.
+
+    Without anything `unfinished` by somebody who was killed (`is_unfinished`) no twin is looked for.
 
     Raises `InUse` if it is consumed; it is left as it was then, with everything in it.
     """
     moved = False
     for _ in range(TRIES):
         if await _declared(connection, queue):
-            if await _exists(connection, _aside(queue.name)):
+            if unfinished and await _exists(connection, _aside(queue.name)):
                 await _bring_back(connection, queue)
                 moved = True
             return moved
-        await _put_aside(connection, queue)
+        unfinished = True
+        await _put_aside(connection, queue, before_deletion)
     raise InUse(f"{queue.name} is declared again and again by a process of another release")
 
 
-async def _put_aside(connection: AbstractConnection, queue: Queue) -> None:
+async def _put_aside(
+    connection: AbstractConnection, queue: Queue, before_deletion: Callable[[], Awaitable[None]]
+) -> None:
     twin = twin_of(queue)
     async with connection.channel(publisher_confirms=True, on_return_raises=True) as channel:
         await _refuse_consumed(channel, queue)
         log.info("queue.put_aside", queue=queue.name)
+        await channel.declare_queue(UNFINISHED, durable=True)
         exchange = await channel.declare_exchange(_aside(queue.name), ExchangeType.FANOUT, durable=True)
         old = await channel.get_queue(queue.name, ensure=False)
         await old.unbind(exchange, queue.name)
@@ -67,6 +97,7 @@ async def _put_aside(connection: AbstractConnection, queue: Queue) -> None:
             source = await channel.get_exchange(queue.binding.exchange, ensure=False)
             await old.unbind(source, queue.binding.key)
         crash.here("moving.unbound")
+        await before_deletion()
         await _empty(channel, old, _aside(queue.name))
         crash.here("moving.emptied")
         try:

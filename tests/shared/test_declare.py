@@ -10,7 +10,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from shared import crash
+from shared import crash, declare
 from shared.broker import moving, topology
 from shared.broker.moving import InUse, bring_about
 from shared.broker.topology import Queue
@@ -103,6 +103,12 @@ async def test_killed_at_any_step_it_goes_on_where_it_was(
     assert {key for _, _, key in found} == {queue.binding.key}
 
 
+@pytest.fixture(autouse=True)
+def _settled(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    """The suite's broker has been up for long enough."""
+    monkeypatch.setattr(declare, "SETTLED_SECONDS", 0.0)
+
+
 async def test_a_process_that_is_killed_is_carried_on_by_the_next(lab: Lab):
     name = unique("svc")
     publisher = unique("pub")
@@ -111,21 +117,18 @@ async def test_a_process_that_is_killed_is_carried_on_by_the_next(lab: Lab):
     for number in range(3):
         await lab.send("", b"[%d]" % number, dead.name, headers={"n": number}, delivery_mode=2)
 
-    async def declare(**settings: str) -> int | None:
-        environment = {
-            **os.environ,
-            "TINY_NAME": name,
-            "TINY_HEARS": publisher,
-            "SHOP_AMQP_URL": lab.amqp_url,
-            **settings,
-        }
-        running = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "shared.declare", "tests.shared.tiny", env=environment
-        )
-        return await running.wait()
-
-    assert await declare(SHOP_CRASH_AT="moving.deleted") == -9
-    assert await declare() == 0
+    environment = {
+        **os.environ,
+        "TINY_NAME": name,
+        "TINY_HEARS": publisher,
+        "SHOP_AMQP_URL": lab.amqp_url,
+        "SHOP_CRASH_AT": "moving.unbound",
+    }
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "shared.declare", "tests.shared.tiny", env=environment
+    )
+    assert await running.wait() == -9
+    assert await declare_all([tiny(name, publisher)], _settings(lab)) == []
     assert (await lab.management(f"queues/%2F/{dead.name}"))["arguments"] == dead.arguments
     assert [number for _, number, _ in await found_in(lab, dead)] == [0, 1, 2]
     assert await lab.length(queue.name) == 0
