@@ -79,11 +79,16 @@ LIBRARIES = (
         "0.4",
         (
             "aiomysql.connection:Connection._execute_command",
+            "aiomysql.connection:Connection._connect",
+            "aiomysql.connection:Connection._set_keep_alive",
             "aiomysql.connection:Connection._reader",
+            "aiomysql.connection:Connection._writer",
+            "aiomysql.connection:Connection.client_flag",
             "aiomysql.connection:Connection.server_status",
+            "aiomysql.connection:_StreamReader._wait_for_data",
         ),
         "tests/shared/test_results.py",
-        besides="that its pool does not wake who waits when a broken connection is given back",
+        besides="that it calls _set_keep_alive when it has connected, before it reads the server's greeting",
     ),
     Library(
         "pymysql",
