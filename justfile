@@ -89,6 +89,12 @@ trace-broker *args: _run
 export *args: _run
     @{{ ops }} ops.export "$@"
 
+[doc("Break a shop of its own by a seeded plan while people buy, then check the books (--seconds N --seed N --infra)")]
+[group("see it work")]
+[no-cd]
+chaos *args: _run
+    @{{ ops }} ops.chaos "$@"
+
 [doc("Measure a shop of its own, compared with alternatives: bench [NAMES] --quick --rounds N --json FILE --svg FILE")]
 [group("see it work")]
 [no-cd]

@@ -5,18 +5,21 @@ import os
 import sys
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from deploy.bootstrap import SERVICES
 from deploy.local.errors import FleetError
-from deploy.local.layout import Layout
+from deploy.local.layout import HOST, Layout
 from deploy.local.program import Program
 from deploy.services import Service
 
 _NOT_FOR_SERVICES = frozenset(
     {
+        "SHOP_BROKER_VIA",
         "SHOP_DATABASE_ADMIN_URL",
         "SHOP_DATABASE_AS_SHIPPED",
         "SHOP_DATABASE_URL",
+        "SHOP_DATABASE_VIA",
         "SHOP_GATEWAY_URL",
         "SHOP_MYSQLD",
         "SHOP_RABBITMQ_SERVER",
@@ -82,13 +85,28 @@ def service_environment(at: Layout, service: Service, settings: Mapping[str, str
     if service.outside:
         environment[f"SHOP_{service.name.upper()}_JOURNAL"] = str(at.run_dir / f"{service.name}.jsonl")
     environment |= {name: value for name, value in settings.items() if name not in _NOT_FOR_SERVICES}
-    environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_AMQP_URL": at.amqp_url, "SHOP_PEERS": at.peers}
+    amqp_url = _via(at, service, at.amqp_url, settings.get("SHOP_BROKER_VIA"))
+    environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_AMQP_URL": amqp_url, "SHOP_PEERS": at.peers}
     if at.management_url:
         environment["SHOP_MANAGEMENT_URL"] = at.management_url
     database_url = at.database_url(service)
     if database_url:
-        environment["SHOP_DATABASE_URL"] = database_url
+        environment["SHOP_DATABASE_URL"] = _via(at, service, database_url, settings.get("SHOP_DATABASE_VIA"))
     return environment
+
+
+def _via(at: Layout, service: Service, url: str, first_port: str | None) -> str:
+    """A server as a service reaches it: through a proxy on this machine, if there is one.
+
+    SHOP_BROKER_VIA and SHOP_DATABASE_VIA are the port of the first declared service's own proxy; the next
+    service's is on the next port.
+    """
+    if not first_port:
+        return url
+    parts = urlsplit(url)
+    login, _, _ = parts.netloc.rpartition("@")
+    here = f"{HOST}:{int(first_port) + at.services.index(service)}"
+    return urlunsplit(parts._replace(netloc=f"{login}@{here}" if login else here))
 
 
 def replica_program(at: Layout, service: Service, replica: int, settings: Mapping[str, str]) -> Program:
