@@ -28,14 +28,11 @@ def show(console: Console, result: Result) -> None:
         console.print(f"placed although the buyer got no answer: {count}", highlight=False)
     if result.not_ready:
         console.print(Text(f"not ready again: {result.not_ready}", style="bold red"))
-    errors = [
-        f"{one.ended_s:.1f} s: {one.what}: {one.status} {one.detail}" for one in result.journal.errors()
-    ]
     for name, found in (
         ("lost", verdict.lost),
         ("stuck", verdict.stuck),
         ("doubled", verdict.doubled),
-        ("answers 500", errors),
+        ("kinds of answers 500", result.errors()),
         ("wrong answers", verdict.troubles),
     ):
         _found(console, name, found)

@@ -60,6 +60,24 @@ class Result:
             "refusals": refusals(self.journal.requests, began_s, ended_s),
         }
 
+    def errors(self) -> list[str]:
+        """Answers that nobody may ever get, alike ones together, with the faults that went on meanwhile."""
+        alike: dict[tuple[str, int, str], list[float]] = {}
+        for one in self.journal.errors():
+            alike.setdefault((one.what, one.status, one.detail), []).append(one.ended_s)
+        return [
+            f"{len(times)} x {what}: {status}, {min(times):.1f} to {max(times):.1f} s"
+            f" (faults {', '.join(self._between(min(times), max(times))) or 'none'}): {detail}"
+            for (what, status, detail), times in alike.items()
+        ]
+
+    def _between(self, began_s: float, ended_s: float) -> list[str]:
+        return [
+            str(one.fault.number)
+            for one in self.faults
+            if one.began_s is not None and one.began_s < ended_s and began_s < (one.ended_s or ended_s)
+        ]
+
     def document(self) -> dict[str, Any]:
         """As JSON."""
         verdict = self.verdict
@@ -70,10 +88,7 @@ class Result:
             "purchases": dict(verdict.told),
             "orders": dict(verdict.ends),
             "answers": dict(self.journal.statuses()),
-            "errors": [
-                {"what": one.what, "at_s": round(one.ended_s, 1), "status": one.status, "detail": one.detail}
-                for one in self.journal.errors()
-            ],
+            "errors": self.errors(),
             "lost": verdict.lost,
             "stuck": verdict.stuck,
             "doubled": verdict.doubled,
