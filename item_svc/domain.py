@@ -1,7 +1,6 @@
 """The rules of catalogue and stock: pure functions, no await, no database, no clock."""
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -80,12 +79,11 @@ def move(shelf: MutableMapping[int, OnShelf], movements: Iterable[Movement]) -> 
 
 
 class Buying(NamedTuple):
-    """An order as a cart sees it: who placed it and when, and which items it is for."""
+    """An order as a cart sees it: who placed it, and which items it is for."""
 
     order_id: UUID
     buyer_id: int
     item_ids: frozenset[int]
-    placed_at: datetime
 
 
 class InCart(Struct, frozen=True):
@@ -95,14 +93,13 @@ class InCart(Struct, frozen=True):
     user_id: int
     item_id: int
     quantity: int
-    changed_at: datetime
 
 
 def leaving(orders: Iterable[Buying], lines: Iterable[InCart]) -> dict[UUID, list[InCart]]:
     """Which lines of their buyers' carts orders take along; each line goes once, to the first that wants it.
 
-    The line of an ordered item goes as a whole, whatever quantity was ordered. One that was set after the
-    order was placed is not of that order and stays.
+    The line of an ordered item goes as a whole, whatever quantity was ordered, and whenever it was set: when
+    the order was placed is known by another host's clock alone, which may differ from ours.
     """
     carts: dict[int, dict[int, InCart]] = {}
     for line in lines:
@@ -110,11 +107,7 @@ def leaving(orders: Iterable[Buying], lines: Iterable[InCart]) -> dict[UUID, lis
     taken: dict[UUID, list[InCart]] = {}
     for order in orders:
         cart = carts.get(order.buyer_id, {})
-        going = [
-            cart[item_id]
-            for item_id in sorted(order.item_ids & cart.keys())
-            if cart[item_id].changed_at <= order.placed_at
-        ]
+        going = [cart[item_id] for item_id in sorted(order.item_ids & cart.keys())]
         for line in going:
             del cart[line.item_id]
         if going:

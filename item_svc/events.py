@@ -1,7 +1,6 @@
 """What item hears: orders that want stock, give it back, or came to nothing. Lists, one transaction each."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from item_svc import contracts
@@ -22,7 +21,6 @@ class OrderPlaced(View, of="order.placed"):
     buyer_id: int
     lines: list[Line]
     participants: list[str]
-    placed_at: datetime
 
 
 class ReleaseStock(View, of="order.release.item"):
@@ -114,9 +112,7 @@ async def return_to_carts(failures: list[OrderFailed], tx: Transaction) -> None:
 
 
 def _buying(order: OrderPlaced) -> Buying:
-    return Buying(
-        order.order_id, order.buyer_id, frozenset(line.item_id for line in order.lines), order.placed_at
-    )
+    return Buying(order.order_id, order.buyer_id, frozenset(line.item_id for line in order.lines))
 
 
 def _reserved(order: OrderPlaced, names: Mapping[int, str]) -> contracts.StockReserved:

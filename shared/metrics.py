@@ -9,6 +9,14 @@ EVENT_LIST_SIZE = Histogram(
     "shop_event_list_size", "Events in one list", ["consumer"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 EVENT_LAG_SECONDS = Histogram("shop_event_lag_seconds", "From an event's time to its handling", ["event"])
+CLOCK_AHEAD_SECONDS = Gauge(
+    "shop_clock_ahead_seconds", "How far this host's clock is ahead of its database's", ["service"]
+)
+CLOCK_DIFFERENCE_SECONDS = Gauge(
+    "shop_clock_difference_seconds",
+    "How far this host's clock is ahead of the source's, by the youngest event of the last minutes",
+    ["source"],
+)
 CALLS_ANSWERED = Counter("shop_calls_answered", "Calls answered, by status", ["call", "status"])
 CALL_SECONDS = Histogram("shop_call_seconds", "Time from asking to the answer, as callers see it", ["call"])
 CALLS_OVER_HTTP = Counter("shop_calls_over_http", "Calls made over HTTP for want of a broker", ["call"])

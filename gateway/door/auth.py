@@ -20,6 +20,8 @@ KEYS_TRUSTED_S = 300.0
 """How long keys are used without asking again, so that a withdrawn key does not count for ever."""
 MOST_TOKENS = 10_000
 LONGEST_TOKEN = 4096
+LEEWAY_S = 5
+"""So far the clock of the host that signed a token may be from ours, either way."""
 
 
 class TokenReader:
@@ -63,10 +65,11 @@ class TokenReader:
                 key,
                 algorithms=["EdDSA"],
                 issuer=self._issuer,
+                leeway=LEEWAY_S,
                 options={"require": ["exp", "iss", "sub"]},
             )
             user = msgspec.convert({"id": int(claims["sub"]), "role": claims["role"]}, User)
-            return user, float(claims["exp"])
+            return user, float(claims["exp"]) + LEEWAY_S
         except jwt.ExpiredSignatureError:
             raise Unauthorized("The access token has expired: refresh it, or sign in again.") from None
         except (jwt.InvalidTokenError, KeyError, ValueError):  # whatever is wrong with it, it does not count

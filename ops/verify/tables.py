@@ -133,6 +133,7 @@ class StockEntry(NamedTuple):
     delta: int
     balance: int
     cause: str
+    at: datetime
 
 
 class Taking(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 
 from aio_pika.abc import AbstractConnection
 
-from shared import crash, metrics
+from shared import clocks, crash, metrics
 from shared.batching import Batching
 from shared.clock import utc_now
 from shared.context import working_on
@@ -342,6 +342,7 @@ def _count(received: list[InHand]) -> None:
     for event, these in by_event.items():
         metrics.EVENTS_HANDLED.labels(event, "handled").inc(len(these))
         waited = utc_now() - min(one.event.time for one in these)
+        clocks.note(event, max(one.event.time for one in these))
         metrics.EVENT_LAG_SECONDS.labels(event).observe(max(waited.total_seconds(), 0))
 
 

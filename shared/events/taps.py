@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 from aio_pika.abc import AbstractConnection
 
+from shared import clocks
 from shared.broker import Channel, Message, topology
 from shared.errors import describe
 from shared.events.cloudevents import CloudEvent
@@ -59,6 +60,7 @@ def _listener(tap: Tap) -> Callable[[Message], None]:
             log.warning("tap.unreadable", heard=tap.view.wire_name, **describe(error))
             return
         for event in events:
+            clocks.note(tap.view.wire_name, event.time)
             try:
                 tap.handler(event.data)
             except Exception as error:  # it costs this event only: the others are for somebody else

@@ -6,7 +6,7 @@ from typing import Any
 
 from aio_pika.abc import AbstractConnection
 
-from shared import crash, metrics
+from shared import clocks, crash, metrics
 from shared.broker.link import Link, SetUp, TearDown
 from shared.clock import utc_now
 from shared.database.purging import purge
@@ -237,6 +237,7 @@ class Runtime:
         if self.database is not None:
             own.append(every(PURGE_SECONDS, self._purge, name="purge of inbox and kept answers"))
             own.append(every(GAUGE_SECONDS, self._measure_outbox, name="outbox gauge"))
+            own.append(every(clocks.ASK_EVERY_S, self._follow_clock, name="the database's clock"))
         return [*self.service.jobs, *own]
 
     async def _repeat(self, job: Job) -> None:
@@ -266,12 +267,17 @@ class Runtime:
             metrics.OUTBOX_OLDEST_SECONDS.set(oldest)
             metrics.OUTBOX_PARKED.set(await self.outbox.parked())
 
+    async def _follow_clock(self) -> None:
+        if self.database is not None:
+            await clocks.follow(self.database, self.service.name)
+
     async def _open_database(self, database: Database) -> None:
         models = self.service.models if self.service.asks_models else ()
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while True:
             try:
                 await database.open(models)
+                await clocks.follow(database, self.service.name)
                 return
             except DatabaseUnavailable as error:
                 if asyncio.get_running_loop().time() > deadline:

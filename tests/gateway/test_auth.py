@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from gateway.door import auth
-from gateway.door.auth import TokenReader
+from gateway.door.auth import LEEWAY_S, TokenReader
 from gateway.door.rate_limit import MOST_CALLERS, RateLimit, parse_rate
 from order_svc.contracts import ListOrders, OrderPage
 from payment_svc.contracts import Balance, GetBalance
@@ -54,7 +54,7 @@ async def test_no_header_is_401(client: Client) -> None:
 @pytest.mark.parametrize(
     "claims",
     [
-        {"exp": int(time.time()) - 1},
+        {"exp": int(time.time()) - LEEWAY_S - 1},
         {"exp": None},
         {"exp": "tomorrow"},
         {"sub": None},
@@ -66,6 +66,8 @@ async def test_no_header_is_401(client: Client) -> None:
         {"iss": "somebody"},
         {"iss": None},
         {"nbf": int(time.time()) + 600},
+        {"iat": int(time.time()) + 600},
+        {"iat": int(time.time()) + 3600, "exp": int(time.time()) + 7200},
     ],
 )
 async def test_a_signed_token_with_wrong_claims_is_401(
@@ -73,6 +75,15 @@ async def test_a_signed_token_with_wrong_claims_is_401(
 ) -> None:
     response = await client.get("/points", headers=bearer(signer.token(2, **claims)))
     assert response.status_code == 401
+
+
+@pytest.mark.parametrize("claims", [{"iat": 4}, {"nbf": 4}, {"exp": -4}])
+async def test_clocks_of_two_hosts_may_differ_by_some_seconds(
+    client: Client, signer: Signer, claims: dict[str, int]
+) -> None:
+    moments = {name: int(time.time()) + seconds for name, seconds in claims.items()}
+    response = await client.get("/points", headers=bearer(signer.token(2, **moments)))
+    assert response.status_code == 200
 
 
 async def test_forged_tokens_are_401(client: Client, signer: Signer) -> None:
@@ -93,7 +104,7 @@ async def test_forged_tokens_are_401(client: Client, signer: Signer) -> None:
 async def test_a_token_stops_counting_when_it_expires_although_it_was_seen_before(
     client: Client, signer: Signer
 ) -> None:
-    token = signer.token(2, exp=int(time.time()) + 1)
+    token = signer.token(2, exp=int(time.time()) - LEEWAY_S + 1)
     assert (await client.get("/points", headers=bearer(token))).status_code == 200
     await asyncio.sleep(1.1)  # the token itself must age; its times are whole seconds
     response = await client.get("/points", headers=bearer(token))

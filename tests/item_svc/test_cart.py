@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from item_svc.contracts import (
 from item_svc.domain import MAX_CART_LINES, Line
 from item_svc.events import OrderFailed, OrderPlaced, ReleaseStock
 from shared.clock import utc_now
+from shared.database import transaction
 from shared.database.units import Database
 from shared.errors import NotFound, RuleBroken
 from shared.ids import new_id
@@ -48,13 +49,12 @@ async def _cart(db: Database, user: int = ANN) -> dict[int, int]:
     return {line.item_id: line.quantity for line in await _lines(db, user)}
 
 
-def _order(*wants: tuple[int, int], buyer: int = ANN, at: datetime | None = None) -> OrderPlaced:
+def _order(*wants: tuple[int, int], buyer: int = ANN) -> OrderPlaced:
     return OrderPlaced(
         order_id=new_id(),
         buyer_id=buyer,
         lines=[Line(item_id=item, quantity=quantity, unit_price=100) for item, quantity in wants],
         participants=["item"],
-        placed_at=at or utc_now(),
     )
 
 
@@ -192,10 +192,18 @@ async def test_a_release_heard_before_its_order_leaves_the_cart_alone(db: Databa
     assert await _cart(db) == {item: 3}
 
 
-async def test_a_line_that_was_set_after_the_order_was_placed_stays(db: Database) -> None:
+@pytest.mark.parametrize("ahead", [timedelta(hours=-1), timedelta(seconds=5), timedelta(hours=1)])
+async def test_a_line_leaves_whatever_the_clocks_of_the_services_say(
+    db: Database, ahead: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
     item = await _item(db)
+    monkeypatch.setattr(transaction, "utc_now", lambda: utc_now() + ahead)
     await _put(db, item, 3)
-    await _place(db, _order((item, 3), at=utc_now() - timedelta(minutes=1)))
+    monkeypatch.undo()
+    order = _order((item, 3))
+    await _place(db, order)
+    assert await _cart(db) == {}
+    await _fail(db, order.order_id)
     assert await _cart(db) == {item: 3}
 
 

@@ -21,7 +21,6 @@ from item_svc.contracts import (
 )
 from item_svc.domain import Line
 from item_svc.events import OrderPlaced, ReleaseStock
-from shared.clock import utc_now
 from shared.database.units import Database
 from shared.ids import new_id
 from tests.support.databases import Heard
@@ -40,9 +39,7 @@ async def _stock(db: Database, item_id: int) -> int:
 
 def _placed(*wants: tuple[int, int], price: int = 100, order_id: UUID | None = None) -> OrderPlaced:
     lines = [Line(item_id=item_id, quantity=quantity, unit_price=price) for item_id, quantity in wants]
-    return OrderPlaced(
-        order_id=order_id or new_id(), buyer_id=2, lines=lines, participants=["item"], placed_at=utc_now()
-    )
+    return OrderPlaced(order_id=order_id or new_id(), buyer_id=2, lines=lines, participants=["item"])
 
 
 def _yes(order: OrderPlaced) -> StockReserved:
@@ -105,9 +102,7 @@ class ItemSide(Participant):
         await self.db.transaction(lambda tx: calls.adjust_stock(more, tx))
 
     def elsewhere(self) -> OrderPlaced:
-        return OrderPlaced(
-            order_id=new_id(), buyer_id=2, lines=[], participants=["payment"], placed_at=utc_now()
-        )
+        return OrderPlaced(order_id=new_id(), buyer_id=2, lines=[], participants=["payment"])
 
     async def place(self, *orders: OrderPlaced) -> None:
         await _place(self.db, *orders)

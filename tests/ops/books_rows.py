@@ -78,6 +78,7 @@ DONE, CANCELLED, FAILED, OPEN, CARD, UNPAID, ATTENTION, KEPT, CALLED_OFF, ASKING
 BOUGHT, PAID_LATER, REFUSED, STRANGER = payment_id(20), payment_id(5), payment_id(25), order_id(255)
 
 T = datetime(2026, 1, 5, 10, tzinfo=UTC)
+SOON = T + timedelta(seconds=10)
 LATER = T + timedelta(minutes=1)
 HOUR = datetime(2026, 1, 5, 10, tzinfo=UTC)
 FUTURE = datetime(2099, 1, 1, tzinfo=UTC)
@@ -393,7 +394,7 @@ def sound_rows() -> Rows:
             Claim(GIVING_BACK, "HELD", None),
         ],
         STOCK: [
-            StockEntry(number, item_id, order, delta, balance, cause)
+            StockEntry(number, item_id, order, delta, balance, cause, SOON)
             for number, ((item_id, order, delta, cause), balance) in enumerate(
                 zip(_STOCK, _running(_STOCK, 2), strict=True), start=1
             )
