@@ -1,4 +1,4 @@
-"""One service's clock is wrong: work goes on, nothing is lost, stuck or doubled, and a metric says whose it is."""
+"""One wrong clock: work goes on, nothing is lost, stuck or doubled, and a metric says whose clock it is."""
 
 import re
 from collections import Counter
