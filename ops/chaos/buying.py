@@ -3,7 +3,9 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -26,6 +28,9 @@ PATIENCE_S = 60.0
 """So long a client repeats a request that is refused for a moment or not answered."""
 SETTLE_S = 90.0
 """An order's deadline of 30 s, one more after an outage, and the giving back after it."""
+LOOK_S = 0.2
+"""Between two looks at an order."""
+PLACE, READ = "POST /orders", "GET /orders/ID"
 MOST_AT_ONCE = 250
 """More do not come in while so many are still waiting for what they want."""
 
@@ -92,6 +97,36 @@ class Crowd:
                 await free.acquire()
                 task = group.create_task(self._purchase(number))
                 task.add_done_callback(lambda _: free.release())
+
+    async def look(self) -> None:
+        """Read the order that was accepted last, and an item, again and again until cancelled."""
+        sessions = {buyer_id: session for session, buyer_id in self.buyers}
+        while True:
+            accepted = next((one for one in reversed(self.purchases) if one.orders), None)
+            with suppress(Away, Refused):  # it is noted, and the next look is made all the same
+                if accepted is not None:
+                    session, order_id = sessions[accepted.buyer_id], min(accepted.orders)
+                    await self.until_answered(READ, partial(session.order, order_id))
+                await self.until_answered("GET /items/ID", partial(self.stage.shop.item, self.plenty))
+            await asyncio.sleep(LOOK_S)
+
+    async def until_answered(self, what: str, act: Callable[[], Awaitable[T]]) -> T:
+        """What an act comes to, repeated while it is refused for a moment; how long that took is noted."""
+        began_s = self.journal.now()
+        answered = False
+        try:
+            done = await persist(act, timeout_s=PATIENCE_S)
+            answered = True
+            return done
+        except Refused as refusal:
+            answered = not passing(refusal)
+            raise
+        finally:
+            self.note(what, began_s, answered)
+
+    def note(self, what: str, began_s: float, answered: bool) -> None:
+        """Somebody has got what he wanted, or has given up."""
+        self.journal.wants.append(Wanted(what, began_s, self.journal.now(), answered))
 
     async def _purchase(self, number: int) -> None:
         # Of its own, so that what somebody does never depends on who was served first.
@@ -162,7 +197,7 @@ class _Buying:
             case "asked twice":
                 await asyncio.gather(self._place(line, "points"), self._place(line, "points"))
             case "from a cart":
-                await self._until_answered(
+                await self._crowd.until_answered(
                     "PUT /cart", lambda: self._session.put_in_cart(self._crowd.plenty, line.quantity)
                 )
                 await self._place(line)
@@ -172,8 +207,8 @@ class _Buying:
     async def _place(self, line: Line, pay_with: str | None = None, card: str | None = None) -> Order:
         """As a careful client does: under a key, again until there is an answer."""
         card_key = await self._card(card)
-        order = await self._until_answered(
-            "POST /orders",
+        order = await self._crowd.until_answered(
+            PLACE,
             lambda: self._session.place([line], pay_with=pay_with, card_key=card_key, key=self._purchase.key),
         )
         self._accepted(order)
@@ -187,13 +222,13 @@ class _Buying:
             order = await self._session.place([line], pay_with="points", key=self._purchase.key)
             answered = True
         finally:
-            self._note("POST /orders, once", began_s, answered)
+            self._crowd.note("POST /orders, once", began_s, answered)
         self._accepted(order)
 
     async def _with_coupon(self) -> None:
         path = f"/coupons/{self._crowd.policy}/issue"
         headers = {"Idempotency-Key": f"{self._purchase.key}-coupon"}
-        taken = await self._until_answered(
+        taken = await self._crowd.until_answered(
             "POST /coupons/ID/issue", lambda: self._session.send("POST", path, headers=headers)
         )
         coupon = msgspec.json.decode(taken.content, type=HeldCoupon)
@@ -208,12 +243,12 @@ class _Buying:
         return order if order.status == "COMPLETED" else None
 
     async def _cancel(self, order: Order) -> None:
-        await self._until_answered("POST /orders/ID/cancel", lambda: self._session.cancel(order.id))
+        await self._crowd.until_answered("POST /orders/ID/cancel", lambda: self._session.cancel(order.id))
 
     async def _pay(self, order: Order | None, method: str) -> str | None:
         if order is None:
             return None
-        payment = await self._until_answered(
+        payment = await self._crowd.until_answered(
             "POST /payments",
             lambda: self._session.pay(order.id, method, key=f"{self._purchase.key}-pay"),
         )
@@ -231,13 +266,13 @@ class _Buying:
             headers = {"Idempotency-Key": f"{self._purchase.key}-refund"}
             body = None if amount is None else {"amount": amount}
             path = f"/payments/{payment_id}/refund"
-            await self._until_answered(
+            await self._crowd.until_answered(
                 "POST /payments/ID/refund",
                 lambda: self._crowd.stage.admin.send("POST", path, body=body, headers=headers),
             )
 
     async def _read(self, order: Order) -> None:
-        seen = await self._until_answered("GET /orders/ID", lambda: self._session.order(order.id))
+        seen = await self._crowd.until_answered(READ, lambda: self._session.order(order.id))
         if seen.id != order.id:
             self._purchase.troubles.append(f"asked for order {order.id}, got {seen.id}")
 
@@ -257,23 +292,6 @@ class _Buying:
     def _accepted(self, order: Order) -> None:
         self._purchase.outcome = "accepted"
         self._purchase.orders.add(order.id)
-
-    async def _until_answered(self, what: str, act: Callable[[], Awaitable[T]]) -> T:
-        began_s = self._crowd.journal.now()
-        answered = False
-        try:
-            done = await persist(act, timeout_s=PATIENCE_S)
-            answered = True
-            return done
-        except Refused as refusal:
-            answered = not passing(refusal)
-            raise
-        finally:
-            self._note(what, began_s, answered)
-
-    def _note(self, what: str, began_s: float, answered: bool) -> None:
-        journal = self._crowd.journal
-        journal.wants.append(Wanted(what, began_s, journal.now(), answered))
 
 
 async def gather(stage: Stage, journal: Journal, *, seed: int, buyers: int) -> Crowd:

@@ -55,7 +55,9 @@ class Inflicted:
 async def inflict(faults: Iterable[Fault], ground: Ground, started: float) -> list[Inflicted]:
     """Do all faults, each at its time after `started` (`monotonic`); returns when all of them are undone."""
     done = [Inflicted(fault) for fault in faults]
-    await asyncio.gather(*(_in_time(one, ground, started) for one in done))
+    async with asyncio.TaskGroup() as group:
+        for one in done:
+            group.create_task(_in_time(one, ground, started))
     return done
 
 

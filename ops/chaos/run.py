@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from deploy.local.errors import FleetError
-from ops.chaos.buying import SETTLE_S, Crowd, gather
+from ops.chaos.buying import PLACE, READ, SETTLE_S, Crowd, gather
 from ops.chaos.ground import Ground
 from ops.chaos.inflicting import Inflicted, inflict
 from ops.chaos.journal import Journal, Watching, longest_wait, refusals
@@ -22,7 +22,6 @@ from order_svc.settings import OrderSettings
 from shared.settings import load
 
 READY_WITHIN_S = 120.0
-PLACE, READ = "POST /orders", "GET /orders/ID"
 _CONNECTIONS = 300
 
 
@@ -47,7 +46,6 @@ class Result:
             and self.books.balanced
             and not self.journal.errors()
             and self.not_ready is None
-            and not any(one.trouble for one in self.faults if one.ended_s is None)
         )
 
     def outage(self, one: Inflicted) -> dict[str, float | int]:
@@ -112,8 +110,14 @@ async def run(
         journal.started = monotonic()
         journal.requests.clear()
         buying = asyncio.create_task(crowd.buy(orders, seconds))
-        done = await inflict(faults, ground, journal.started)
-        await buying
+        looking = asyncio.create_task(crowd.look())
+        try:
+            done = await inflict(faults, ground, journal.started)
+            await buying
+        finally:
+            for task in (buying, looking):
+                task.cancel()
+            await asyncio.gather(buying, looking, return_exceptions=True)
     return await _look(ground, crowd, journal, done)
 
 
