@@ -29,6 +29,10 @@ ORDERS_A_SECOND = 10
 def main(argv: list[str] | None = None) -> int:
     """Exit 0 only if nothing is lost, stuck or doubled, nobody was answered 500, and the books balance."""
     arguments = parser().parse_args(argv)
+    if arguments.running and (arguments.replicas > 1 or arguments.keep):
+        parser().error(
+            "--running breaks the shop as it runs, and leaves it running: no --replicas, no --keep"
+        )
     console = wide_console()
     # Ended from outside (`timeout`), it must take along what it has started, as at Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -3,9 +3,10 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from deploy.local import fleet
+from deploy.local.errors import FleetError
 from deploy.local.layout import HOST, Layout, layout
 from ops.chaos.disk import Disk
 from ops.chaos.links import Links
@@ -42,6 +43,8 @@ class Ground:
     report: Report = print
     links: Links | None = None
     disk: Disk | None = None
+    via: dict[str, str] = field(default_factory=dict)
+    """Settings that lead services over the links."""
     left_out: list[str] = field(default_factory=list)
     """What cannot be done here, and why."""
 
@@ -59,15 +62,15 @@ class Ground:
             if refusal := await asyncio.to_thread(self.disk.mount):
                 self.left_out.append(f"no full disk of the database: {refusal}")
                 self.disk = None
-        via = await self._open_links()
+        self.via = await self._open_links()
         if self.own:
-            self.environ = {**self.environ, **via}
+            self.environ = {**self.environ, **self.via}
             self.at = await asyncio.to_thread(fleet.up, self.environ, report=self.report)
         else:
             self.at = await asyncio.to_thread(fleet.current_layout, self.environ)
             self.left_out.append("no full disk of the database: this shop's was there before")
-            if via:
-                await self._restart_all(via)
+            if self.via:
+                await self._each(self.restart)
         if replicas > 1:
             await self._each(lambda name: fleet.scale(name, replicas, self.environ))
 
@@ -79,10 +82,15 @@ class Ground:
                 if self.disk is not None:
                     await asyncio.to_thread(self.disk.unmount)
             elif self.links is not None:
-                await self._restart_all({})
+                self.via = {}
+                await self._each(self.restart)
         finally:
             if self.links is not None:
                 await self.links.close()
+
+    def restart(self, name: str) -> None:
+        """Restart a service, a replica or a server in good order, on the same links. Raises FleetError."""
+        fleet.restart(name, self.environ, settings=self.via)
 
     async def all_ready(self, within_s: float) -> None:
         """Return when servers and services are ready. Raises FleetError, and names those that are not."""
@@ -90,12 +98,19 @@ class Ground:
             await asyncio.to_thread(fleet.await_ready, name, self.environ, within_s=within_s)
 
     def scope(self, seconds: int, kills: int, *, infra: bool, replicas: int) -> Scope:
-        """What a plan for this shop can be about."""
-        processes = [
-            f"{service.name}-{replica}"
-            for service in self.at.services
-            for replica in range(1, (1 if service.outside else replicas) + 1)
-        ]
+        """What a plan for this shop can be about. Raises FleetError for servers that are not ours to break."""
+        if infra and len(self.breakable_servers) < len(fleet.SERVERS):
+            raise FleetError(
+                "--infra breaks broker and database, but this shop uses servers that run elsewhere"
+            )
+        if self.own:
+            processes = [
+                f"{service.name}-{replica}"
+                for service in self.at.services
+                for replica in range(1, (1 if service.outside else replicas) + 1)
+            ]
+        else:
+            processes = [one.name for one in fleet.ps(self.environ) if one.service not in fleet.SERVERS]
         return Scope(seconds, kills, tuple(processes), self._ways(), infra)
 
     def _ways(self) -> tuple[tuple[str, str], ...]:
@@ -119,9 +134,6 @@ class Ground:
         await self.links.open()
         return {"SHOP_BROKER_VIA": str(first["broker"]), "SHOP_DATABASE_VIA": str(first["database"])}
 
-    async def _restart_all(self, settings: Mapping[str, str]) -> None:
-        await self._each(lambda name: fleet.restart(name, self.environ, settings=settings))
-
     async def _each(self, act: Callable[[str], None]) -> None:
         names = [service.name for service in self.at.services if not service.outside]
         await asyncio.gather(*(asyncio.to_thread(act, name) for name in names))
@@ -139,7 +151,6 @@ def own_ground(report: Report) -> Ground:
 
 def running_ground(report: Report, links_base: int | None = None) -> Ground:
     """The shop that this terminal means, as it runs. Raises FleetError if it does not."""
-    at = fleet.current_layout()
-    if not at.private_broker or not at.private_database:
-        links_base = None
-    return Ground(dict(os.environ), replace(at), links_base, own=False, report=report)
+    if not fleet.ps():
+        raise FleetError(f"nothing runs in {layout().run_dir}: start the shop with ./just up")
+    return Ground(dict(os.environ), fleet.current_layout(), links_base, own=False, report=report)

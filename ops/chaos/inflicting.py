@@ -114,7 +114,7 @@ async def _stopped(fault: Fault, ground: Ground) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _restarted(fault: Fault, ground: Ground) -> AsyncIterator[None]:
-    await asyncio.to_thread(fleet.restart, fault.target, ground.environ)
+    await asyncio.to_thread(ground.restart, fault.target)
     yield
 
 

@@ -42,10 +42,7 @@ class Result:
     def good(self) -> bool:
         """See above."""
         return (
-            self.verdict.good
-            and self.books.balanced
-            and not self.journal.errors()
-            and self.not_ready is None
+            self.verdict.good and self.books.balanced and not self.journal.errors() and self.not_ready is None
         )
 
     def outage(self, one: Inflicted) -> dict[str, float | int]:
