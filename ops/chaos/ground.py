@@ -98,7 +98,7 @@ class Ground:
             await asyncio.to_thread(fleet.await_ready, name, self.environ, within_s=within_s)
 
     def scope(self, seconds: int, kills: int, *, infra: bool, replicas: int) -> Scope:
-        """What a plan for this shop can be about. Raises FleetError for servers that are not ours to break."""
+        """What a plan for this shop can be about. Raises FleetError for servers that are not ours."""
         if infra and len(self.breakable_servers) < len(fleet.SERVERS):
             raise FleetError(
                 "--infra breaks broker and database, but this shop uses servers that run elsewhere"
