@@ -8,7 +8,7 @@ from ops.chaos.plan import What
 
 _HOST = "127.0.0.1"
 _CHUNK = 65536
-LATE_S = 0.25
+LATE_S = 0.1
 """A delayed link hands on each piece so much later."""
 BYTES_PER_S = 32_000
 """What a narrow link lets through each way; a busy service needs about twice as much."""
