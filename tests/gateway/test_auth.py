@@ -81,7 +81,7 @@ async def test_a_signed_token_with_wrong_claims_is_401(
 async def test_clocks_of_two_hosts_may_differ_by_some_seconds(
     client: Client, signer: Signer, claims: dict[str, int]
 ) -> None:
-    moments = {name: int(time.time()) + seconds for name, seconds in claims.items()}
+    moments: dict[str, Any] = {name: int(time.time()) + seconds for name, seconds in claims.items()}
     response = await client.get("/points", headers=bearer(signer.token(2, **moments)))
     assert response.status_code == 200
 
