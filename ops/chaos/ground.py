@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from deploy.local import fleet
@@ -81,6 +82,8 @@ class Ground:
                 await asyncio.to_thread(fleet.reset, self.environ)
                 if self.disk is not None:
                     await asyncio.to_thread(self.disk.unmount)
+                    with suppress(OSError):  # somebody's own files in it: theirs to delete
+                        self.at.run_dir.rmdir()
             elif self.links is not None:
                 self.via = {}
                 await self._each(self.restart)
