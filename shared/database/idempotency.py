@@ -156,9 +156,9 @@ class Idempotency:
             await idempotency.keep(tx, done)
 
     Until then others with this key are told that it is still running. A process that dies in between leaves
-    its key to whoever comes `lease_s` seconds later, who then has the same work in hand and carries it on. If
-    the handler raises, the key is given up, unless an answer is kept. For a call without a key nothing of all
-    this is done.
+    its key to whoever comes `lease_s` seconds later, who then has the same work in hand and carries it on;
+    one whose database or partner went away leaves it at once. If the handler refuses, the key is given up,
+    unless an answer is kept. For a call without a key nothing of all this is done.
     """
 
     def __init__(self, call: str, key: Key | None, kept: Callable[[Any], str], lease_s: float) -> None:
@@ -218,6 +218,15 @@ class Idempotency:
         if self._key is not None:
             await _keep(tx, self._call, {self._key: self._kept(reply)})
         self.is_kept = True
+
+    async def leave(self, tx: Transaction) -> None:
+        """The call broke off, perhaps in the middle: the next one with this key carries its work on."""
+        if self._key is not None and self._until is not None:
+            await tx.write(
+                "UPDATE kept_answers SET running_until = %s"
+                " WHERE id = %s AND answer IS NULL AND running_until = %s",
+                [tx.now, self._key.id, self._until],
+            )
 
     async def give_up(self, tx: Transaction) -> None:
         """The call came to nothing: the next one with this key is the first again."""

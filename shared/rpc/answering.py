@@ -9,7 +9,7 @@ fault of none of them, and would take as long again for each. A call with an ide
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -280,8 +280,10 @@ def _run(answer: Answer, wiring: Wiring, database: Database | None, lease_s: flo
                 await db.transaction(lambda tx: idempotency.keep(tx, reply))
         except AnsweredBefore as before:
             return before.again
-        except Exception:  # whatever the handler met, the key is free for another try; raised again
-            await db.transaction(idempotency.give_up)
+        except Exception as error:  # whatever the handler met, the key is free for another try; raised again
+            refused = isinstance(error, Problem) and not isinstance(error, Unavailable)
+            with suppress(DatabaseUnavailable):  # then its time runs out by itself
+                await db.transaction(idempotency.give_up if refused else idempotency.leave)
             raise
         return reply
 

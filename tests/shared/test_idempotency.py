@@ -16,7 +16,7 @@ from shared.database.idempotency import Idempotency, Once, fingerprint
 from shared.database.purging import purge
 from shared.database.transaction import Reader, Transaction
 from shared.database.units import Database
-from shared.errors import Conflict, Problem, RuleBroken, StillRunning
+from shared.errors import Conflict, Problem, RuleBroken, StillRunning, Unavailable
 from shared.messages import Call
 from shared.registry import answer, every, hear
 from shared.rpc import Rpc
@@ -346,6 +346,17 @@ async def test_a_handler_of_several_units_is_answered_again_too(lab: Lab, url: s
             await rpc.call(said.carry(work="w5", how="refuse late"), once=once("late"))
         assert (await rpc.call(said.carry(work="w6"), once=once("late"))).text == "w5"
     assert await lab.marks(url) == ["w1", "w3", "w4", "w5"]
+
+
+@pytest.mark.parametrize("how", ["lose the database", "lose a partner"])
+async def test_a_work_that_broke_off_is_carried_on_by_the_next_try(lab: Lab, url: str, how: str):
+    name = unique("svc")
+    said = contracts(name)
+    async with talking(lab, tiny(name), url) as rpc:
+        with pytest.raises(Unavailable):
+            await rpc.call(said.carry(work="w1", how=how), once=once())
+        assert (await rpc.call(said.carry(work="w2"), once=once())).text == "w1"
+    assert await lab.sql(url, "SELECT `key`, text FROM marks") == [("w1", "ended")]
 
 
 async def test_many_at_once_begin_one_work(lab: Lab, url: str):

@@ -10,8 +10,8 @@ from typing import Any
 
 from shared.database.idempotency import Idempotency
 from shared.database.transaction import Transaction
-from shared.database.units import Database
-from shared.errors import Conflict, FieldError, RuleBroken
+from shared.database.units import Database, DatabaseUnavailable
+from shared.errors import Conflict, FieldError, OutcomeUnknown, RuleBroken
 from shared.service.service import Service, answer, hear
 from shared.settings import Settings
 from tests.shared.tiny.contracts import Answered, contracts, module_of, takes
@@ -60,6 +60,10 @@ def tiny(name: str, hears: str = "", *, once: bool = False) -> Service:
             os.kill(os.getpid(), signal.SIGKILL)
         if call.how == "refuse":
             raise Conflict("It came to nothing.")
+        if call.how == "lose the database":
+            raise DatabaseUnavailable("gone in the middle")
+        if call.how == "lose a partner":
+            raise OutcomeUnknown("A partner may have done it.")
         done = await db.transaction(end)
         if call.how == "refuse late":
             raise Conflict("It was done all the same.")
