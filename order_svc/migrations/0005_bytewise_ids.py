@@ -2,7 +2,7 @@
 
 from tortoise import migrations
 
-from shared.database.columns import bytewise
+from shared.database.altering import bytewise
 
 ID = "CHAR(36) NOT NULL"
 

@@ -2,7 +2,7 @@
 
 from tortoise import migrations
 
-from shared.database.columns import forget_text
+from shared.database.altering import forget_text
 
 
 class Migration(migrations.Migration):

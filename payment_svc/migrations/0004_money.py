@@ -8,7 +8,7 @@ from tortoise import fields, migrations
 from tortoise.indexes import Index
 from tortoise.migrations import operations as ops
 
-from shared.database.columns import bytewise
+from shared.database.altering import bytewise
 
 ID = "VARCHAR(36) NOT NULL"
 MAYBE_ID = "VARCHAR(36) NULL"

@@ -6,7 +6,7 @@ Words of our own that are in an index compare byte by byte.
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 
-from shared.database.columns import bytewise
+from shared.database.altering import bytewise
 
 RANKINGS = ("quantity", "revenue")
 DROP = "ALTER TABLE `item_sales` DROP INDEX `best_by_{}`"

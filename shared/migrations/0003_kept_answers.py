@@ -5,7 +5,7 @@ from tortoise.migrations import operations as ops
 from tortoise import fields
 from tortoise.indexes import Index
 
-from shared.database.columns import bytewise
+from shared.database.altering import bytewise
 
 HASH = "VARCHAR(64) NOT NULL"
 

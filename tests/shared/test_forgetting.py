@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.database import columns
-from shared.database.columns import forget_text
+from shared.database import altering
+from shared.database.altering import forget_text
 from shared.database.forgetting import without_text
 from shared.database.units import Database
 
@@ -92,7 +92,7 @@ class _Editor:
 async def test_a_table_is_cleaned_in_pieces_and_may_be_cleaned_again(
     db: Database, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(columns, "AT_ONCE", at_once)
+    monkeypatch.setattr(altering, "AT_ONCE", at_once)
     documents = [{"n": number, "key": key, "한국어": "🛒"} for number, key in enumerate(KEYS)]
     texts = [msgspec.json.encode(one).decode() for one in (*documents, *LEFT_ALONE)]
     for number, text in enumerate(texts):

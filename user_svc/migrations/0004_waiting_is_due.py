@@ -5,7 +5,7 @@ from tortoise.indexes import Index
 from tortoise.migrations import operations as ops
 from tortoise.migrations.constraints import CheckConstraint, UniqueConstraint
 
-from shared.database.columns import bytewise
+from shared.database.altering import bytewise
 
 MEND_USERS = "UPDATE `users` SET `due_at` = UTC_TIMESTAMP(6) WHERE `state` = 'OPENING' AND `due_at` IS NULL"
 MEND_DELIVERIES = "UPDATE `deliveries` SET `state` = IF(`due_at` IS NULL, 'GIVEN_UP', 'WAITING')"
