@@ -11,6 +11,8 @@ from pathlib import Path
 _point = ""
 _marker = ""
 
+AT_WORK = ("outbox.after_commit", "outbox.after_publish", "consumer.before_ack")
+"""What every service passes as it works."""
 MOVING = tuple(
     f"moving.{step}"
     for step in (
@@ -26,7 +28,7 @@ MOVING = tuple(
     )
 )
 """The steps of a queue that is made anew (`shared/broker/moving.py`)."""
-POINTS = ("outbox.after_commit", "outbox.after_publish", "consumer.before_ack", *MOVING)
+POINTS = (*AT_WORK, *MOVING)
 
 
 def arm(point: str, marker: str = "") -> None:

@@ -60,7 +60,7 @@ def _some_completed(buying: Crowd) -> None:
     assert buying.outcomes["COMPLETED"] >= len(buying.ends) // 4, buying.outcomes
 
 
-@pytest.mark.parametrize("point", crash.POINTS)
+@pytest.mark.parametrize("point", crash.AT_WORK)
 async def test_every_service_killed_at(point: str, stage: Stage, tmp_path: Path) -> None:
     """SIGKILL at the same named point of order, item, coupon and payment, each once, while people buy."""
 
