@@ -7,18 +7,16 @@ scripts that enter this folder. They keep seeing the project and the temporary f
 import os
 import shlex
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
+from deploy import debian
 from deploy.engines.catalogue import Server
-from deploy.local.errors import FleetError
 from deploy.services import ROOT
 
 HOME = ROOT / ".tools" / "engines"
 _BASICS = ("base-files", "coreutils", "dash", "gawk", "grep", "hostname", "procps", "sed", "util-linux")
 """What the servers' start scripts call, and their packages take for granted."""
-_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
     "etc/group": "root:x:0:\n",
@@ -38,7 +36,7 @@ def is_fetched(server: Server) -> bool:
 
 
 def fetch(server: Server) -> None:
-    """Get it, unless it is here. Raises `FleetError`."""
+    """Get it, unless it is here. Raises `FleetError` (of deploy.local.errors)."""
     if is_fetched(server):
         return
     home = _home(server)
@@ -46,9 +44,7 @@ def fetch(server: Server) -> None:
     root = home / "root"
     root.mkdir(parents=True)
     print(f"fetching {server.package} of Debian {server.suite} into {home.relative_to(ROOT)}/", flush=True)
-    with tempfile.TemporaryDirectory(prefix="sagamart-apt-") as folder:
-        for package in _downloaded(server, Path(folder)):
-            _run(["dpkg-deb", "--extract", str(package), str(root)], f"unpacking {package.name}")
+    debian.unpack(server.suite, (*_BASICS, server.package), root)
     for name, text in _FILES.items():
         (root / name).write_text(text, encoding="utf-8")
     for name in ("proc", "dev", "root", "tmp"):
@@ -57,46 +53,8 @@ def fetch(server: Server) -> None:
     _write_scripts(server, root)
 
 
-def mirror() -> str:
-    """The Debian mirror that this machine's apt uses. Raises `FleetError` where there is none."""
-    if shutil.which("apt-get") is None:
-        raise FleetError("servers are fetched with apt-get, and this machine has none")
-    form = ["--format", "$(REPO_URI) $(ORIGIN)", "Created-By: Packages"]
-    for line in _run(["apt-get", "indextargets", *form], "asking apt for its mirror").splitlines():
-        address, _, origin = line.partition(" ")
-        if origin == "Debian" and "security" not in address:
-            return address
-    raise FleetError("servers are fetched from a Debian mirror, and this machine's apt knows none")
-
-
 def _home(server: Server) -> Path:
     return HOME / server.name
-
-
-def _downloaded(server: Server, folder: Path) -> list[Path]:
-    """The packages of a server and all that they need, fetched by apt as if nothing were installed."""
-    for part in ("state/lists/partial", "cache/archives/partial"):
-        (folder / part).mkdir(parents=True)
-    (folder / "status").touch()
-    signed = f"[signed-by={_KEYRING}] " if _KEYRING.exists() else ""
-    sources = folder / "sources.list"
-    sources.write_text(f"deb {signed}{mirror()} {server.suite} main\n", encoding="utf-8")
-    options = {
-        "Dir::Etc::sourcelist": sources,
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State": folder / "state",
-        "Dir::State::status": folder / "status",
-        "Dir::Cache": folder / "cache",
-        # Lists of `sid` are not renewed while it rests.
-        "Acquire::Check-Valid-Until": "false",
-        "Debug::NoLocking": "true",
-        "APT::Sandbox::User": "root",
-    }
-    apt = ["apt-get", "-q", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
-    _run([*apt, "update"], f"reading what Debian {server.suite} has")
-    install = [*apt, "install", "-y", "--no-install-recommends", "--download-only"]
-    _run([*install, *_BASICS, server.package], f"fetching {server.package}")
-    return sorted((folder / "cache" / "archives").glob("*.deb"))
 
 
 def _write_scripts(server: Server, root: Path) -> None:
@@ -122,11 +80,3 @@ def _write_scripts(server: Server, root: Path) -> None:
 def _inside(root: Path, place: Path) -> Path:
     """Where a folder of this machine is seen from inside."""
     return root / place.relative_to("/")
-
-
-def _run(command: list[str], what: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-10:])
-        raise FleetError(f"{what} failed:\n{tail}")
-    return done.stdout
