@@ -2,13 +2,17 @@
 
 With `--migrate` it applies every service's migrations and seeds as well, and has all queues declared where
 SHOP_AMQP_URL says at which broker: the one-shot job of compose.yaml.
+
+A user's password is its name, a default for local runs, unless a setting says the URL that a service is given:
+`SHOP_ORDER_SVC_DATABASE_URL` for `order_svc`, `SHOP_VERIFY_URL` for `verify`. Like every setting, each of them may
+stand in a file that `..._FILE` names.
 """
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -17,6 +21,7 @@ import pymysql
 from deploy.queues import command
 from deploy.services import ROOT, Service, load_services
 from shared.collation import COLLATION
+from shared.settings import given
 
 VERIFY_USER = "verify"
 """Reads every service's database and can change nothing."""
@@ -48,43 +53,74 @@ def url_as(url: str, user: str, database: str = "") -> str:
     return urlunsplit(("mysql", f"{user}:{user}@{host}:{parts.port or 3306}", f"/{database}", "", ""))
 
 
-def create_databases(admin_url: str, services: Sequence[Service]) -> None:
+def create_databases(
+    admin_url: str, services: Sequence[Service], passwords: Mapping[str, str] | None = None
+) -> None:
     """Make what is missing, correct what differs; a second run changes nothing.
 
-    A user's password is its name: a default for local runs. Every service user may do everything in its own
-    database and nothing elsewhere, so that no service can lean on another's tables.
+    A user that `passwords` does not name gets its name as its password: a default for local runs. Every service
+    user may do everything in its own database and nothing elsewhere, so that no service can lean on another's
+    tables.
     """
+    passwords = passwords or {}
     owned = [service.database for service in services if service.database]
     with connect(admin_url) as connection, connection.cursor() as cursor:
-        _user(cursor, VERIFY_USER)
+        _user(cursor, VERIFY_USER, passwords)
         for name in owned:
             cursor.execute(
                 f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE {COLLATION}"
             )
-            _user(cursor, name)
+            _user(cursor, name, passwords)
             # An underscore is a wildcard in a grant: unescaped, `a_svc` would open `absvc` as well.
             pattern = name.replace("_", r"\_")
             cursor.execute(f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO '{name}'@'%'")
             cursor.execute(f"GRANT SELECT ON `{pattern}`.* TO '{VERIFY_USER}'@'%'")
 
 
-def _user(cursor: "pymysql.cursors.Cursor", name: str) -> None:
+def _user(cursor: "pymysql.cursors.Cursor", name: str, passwords: Mapping[str, str]) -> None:
     """ALTER after CREATE: a user left from elsewhere gets the password that the services are given."""
-    cursor.execute(f"CREATE USER IF NOT EXISTS '{name}'@'%' IDENTIFIED BY '{name}'")
-    cursor.execute(f"ALTER USER '{name}'@'%' IDENTIFIED BY '{name}'")
+    password = passwords.get(name, name)
+    cursor.execute(f"CREATE USER IF NOT EXISTS '{name}'@'%%' IDENTIFIED BY %s", (password,))
+    cursor.execute(f"ALTER USER '{name}'@'%%' IDENTIFIED BY %s", (password,))
 
 
 def main(arguments: list[str]) -> int:
-    """Reads SHOP_DATABASE_ADMIN_URL; waits for a server that is only starting."""
-    url = os.environ.get("SHOP_DATABASE_ADMIN_URL")
-    if not url:
+    """Reads SHOP_DATABASE_ADMIN_URL and the URLs of the users; waits for a server that is only starting."""
+    services = load_services()
+    try:
+        admin = given("SHOP_DATABASE_ADMIN_URL")
+        urls = _urls(services)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if admin is None or not admin.text:
         print("SHOP_DATABASE_ADMIN_URL is not set: the URL of one who may create databases", file=sys.stderr)
         return 2
-    services = load_services()
-    _await_server(url)
-    create_databases(url, services)
+    _await_server(admin.text)
+    create_databases(
+        admin.text,
+        services,
+        {user: unquote(urlsplit(url).password or "") for user, url in urls.items()},
+    )
     print("databases ready:", ", ".join(service.database for service in services if service.database))
-    return _migrate(url, services) if "--migrate" in arguments else 0
+    return _migrate(admin.text, urls, services) if "--migrate" in arguments else 0
+
+
+def _urls(services: Sequence[Service]) -> dict[str, str]:
+    """The URLs that settings say, by the user who they are for. Raises ValueError for one of somebody else."""
+    settings = {
+        service.database: f"SHOP_{service.database.upper()}_DATABASE_URL"
+        for service in services
+        if service.database
+    }
+    urls: dict[str, str] = {}
+    for user, variable in {**settings, VERIFY_USER: "SHOP_VERIFY_URL"}.items():
+        if (found := given(variable)) is None:
+            continue
+        if unquote(urlsplit(found.text).username or "") != user:
+            raise ValueError(f"{found.said}: expected mysql://{user}:PASSWORD@HOST:PORT/..., with this user")
+        urls[user] = found.text
+    return urls
 
 
 def _await_server(url: str, *, within_s: float = 60.0) -> None:
@@ -99,20 +135,20 @@ def _await_server(url: str, *, within_s: float = 60.0) -> None:
             time.sleep(1)
 
 
-def _migrate(admin_url: str, services: Sequence[Service]) -> int:
+def _migrate(admin_url: str, urls: Mapping[str, str], services: Sequence[Service]) -> int:
     """Every service with its own user, as it will run: a migration that needs more is mistaken."""
+    inherited = {name: value for name, value in os.environ.items() if "DATABASE_ADMIN_URL" not in name}
     for service in services:
         if service.database is None:
             continue
-        own = url_as(admin_url, service.database, service.database)
-        environment = {**os.environ, "SHOP_DATABASE_URL": own}
-        environment.pop("SHOP_DATABASE_ADMIN_URL")
+        own = urls.get(service.database) or url_as(admin_url, service.database, service.database)
+        environment = {**inherited, "SHOP_DATABASE_URL": own}
         migrating = [sys.executable, "-m", "shared.migrate", service.module]
         done = subprocess.run(migrating, cwd=ROOT, env=environment, check=False)  # noqa: S603
         if done.returncode != 0:
             print(f"migrating {service.module} failed", file=sys.stderr)
             return done.returncode
-    words = command(services) if os.environ.get("SHOP_AMQP_URL") else None
+    words = command(services) if given("SHOP_AMQP_URL") else None
     return subprocess.run(words, cwd=ROOT, check=False).returncode if words else 0  # noqa: S603
 
 

@@ -1,4 +1,4 @@
-"""Packages of any Debian suite, unpacked into a folder, without touching what is installed on this machine."""
+"""Packages of any Debian suite, unpacked into a folder; what is installed on this machine is not touched."""
 
 import shutil
 import subprocess

@@ -1,9 +1,14 @@
-"""Settings from `SHOP_*` environment variables: typed, with defaults that are safe for a local run only."""
+"""Settings from `SHOP_*` environment variables: typed, with defaults that are safe for a local run only.
+
+What nobody shall read in the environment comes from a file: `SHOP_AMQP_URL_FILE=/run/secrets/amqp_url` stands
+for `SHOP_AMQP_URL` with what that file holds. This is so for every setting.
+"""
 
 import math
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -84,6 +89,33 @@ class WrongSettings(SystemExit):
     """Settings that cannot be used; the message lists every one of them."""
 
 
+class Given(NamedTuple):
+    """The text of a setting, and how messages name it: without the text where that came from a file."""
+
+    text: str
+    said: str
+
+
+def given(variable: str, environment: Mapping[str, str] | None = None) -> Given | None:
+    """The setting of that name, from itself or from the file that `<variable>_FILE` names; None if not set.
+
+    The newline at the end of a file is no part of the setting. Raises ValueError, with a text for people, if
+    both are set or the file cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    text, path = environment.get(variable), environment.get(f"{variable}_FILE")
+    if path is None:
+        return None if text is None else Given(text, f"{variable}={text!r}")
+    said = f"{variable}_FILE={path!r}"
+    if text is not None:
+        raise ValueError(f"{said}: {variable} is set, too; expected one of the two")
+    try:
+        return Given(Path(path).read_text(encoding="utf-8").rstrip("\r\n"), said)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise ValueError(f"{said}: the file cannot be read: {why}") from error
+
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -93,37 +125,41 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
     Raises `WrongSettings`, which names all the wrong variables at once with what is allowed, so that nobody
     has to mend them one start at a time.
     """
-    environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
+    said: dict[str, str] = {}
     wrong: list[str] = []
     for field in msgspec.structs.fields(kind):
-        variable = f"SHOP_{field.name.upper()}"
-        if variable not in environment:
-            continue
         try:
-            value = msgspec.convert(environment[variable], field.type, strict=False)
+            found = given(f"SHOP_{field.name.upper()}", environment)
+        except ValueError as error:
+            wrong.append(f"  {error}")
+            continue
+        if found is None:
+            continue
+        said[field.name] = found.said
+        try:
+            value = msgspec.convert(found.text, field.type, strict=False)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError("Expected a finite number")
             values[field.name] = value
         except (msgspec.ValidationError, ValueError) as error:
-            wrong.append(f"  {variable}={environment[variable]!r}: {error}")
+            wrong.append(f"  {found.said}: {error}")
     try:
         for delay in values.get("retry_delays_s", "1").split(","):
             if not 0 < float(delay) < math.inf:
                 raise ValueError
     except ValueError:
-        text = environment["SHOP_RETRY_DELAYS_S"]
-        wrong.append(f"  SHOP_RETRY_DELAYS_S={text!r}: Expected positive seconds, such as 5,30,300")
+        wrong.append(f"  {said['retry_delays_s']}: Expected positive seconds, such as 5,30,300")
     try:
         parse_peers(values.get("peers", ""))
     except ValueError as error:
-        wrong.append(f"  SHOP_PEERS={values['peers']!r}: {error}")
+        wrong.append(f"  {said['peers']}: {error}")
     if values.get("crash_at", "") not in ("", *POINTS):
-        wrong.append(f"  SHOP_CRASH_AT={values['crash_at']!r}: Expected one of {', '.join(POINTS)}")
+        wrong.append(f"  {said['crash_at']}: Expected one of {', '.join(POINTS)}")
     if values.get("log_format", "auto") not in ("json", "pretty", "auto"):
-        wrong.append(f"  SHOP_LOG_FORMAT={values['log_format']!r}: Expected `json`, `pretty` or `auto`")
+        wrong.append(f"  {said['log_format']}: Expected `json`, `pretty` or `auto`")
     if values.get("log_level", "INFO").upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        wrong.append(f"  SHOP_LOG_LEVEL={values['log_level']!r}: Expected DEBUG, INFO, WARNING or ERROR")
+        wrong.append(f"  {said['log_level']}: Expected DEBUG, INFO, WARNING or ERROR")
     if wrong:
         raise WrongSettings("These settings cannot be used:\n" + "\n".join(wrong))
     return kind(**values)

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make(image: Image) -> None:
-    """Make a stand-in and hand it to Docker, which must not have an image of this name. Raises `FleetError`."""
+    """Make a stand-in and hand it to Docker, unless it has an image of this name. Raises `FleetError`."""
     if (found := present(image.name)) is not None:
         print(f"{image.name}: {'a stand-in' if found else 'the image itself'} is here", flush=True)
         return

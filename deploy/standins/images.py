@@ -77,7 +77,7 @@ IMAGES = (
             "RABBITMQ_LOGS": "-",
             "LANG": "C.UTF-8",
             # Before the wrappers of /usr/sbin, which write the log into files.
-            "PATH": "/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin",
+            "PATH": "/usr/local/bin:/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin",
         },
     ),
 )

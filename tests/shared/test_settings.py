@@ -1,5 +1,6 @@
 """Settings: read from the environment, and all wrong ones told at once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -64,6 +65,40 @@ def test_all_wrong_settings_are_listed_at_once():
         assert f"{name}={value!r}" in told
     assert told.count("\n") == len(wrong)
     assert "consumer.before_ack" in told  # what is allowed
+
+
+def test_any_setting_may_stand_in_a_file(tmp_path: Path):
+    url, patience = tmp_path / "url", tmp_path / "patience"
+    url.write_text("mysql://order_svc:a b@database/order_svc\n")
+    patience.write_text("2.5")
+    settings = load(Own, {"SHOP_DATABASE_URL_FILE": str(url), "SHOP_PATIENCE_S_FILE": str(patience)})
+    assert settings.database_url == "mysql://order_svc:a b@database/order_svc"
+    assert settings.patience_s == 2.5
+
+
+def test_what_is_wrong_with_a_file_is_told_without_what_it_holds(tmp_path: Path):
+    secret, binary = tmp_path / "secret", tmp_path / "binary"
+    secret.write_text("hunter2")
+    binary.write_bytes(b"\xff\xfe")
+    wrong = {
+        "SHOP_PATIENCE_S_FILE": str(secret),
+        "SHOP_RETRY_DELAYS_S_FILE": str(secret),
+        "SHOP_LOG_LEVEL_FILE": str(secret),
+        "SHOP_CARDS_FILE": str(tmp_path / "missing"),
+        "SHOP_AMQP_URL_FILE": str(binary),
+        "SHOP_DATABASE_URL_FILE": str(tmp_path),
+        "SHOP_INSTANCE_FILE": str(secret),
+        "SHOP_INSTANCE": "1",
+    }
+    with pytest.raises(WrongSettings) as raised:
+        load(Own, wrong)
+    told = str(raised.value)
+    assert "hunter2" not in told
+    assert [name for name in wrong if f"{name}=" not in told] == ["SHOP_INSTANCE"]
+    assert told.count("\n") == len(wrong) - 1
+    assert "No such file" in told
+    assert "not text in UTF-8" in told
+    assert "expected one of the two" in told
 
 
 @pytest.mark.parametrize("delays", ["", "5,,30", "0", "-1", "nan", "inf", "5;30"])

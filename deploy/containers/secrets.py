@@ -1,0 +1,82 @@
+"""`python -m deploy.containers.secrets FOLDER`: write the secrets of a shop in containers, with new passwords.
+
+`SHOP_SECRETS=FOLDER docker compose up` then uses them. `default-secrets/`, which compose.yaml takes without that
+setting, is for a shop on your own machine: everybody knows its passwords.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from secrets import token_urlsafe
+
+from deploy.databases import VERIFY_USER
+from deploy.local.layout import ADMIN_PASSWORD, BROKER_USER
+from deploy.services import load_services
+from payment_svc.settings import PaymentSettings
+from user_svc.settings import UserSettings
+
+DEFAULTS = Path(__file__).parent / "default-secrets"
+
+_KNOWN = {
+    "root": ADMIN_PASSWORD,
+    "admin": UserSettings().admin_password,
+    "pg": PaymentSettings().pg_secret,
+}
+
+
+def known(user: str) -> str:
+    """The password that everybody knows, as in local runs: mostly the user's name."""
+    return _KNOWN.get(user, user)
+
+
+def new(_: str) -> str:
+    """A password that nobody can guess, without a character that a URL or a configuration would have to escape."""
+    return token_urlsafe(24)
+
+
+def secrets_of(password: Callable[[str], str]) -> dict[str, str]:
+    """Every secret by the name of its file, made of one password per user."""
+    broker, root = password(BROKER_USER), password("root")
+    databases = [service.database for service in load_services({}) if service.database]
+    return {
+        "amqp_url": f"amqp://{BROKER_USER}:{broker}@broker:5672/",
+        "management_url": f"http://{BROKER_USER}:{broker}@broker:15672",
+        "rabbitmq.conf": f"default_user = {BROKER_USER}\ndefault_pass = {broker}",
+        "mysql_root_password": root,
+        "database_admin_url": f"mysql://root:{root}@database:3306/",
+        "verify_url": f"mysql://{VERIFY_USER}:{password(VERIFY_USER)}@database:3306",
+        **{f"{name}_database_url": f"mysql://{name}:{password(name)}@database:3306/{name}" for name in databases},
+        "admin_password": password("admin"),
+        "pg_secret": password("pg"),
+    }
+
+
+def write(folder: Path, password: Callable[[str], str]) -> None:
+    """Write every secret; the folder is for its owner alone, who is all that guards the files.
+
+    The files themselves can be read by everybody: containers see them as they are, and run as other users.
+    """
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    for name, text in secrets_of(password).items():
+        (folder / name).write_text(f"{text}\n", encoding="utf-8")
+        (folder / name).chmod(0o644)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit 0 if they were written, 2 if the folder has some already."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.containers.secrets", description="Write secrets with new passwords."
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to; it must be new or empty")
+    folder: Path = parser.parse_args(arguments).folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        print(f"{folder} is not empty: a shop may be using those secrets", file=sys.stderr)
+        return 2
+    write(folder, new)
+    print(f"written; use them with: SHOP_SECRETS={folder.resolve()} docker compose up")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
