@@ -46,7 +46,10 @@ def secrets_of(password: Callable[[str], str]) -> dict[str, str]:
         "mysql_root_password": root,
         "database_admin_url": f"mysql://root:{root}@database:3306/",
         "verify_url": f"mysql://{VERIFY_USER}:{password(VERIFY_USER)}@database:3306",
-        **{f"{name}_database_url": f"mysql://{name}:{password(name)}@database:3306/{name}" for name in databases},
+        **{
+            f"{name}_database_url": f"mysql://{name}:{password(name)}@database:3306/{name}"
+            for name in databases
+        },
         "admin_password": password("admin"),
         "pg_secret": password("pg"),
     }
