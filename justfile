@@ -192,6 +192,12 @@ test-long *args: _dev
 engines *args: _dev
     @PYTHONPATH={{ quote(justfile_directory()) }} {{ quote(python) }} -m deploy.engines "$@"
 
+[doc("Show the shop in containers: demo, restarts while people buy (--standins where no image can be pulled)")]
+[group("work on it")]
+[no-cd]
+containers *args: _run
+    @PYTHONPATH={{ quote(justfile_directory()) }} {{ quote(python) }} -m deploy.containers "$@"
+
 [doc("Check style, types and imports")]
 [group("work on it")]
 lint: _dev

@@ -3,9 +3,9 @@
 With `--migrate` it applies every service's migrations and seeds as well, and has all queues declared where
 SHOP_AMQP_URL says at which broker: the one-shot job of compose.yaml.
 
-A user's password is its name, a default for local runs, unless a setting says the URL that a service is given:
-`SHOP_ORDER_SVC_DATABASE_URL` for `order_svc`, `SHOP_VERIFY_URL` for `verify`. Like every setting, each of them may
-stand in a file that `..._FILE` names.
+A user's password is its name, a default for local runs, unless a setting says the URL that a service is
+given: `SHOP_ORDER_SVC_DATABASE_URL` for `order_svc`, `SHOP_VERIFY_URL` for `verify`. Like every setting, each
+of them may stand in a file that `..._FILE` names.
 """
 
 import os
@@ -58,9 +58,9 @@ def create_databases(
 ) -> None:
     """Make what is missing, correct what differs; a second run changes nothing.
 
-    A user that `passwords` does not name gets its name as its password: a default for local runs. Every service
-    user may do everything in its own database and nothing elsewhere, so that no service can lean on another's
-    tables.
+    A user that `passwords` does not name gets its name as its password: a default for local runs. Every
+    service user may do everything in its own database and nothing elsewhere, so that no service can lean on
+    another's tables.
     """
     passwords = passwords or {}
     owned = [service.database for service in services if service.database]
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _urls(services: Sequence[Service]) -> dict[str, str]:
-    """The URLs that settings say, by the user who they are for. Raises ValueError for one of somebody else."""
+    """The URLs that settings say, by the user whom they are for. Raises ValueError for another's."""
     settings = {
         service.database: f"SHOP_{service.database.upper()}_DATABASE_URL"
         for service in services

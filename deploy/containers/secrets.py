@@ -1,7 +1,7 @@
-"""`python -m deploy.containers.secrets FOLDER`: write the secrets of a shop in containers, with new passwords.
+"""`python -m deploy.containers.secrets FOLDER`: the secrets of a shop in containers, with new passwords.
 
-`SHOP_SECRETS=FOLDER docker compose up` then uses them. `default-secrets/`, which compose.yaml takes without that
-setting, is for a shop on your own machine: everybody knows its passwords.
+`SHOP_SECRETS=FOLDER docker compose up` then uses them. `default-secrets/`, which compose.yaml takes without
+that setting, is for a shop on your own machine: everybody knows its passwords.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import NamedTuple
 
 from deploy.databases import VERIFY_USER
 from deploy.local.layout import ADMIN_PASSWORD, BROKER_USER
@@ -31,23 +32,32 @@ def known(user: str) -> str:
 
 
 def new(_: str) -> str:
-    """A password that nobody can guess, without a character that a URL or a configuration would have to escape."""
+    """A password that nobody can guess; no URL and no configuration has to escape a character of it."""
     return token_urlsafe(24)
 
 
-def secrets_of(password: Callable[[str], str]) -> dict[str, str]:
+class Places(NamedTuple):
+    """Where the servers are, as `host:port`: in containers by their names in compose.yaml."""
+
+    broker: str = "broker:5672"
+    management: str = "broker:15672"
+    database: str = "database:3306"
+
+
+def secrets_of(password: Callable[[str], str], at: Places | None = None) -> dict[str, str]:
     """Every secret by the name of its file, made of one password per user."""
+    at = at or Places()
     broker, root = password(BROKER_USER), password("root")
     databases = [service.database for service in load_services({}) if service.database]
     return {
-        "amqp_url": f"amqp://{BROKER_USER}:{broker}@broker:5672/",
-        "management_url": f"http://{BROKER_USER}:{broker}@broker:15672",
+        "amqp_url": f"amqp://{BROKER_USER}:{broker}@{at.broker}/",
+        "management_url": f"http://{BROKER_USER}:{broker}@{at.management}",
         "rabbitmq.conf": f"default_user = {BROKER_USER}\ndefault_pass = {broker}",
         "mysql_root_password": root,
-        "database_admin_url": f"mysql://root:{root}@database:3306/",
-        "verify_url": f"mysql://{VERIFY_USER}:{password(VERIFY_USER)}@database:3306",
+        "database_admin_url": f"mysql://root:{root}@{at.database}/",
+        "verify_url": f"mysql://{VERIFY_USER}:{password(VERIFY_USER)}@{at.database}",
         **{
-            f"{name}_database_url": f"mysql://{name}:{password(name)}@database:3306/{name}"
+            f"{name}_database_url": f"mysql://{name}:{password(name)}@{at.database}/{name}"
             for name in databases
         },
         "admin_password": password("admin"),

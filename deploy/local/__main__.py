@@ -180,9 +180,8 @@ def print_urls(at: Layout) -> None:
 
 
 def _exec(at: Layout, module: str, arguments: list[str]) -> None:
-    """Become `python -m module`, told where the shop is that this environment means."""
-    environment = {**os.environ, "SHOP_VERIFY_URL": at.verify_url, "SHOP_GATEWAY_URL": at.gateway_url}
-    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606
+    """Become `python -m module`, after the settings that say where the shop is were found good."""
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class _Run(NamedTuple):
 def infra(environ: Environ = None, *, report: Report = print) -> Layout:
     """Broker and database alone, ready, with every service's database and user: what tests need."""
     environ = os.environ if environ is None else environ
-    at = layout(environ)
+    at = _ours(environ)
     servers.install(at)
     with exclusive(at):
         starting = _start_servers(at, environ)
@@ -67,7 +67,7 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
     """
     environ = os.environ if environ is None else environ
     began = time.monotonic()
-    at = layout(environ)
+    at = _ours(environ)
     servers.install(at)
     with exclusive(at):
         if keep_settings and Supervisor(at).process() is not None:
@@ -152,7 +152,7 @@ def ps(environ: Environ = None) -> list[Process]:
 def current_layout(environ: Environ = None) -> Layout:
     """Where everything is: of the run that is on, as it was started, or else of the one that would be."""
     at = layout(environ)
-    return at if Supervisor(at).process() is None else _running(environ).at
+    return at if not at.private_shop or Supervisor(at).process() is None else _running(environ).at
 
 
 def is_up(environ: Environ = None) -> bool:
@@ -246,7 +246,7 @@ def await_ready(name: str, environ: Environ = None, *, within_s: float = _READY_
 def _running(environ: Environ) -> _Run:
     """The run that is on, as it was started: this terminal only says which one."""
     environ = os.environ if environ is None else environ
-    at = layout(environ)
+    at = _ours(environ)
     supervisor = Supervisor(at)
     if supervisor.process() is None:
         raise FleetError(f"nothing runs in {at.run_dir}: start the shop with ./just up")
@@ -255,6 +255,16 @@ def _running(environ: Environ) -> _Run:
     settings = run_settings.ours(environ) if settings is None else settings
     settings |= {"SHOP_PORT_BASE": str(at.base), "SHOP_RUN_DIR": str(at.run_dir)}
     return _Run(layout(settings), supervisor, settings, run_settings.plain(environ))
+
+
+def _ours(environ: Mapping[str, str]) -> Layout:
+    """The layout of a run that is ours to start and stop; FleetError for a shop that runs elsewhere."""
+    at = layout(environ)
+    if not at.private_shop:
+        raise FleetError(
+            f"the shop at {at.gateway_url} is not run from here: SHOP_GATEWAY_URL says that it runs elsewhere"
+        )
+    return at
 
 
 def _start_servers(at: Layout, environ: Mapping[str, str]) -> servers.Starting:

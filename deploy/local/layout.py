@@ -27,12 +27,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./@+-]+")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One local run. `private_*`: whether we run that server or use the one that the environment names;
-    `*_program`: what to run it with, where that is said."""
+    """One local run. `private_*`: whether we run that server, or the services, or use those that the
+    environment names; `*_program`: what to run it with, where that is said."""
 
     base: int
     run_dir: Path
     services: tuple[Service, ...]
+    private_shop: bool
     private_broker: bool
     private_database: bool
     amqp_url: str
@@ -150,8 +151,9 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
 
     SHOP_PORT_BASE (8000): the public port; all others lie within the hundred from there on.
     SHOP_RUN_DIR (.run): data, logs and state. SHOP_AMQP_URL, SHOP_MANAGEMENT_URL, SHOP_DATABASE_ADMIN_URL:
-    servers to use instead of private ones. SHOP_RABBITMQ_SERVER, SHOP_MYSQLD: what to run private ones with;
-    SHOP_DATABASE_AS_SHIPPED=1: with the maker's defaults.
+    servers to use instead of private ones. SHOP_GATEWAY_URL: a shop that runs elsewhere; its servers are
+    looked for where a private shop has them, unless they are named, too. SHOP_RABBITMQ_SERVER, SHOP_MYSQLD:
+    what to run private servers with; SHOP_DATABASE_AS_SHIPPED=1: with the maker's defaults.
     Raises FleetError when one of them is wrong.
     """
     environ = os.environ if environ is None else environ
@@ -163,6 +165,7 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         raise FleetError(str(error)) from error
     amqp_url = environ.get("SHOP_AMQP_URL")
     admin_url = environ.get("SHOP_DATABASE_ADMIN_URL")
+    elsewhere = environ.get("SHOP_GATEWAY_URL")
     management_url = environ.get("SHOP_MANAGEMENT_URL") or (
         None if amqp_url else f"http://{BROKER_USER}:{BROKER_USER}@{HOST}:{base + _MANAGEMENT}"
     )
@@ -171,13 +174,14 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         base=base,
         run_dir=run_dir,
         services=services,
-        private_broker=not amqp_url,
-        private_database=not admin_url,
+        private_shop=not elsewhere,
+        private_broker=not amqp_url and not elsewhere,
+        private_database=not admin_url and not elsewhere,
         amqp_url=amqp_url or f"amqp://{BROKER_USER}:{BROKER_USER}@{HOST}:{base + _AMQP}/",
         management_url=management_url,
         admin_url=used_admin_url,
         verify_url=environ.get("SHOP_VERIFY_URL") or url_as(used_admin_url, VERIFY_USER),
-        gateway_url=environ.get("SHOP_GATEWAY_URL") or f"http://{HOST}:{base}",
+        gateway_url=elsewhere or f"http://{HOST}:{base}",
         broker_program=environ.get("SHOP_RABBITMQ_SERVER") or None,
         database_program=environ.get("SHOP_MYSQLD") or None,
         database_as_shipped=environ.get("SHOP_DATABASE_AS_SHIPPED", "") not in ("", "0"),

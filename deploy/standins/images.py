@@ -64,6 +64,12 @@ IMAGES = (
         data="var/lib/mysql",
     ),
     Image(
+        name="haproxy:3.0",
+        suite="trixie",
+        packages=(*_BASICS, "haproxy"),
+        command=("haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"),
+    ),
+    Image(
         name="rabbitmq:4-management",
         suite="sid",
         packages=(*_BASICS, "rabbitmq-server"),

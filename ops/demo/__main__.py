@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from deploy.local import fleet
 from deploy.local.errors import FleetError
-from deploy.local.layout import MANAGEMENT_UNKNOWN, Layout
+from deploy.local.layout import MANAGEMENT_UNKNOWN, Layout, layout
 from ops.commands import ADMIN_EMAIL, add_json_option, admin_password, wide_console, write_json
 from ops.databases import CannotRead
 from ops.demo.accounts import ACCOUNTS
@@ -49,7 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     console = wide_console()
     try:
-        at = fleet.up(keep_settings=True, report=console.print)
+        at = layout()
+        if at.private_shop:
+            at = fleet.up(keep_settings=True, report=console.print)
         outcomes, document = asyncio.run(_demo(at, console))
     except FleetError as error:
         print(error, file=sys.stderr)
@@ -68,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[str, object]]:
     async with Shop(at.gateway_url) as shop:
         admin = await persist(lambda: shop.sign_in(ADMIN_EMAIL, admin_password()), timeout_s=15.0)
-        stage = Stage(shop, admin, at.outside_url("pg"))
+        stage = Stage(shop, admin, os.environ.get("SHOP_PG_URL") or at.outside_url("pg"))
         outcomes: list[Outcome] = []
         played, left_out = playable(at)
         with console.status("") as status:
@@ -95,9 +98,9 @@ async def _demo(at: Layout, console: Console) -> tuple[list[Outcome], Mapping[st
 
 
 def playable(at: Layout) -> tuple[list[Scenario], list[Scenario]]:
-    """What can be played with the servers of this run, and what would have to stop somebody else's."""
+    """What can be played on this shop, and what would have to stop servers or services that are not ours."""
     own = {"broker": at.private_broker, "database": at.private_database}
-    played = [scenario for scenario in SCENARIOS if scenario.stops is None or own[scenario.stops]]
+    played = [one for one in SCENARIOS if one.stops is None or own.get(one.stops, at.private_shop)]
     return played, [scenario for scenario in SCENARIOS if scenario not in played]
 
 
@@ -110,14 +113,17 @@ def _next_steps(console: Console, at: Layout, outcomes: list[Outcome]) -> None:
     else:
         console.print(f"All {len(outcomes)} scenarios came out as they must.", style="bold green")
     order = next((number for outcome in outcomes for number in outcome.record.orders), "ORDER")
+    ours = (
+        "\n  ./just ps          what runs"
+        "\n  ./just open        every address"
+        "\n  ./just down        stop everything; data stays"
+    )
     console.print(
         f"\nThe shop keeps running at {at.gateway_url} (API documentation: {at.gateway_url}/docs)"
         f"\nThe broker's management UI: {at.management_page or MANAGEMENT_UNKNOWN}"
         "\n\nWhat to try next:"
         f"\n  ./just trace {order}   the saga of one order, step by step"
-        "\n  ./just ps          what runs"
-        "\n  ./just open        every address"
-        "\n  ./just down        stop everything; data stays",
+        f"{ours if at.private_shop else ''}",
         highlight=False,
         soft_wrap=True,
     )

@@ -95,6 +95,7 @@ DEAD_LETTERS = (
         ("COMPLETED",),
         (),
         sent_back_once_mended,
+        stops="item",
     ),
     Scenario("a message that cannot be read: a dead letter, discarded", ("DISCARDED",), (), given_up),
 )

@@ -127,8 +127,21 @@ FAULTS = (
         ("COMPLETED", "FAIL", "CANCEL"),
         ("timeout",),
         without_coupon_service,
+        stops="coupon",
     ),
-    Scenario("item service stopped, back within the deadline", ("COMPLETED",), (), item_service_in_time),
+    Scenario(
+        "item service stopped, back within the deadline",
+        ("COMPLETED",),
+        (),
+        item_service_in_time,
+        stops="item",
+    ),
     Scenario("broker stopped while orders come in", ("COMPLETED",) * 3, (), without_broker, stops="broker"),
-    Scenario("order service killed between commit and publish", ("COMPLETED",), (), killed_before_publish),
+    Scenario(
+        "order service killed between commit and publish",
+        ("COMPLETED",),
+        (),
+        killed_before_publish,
+        stops="order",
+    ),
 )

@@ -110,5 +110,6 @@ FIGURES = (
         ("COMPLETED", "CANCEL"),
         ("cancelled_by_buyer",),
         figures_catch_up,
+        stops="query",
     ),
 )

@@ -158,5 +158,5 @@ PAYMENTS = (
         "cancelled while the charge is unknown", ("CANCEL",), ("cancelled_by_buyer",), cancelled_while_unknown
     ),
     Scenario("payment given back by an admin", ("COMPLETED", "CANCEL"), ("cancelled_by_admin",), refunded),
-    Scenario("never paid", ("COMPLETED", "CANCEL"), ("payment_expired",), expired),
+    Scenario("never paid", ("COMPLETED", "CANCEL"), ("payment_expired",), expired, stops="order"),
 )

@@ -55,8 +55,8 @@ class Record:
 class Scenario:
     """One row of the demo. `ends` and `reasons` say how it must come out, in order.
 
-    `stops` names the server, broker or database, that is stopped meanwhile: where it is not run from here,
-    the scenario is left out.
+    `stops` names the server or the service that is stopped or restarted meanwhile: where it is not run from
+    here, the scenario is left out.
     """
 
     tried: str

@@ -1,11 +1,14 @@
 """How the demo judges a scenario, and what its table and document say."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from deploy.local import fleet
+from deploy.local.errors import FleetError
 from deploy.local.layout import layout
 from ops.demo.__main__ import SCENARIOS, playable
 from ops.demo.everyday import EVERYDAY, refused
@@ -145,4 +148,21 @@ def test_what_would_stop_a_server_that_runs_elsewhere_is_left_out() -> None:
     played, left_out = playable(layout(elsewhere))
     assert [scenario.stops for scenario in left_out] == ["broker"]
     assert len(played) == len(SCENARIOS) - 1
+
+
+def test_of_a_shop_that_runs_elsewhere_nothing_is_stopped() -> None:
+    played, left_out = playable(layout({"SHOP_GATEWAY_URL": "http://shop.test"}))
+    assert {scenario.stops for scenario in left_out} == {"broker", "coupon", "item", "order", "query"}
+    assert len(played) == len(SCENARIOS) - len(left_out)
     assert all(scenario.stops is None for scenario in played)
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [fleet.up, fleet.infra, lambda at: fleet.stop("order", at), lambda at: fleet.restart("order", at)],
+)
+def test_a_shop_that_runs_elsewhere_is_not_taken_for_the_one_of_this_machine(
+    touch: Callable[[dict[str, str]], object],
+) -> None:
+    with pytest.raises(FleetError, match=r"http://shop\.test is not run from here"):
+        touch({"SHOP_GATEWAY_URL": "http://shop.test"})
