@@ -92,16 +92,23 @@ def _renamed(text: str, name: str) -> str:
 def _entered(root: Path, name: str, ports: int) -> dict[Path, str]:
     """The files in which every service is named, with the new one in them. Raises `Refused`."""
     package = f"{name}_svc"
+    url = f"{package}_database_url"
     declared = f'[[service]]\nname = "{name}"\nports = {ports}\nmost = {MOST}\ndatabase = true\n\n'
     composed = (
         f'  {name}:\n    <<: *service\n    command: ["{package}"]\n    environment:\n      <<: *environment\n'
-        f"      SHOP_DATABASE_URL: mysql://{package}:{package}@database:3306/{package}\n\n"
+        f"      SHOP_DATABASE_URL_FILE: /run/secrets/{url}\n    secrets: [amqp_url, {url}]\n\n"
     )
+    told = f"      SHOP_{package.upper()}_DATABASE_URL_FILE: /run/secrets/{url}\n"
+    secret = f"  {url}:\n    file: ${{SHOP_SECRETS:-./deploy/containers/default-secrets}}/{url}\n"
     heard = f'        hear_everything("{name}", events.take_in, batch=LIST),\n'
     # In which file, after what, what is added.
     additions = [
         ("deploy/services.toml", r'(?=\[\[service\]\]\nname = "gateway")', declared),
         ("compose.yaml", r"(?=^  gateway:\n)", composed),
+        ("compose.yaml", r"(?=^      SHOP_SEED:)", told),
+        ("compose.yaml", r"^      - verify_url\n", f"      - {url}\n"),
+        ("compose.yaml", r"^  verify_url:\n.*\n", secret),
+        ("deploy/containers/replicas.yaml", r"^services:\n", f"  {name}: *two\n"),
         ("compose.yaml", r"SHOP_PEERS: >-\n(?: {4}\S+=.*\n)+", f"    {name}=http://{name}:8000\n"),
         ("pyproject.toml", r'"query_svc"', f', "{package}"'),
         ("query_svc/service.py", r' +hear_everything\("user".*\n', heard),
@@ -114,6 +121,8 @@ def _entered(root: Path, name: str, ports: int) -> dict[Path, str]:
         texts[path], count = re.subn(pattern, rf"\g<0>{addition}", text, flags=re.MULTILINE)
         if count == 0:
             raise Refused(f"{file} does not look as expected: enter {name} in it by hand, as the others are")
+    secrets = root / "deploy" / "containers" / "default-secrets"
+    texts[secrets / url] = f"mysql://{package}:{package}@database:3306/{package}\n"
     return texts
 
 

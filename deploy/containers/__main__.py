@@ -1,8 +1,8 @@
 """`./just containers`: build the image, run the shop in containers, and show that all of it works.
 
 The shop is a project of its own with secrets of its own, two replicas of each service behind HAProxy, and is
-removed with its data afterwards. In order: the image's size, the start, what each container may do, the demo, a
-restart of every service one by one while people buy, the books, and the end.
+removed with its data afterwards. In order: the image's size, the start, what each container may do, the demo,
+a restart of every service one by one while people buy, the books, and the end.
 """
 
 import argparse

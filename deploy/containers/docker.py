@@ -1,4 +1,4 @@
-"""What is asked of Docker and of Compose: commands, whose failures are told with the end of what they said."""
+"""What is asked of Docker and of Compose: a command that fails is told with the end of what it said."""
 
 import json
 import os

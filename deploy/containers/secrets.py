@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from secrets import token_urlsafe
+from secrets import token_hex
 from typing import NamedTuple
 
 from deploy.databases import VERIFY_USER
@@ -33,7 +33,7 @@ def known(user: str) -> str:
 
 def new(_: str) -> str:
     """A password that nobody can guess; no URL and no configuration has to escape a character of it."""
-    return token_urlsafe(24)
+    return token_hex(24)
 
 
 class Places(NamedTuple):

@@ -19,7 +19,9 @@ from shared.libraries import LIBRARIES, Library, untested
 from tests.contracts.house import MODULES
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-RUNS = (*MODULES.values(), "shared", "pg_sim", "ops", "deploy")
+IN_CONTAINERS = (*MODULES.values(), "shared", "pg_sim")
+TOOLS = ("ops", "deploy")
+RUNS = (*IN_CONTAINERS, *TOOLS)
 OURS = {*RUNS, "tests", "bench", *(path.name for path in (ROOT / "examples").iterdir())}
 OF_TUPLES = {"_replace", "_asdict", "_make"}
 """Begin with `_` for no other reason than not to stand in the way of fields."""
@@ -65,8 +67,13 @@ def _imported(*folders: str) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     ("folders", "groups"),
-    [(RUNS, ()), (("tests",), ("dev",)), (("bench",), ("dev", "bench"))],
-    ids=["what runs", "tests", "bench"],
+    [
+        (IN_CONTAINERS, ()),
+        (TOOLS, ("local",)),
+        (("tests",), ("local", "dev")),
+        (("bench",), ("local", "dev", "bench")),
+    ],
+    ids=["services", "tools", "tests", "bench"],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], groups: tuple[str, ...]) -> None:
     declared, known = _requirements(*groups), packages_distributions()
