@@ -108,6 +108,7 @@ def _entered(root: Path, name: str, ports: int) -> dict[Path, str]:
         ("compose.yaml", r"(?=^      SHOP_SEED:)", told),
         ("compose.yaml", r"^      - verify_url\n", f"      - {url}\n"),
         ("compose.yaml", r"^  verify_url:\n.*\n", secret),
+        ("deploy/containers/prometheus.yml", r"names: \[query", f", {name}"),
         ("deploy/containers/replicas.yaml", r"^services:\n", f"  {name}: *two\n"),
         ("compose.yaml", r"SHOP_PEERS: >-\n(?: {4}\S+=.*\n)+", f"    {name}=http://{name}:8000\n"),
         ("pyproject.toml", r'"query_svc"', f', "{package}"'),

@@ -121,6 +121,8 @@ def _import(image: Image, root: Path) -> None:
         changes.append('ENTRYPOINT ["docker-entrypoint.sh"]')
     if image.command:
         changes.append(f"CMD {json.dumps(list(image.command))}")
+    if image.runs_as:
+        changes.append(f"USER {image.runs_as}")
     if image.data:
         changes.append(f"VOLUME /{image.data}")
     with tempfile.TemporaryFile() as archive:

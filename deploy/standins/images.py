@@ -36,6 +36,8 @@ class Image:
     user: str | None = None
     """A system user of the server, number 999, who owns the folder `data`."""
     data: str | None = None
+    runs_as: str | None = None
+    """Whom the container starts as; left out: root, as the scripts want it, who then become somebody else."""
     links: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -62,6 +64,19 @@ IMAGES = (
         command=("mysqld",),
         user="mysql",
         data="var/lib/mysql",
+    ),
+    Image(
+        name="prom/prometheus:v2.53.5",
+        suite="trixie",
+        packages=(*_BASICS, "prometheus"),
+        command=(
+            "prometheus",
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+        ),
+        user="prometheus",
+        data="prometheus",
+        runs_as="999:999",
     ),
     Image(
         name="haproxy:3.0",

@@ -13,7 +13,7 @@ from deploy.containers import secrets
 from deploy.services import ROOT, Service, load_services
 
 SERVICES = load_services({})
-SERVERS = {"broker", "database", "migrate"}
+SERVERS = {"broker", "database", "migrate", "prometheus"}
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
 IMAGE_LOCK = "requirements-image.txt"
 
@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
     """Compose's own way to say that something of an earlier file does not hold."""
 
 
-_Loader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
+_Loader.add_constructor("!reset", lambda _loader, _node: [])
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def compose() -> dict[str, Any]:
 
 @cache
 def _context() -> dict[str, int]:
-    """The files that a build gets, and their sizes: of the lines of .dockerignore the last that fits counts."""
+    """The files that a build gets, and their sizes; of .dockerignore the last line that fits counts."""
     rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [rule for rule in rules if rule and not rule.startswith("#")]
 
@@ -182,6 +182,13 @@ def test_two_of_each_stand_behind_a_door(compose: dict[str, Any]) -> None:
     assert twice == {service.name for service in SERVICES if not service.outside}
     assert replicas["gateway"]["ports"] == []
     assert replicas["door"]["ports"] == compose["services"]["gateway"]["ports"]
+
+
+def test_prometheus_is_a_profile_and_looks_at_every_service(compose: dict[str, Any]) -> None:
+    assert [name for name, found in compose["services"].items() if "profiles" in found] == ["prometheus"]
+    [job] = _read("deploy/containers/prometheus.yml")["scrape_configs"]
+    [found] = job["dns_sd_configs"]
+    assert set(found["names"]) == {service.name for service in SERVICES}
 
 
 def test_every_port_that_is_published_is_on_loopback() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy import debian
 from deploy.databases import connect
 from deploy.engines import packages
 from deploy.engines.__main__ import main
@@ -52,7 +53,7 @@ def test_a_replay_needs_orders(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_machine_without_apt_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FleetError, match="this machine has none"):
-        packages.mirror()
+        debian.mirror()
 
 
 def test_a_database_as_its_maker_ships_it_has_defaults_of_its_own(private_fakes: Environ) -> None:
