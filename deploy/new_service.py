@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     package = f"{name}_svc"
     print(
         f"{package}/ and tests/{package}/ are made, and {name} is entered in deploy/services.toml,"
-        " compose.yaml, pyproject.toml, query_svc/service.py and README.md.\n"
+        " compose.yaml, deploy/containers/, pyproject.toml, query_svc/service.py and README.md.\n"
         f"  ./just test tests/{package}     its tests\n"
         "  ./just up                     the shop with it (`./just down` first, if it runs)\n"
         f"""  curl -d '{{"name":"Ada"}}' 127.0.0.1:{8000 + ports}/calls/{name}.greet     ask it something"""
