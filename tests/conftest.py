@@ -22,7 +22,7 @@ from ops.commands import ADMIN_EMAIL
 from ops.demo.stage import Stage
 from ops.shop import Shop, persist
 from tests.support.ports import reserve_base
-from tests.support.sharing import in_order, mark_by_need, split_long
+from tests.support.sharing import ByGroup, in_order, mark_by_need, split_long
 
 KEPT = os.environ.get("SHOP_TEST_PORT_BASE")
 PROGRAMS = ("SHOP_MYSQLD", "SHOP_DATABASE_AS_SHIPPED", "SHOP_RABBITMQ_SERVER")
@@ -64,6 +64,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     asked = config.args_source is not config.ArgsSource.TESTPATHS or config.option.keyword
     given = KEPT or any(name in FOR_US for name in ELSEWHERE)
     return 0 if asked or given else WORKERS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
+    """Who of the workers does what."""
+    return ByGroup(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
