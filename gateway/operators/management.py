@@ -129,7 +129,9 @@ class Management:
         if not self._url:
             raise Unavailable("The broker's management API is unknown here: SHOP_MANAGEMENT_URL is not set.")
         if self._client is None:
-            self._client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S)
+            # Nobody closes this client, so no connection stays open between two questions.
+            none_kept = httpx.Limits(max_keepalive_connections=0)
+            self._client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S, limits=none_kept)
         try:
             answer = await self._client.request(method, f"{self._url}/api/{path}", params=query)
             answer.raise_for_status()
