@@ -98,7 +98,7 @@ def _show(figures: dict[str, Any], *, keep: bool, standins_used: bool) -> None:
         _tool("demo", told)
         figures |= asyncio.run(_restarted_under_load(shop, told))
         _tool("verify", told)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: containers must not be left running; raised again
         if not keep:
             shop.compose("down", "--volumes", "--timeout", "60")
         raise

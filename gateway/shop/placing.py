@@ -162,7 +162,7 @@ async def _call(request: ShopRequest, call: PlaceOrder, key: Once | None) -> Ord
         order = await request.rpc.call(call, once=key)
     except OutcomeUnknown:
         raise  # it may have been placed, and is counted until it ends or is passed over
-    except BaseException:
+    except BaseException:  # refused, or the buyer has gone: else it would be counted for ever; raised again
         under_way.ended(call.order_id)
         raise
     if order.id != call.order_id:

@@ -220,11 +220,11 @@ class Database:
     async def read(self, unit: Callable[[Reader], Awaitable[T]]) -> T:
         """Run `unit` on a connection in autocommit. Raises `DatabaseUnavailable`, or what the unit raised."""
 
-        async def look() -> T:
+        async def ask() -> T:
             async with self._pipeline() as pipeline:
                 return await unit(Reader(pipeline, self._orm))
 
-        return await self._undisturbed(look())
+        return await self._undisturbed(ask())
 
     async def _transact(
         self,

@@ -205,7 +205,7 @@ class Consumer:
         suspect = suspects.suspect_id(delivery.source.queue_name, one.raw)
         try:
             deaths = await suspects.begin(self._database, suspect)
-        except Exception as error:
+        except Exception as error:  # a database that is away: the handler waits for it, and the event is kept
             log.info("consumer.not_counted", consumer=self.name, **describe(error))
             deaths = 0
         try:
