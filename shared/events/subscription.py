@@ -179,7 +179,7 @@ class Subscription:
     # Failing ---------------------------------------------------------------------------------------------
 
     async def try_later(self, delivery: Delivery, one: Received, error: Exception) -> None:
-        """Publish the event alone to the next retry queue, or bury it after the last."""
+        """Publish the event alone to the next retry queue, or to the dead letters after the last."""
         attempt = delivery.attempt + 1
         if attempt > len(self._retry_delays):
             await self.dead_letter(delivery, one.raw, type(error).__name__, str(error), one)
