@@ -1,6 +1,6 @@
 """The rules of catalogue and stock: pure functions, no await, no database, no clock."""
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -72,10 +72,22 @@ def put_back(held: Mapping[int, int], stock: Mapping[int, int]) -> list[Movement
     return [Movement(item_id, pieces, stock[item_id] + pieces) for item_id, pieces in held.items()]
 
 
-def move(shelf: MutableMapping[int, OnShelf], movements: Iterable[Movement]) -> None:
-    """Let the next order of the list see the shelf as this one leaves it."""
-    for movement in movements:
-        shelf[movement.item_id] = replace(shelf[movement.item_id], stock=movement.balance)
+class Reservations:
+    """What the orders of one list take from a shelf, each of them from what those before it have left."""
+
+    def __init__(self, shelf: Mapping[int, OnShelf]) -> None:
+        self._left = dict(shelf)
+        self.taken: dict[UUID, list[Movement]] = {}
+
+    def take(self, order_id: UUID, lines: Sequence[Line]) -> Rejection | None:
+        """Take everything that an order wants, or nothing of it, and say why not."""
+        outcome = reserve(lines, self._left)
+        if isinstance(outcome, Rejection):
+            return outcome
+        for movement in outcome:
+            self._left[movement.item_id] = replace(self._left[movement.item_id], stock=movement.balance)
+        self.taken[order_id] = outcome
+        return None
 
 
 class Buying(NamedTuple):

@@ -1,10 +1,10 @@
 """What item hears: orders that want stock, give it back, or came to nothing. Lists, one transaction each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from item_svc import contracts
-from item_svc.domain import Buying, Line, Movement, move, put_back, reserve
+from item_svc.domain import Buying, Line, Movement, OnShelf, Reservations, put_back
 from item_svc.store.carts import bring_back, carts_of, take_along
 from item_svc.store.stock import held_by, lock_stock, locked_shelf, names_of, save_movements
 from shared.database import Rows, Through, Transaction
@@ -66,25 +66,14 @@ async def reserve_stock(orders: list[OrderPlaced], tx: Transaction) -> None:
         locked_shelf({line.item_id for order in asked for line in order.lines}),
         carts_of({order.buyer_id for order in asked}),
     )
-    taken: dict[UUID, list[Movement]] = {}
-    buying: list[Buying] = []
-
-    def decide(order: OrderPlaced) -> Rejection | None:
-        outcome = reserve(order.lines, shelf)
-        if isinstance(outcome, Rejection):
-            return outcome
-        move(shelf, outcome)
-        taken[order.order_id] = outcome
-        buying.append(_buying(order))
-        return None
-
-    answers = await CLAIMS.answer(tx, known, asked, decide)
-    await save_movements(tx, "order", taken)
-    await take_along(tx, buying, in_carts)
-    # An answer that is repeated names the items as they are called now; to the order the first one counts.
-    names = {item_id: on.name for item_id, on in shelf.items()}
-    served = {line.item_id for order, rejection in answers if rejection is None for line in order.lines}
-    names |= await names_of(tx, served - names.keys())
+    reservations = Reservations(shelf)
+    answers = await CLAIMS.answer(
+        tx, known, asked, lambda order: reservations.take(order.order_id, order.lines)
+    )
+    await save_movements(tx, "order", reservations.taken)
+    served = [_buying(order) for order in asked if order.order_id in reservations.taken]
+    await take_along(tx, served, in_carts)
+    names = await _names_for(tx, shelf, answers)
     for order, rejection in answers:
         tx.emit(_reserved(order, names) if rejection is None else _rejected(order, rejection))
 
@@ -109,6 +98,18 @@ async def _put_back(tx: Transaction, order_ids: Sequence[UUID]) -> None:
 async def return_to_carts(failures: list[OrderFailed], tx: Transaction) -> None:
     """What failed orders took out of carts comes back; what was bought and then called off does not."""
     await bring_back(tx, {failure.order_id for failure in failures if not failure.was_completed})
+
+
+async def _names_for(
+    tx: Transaction, shelf: Mapping[int, OnShelf], answers: Iterable[tuple[OrderPlaced, Rejection | None]]
+) -> dict[int, str]:
+    """What the items of served orders are called: now, also where an answer is repeated.
+
+    To the order the first answer counts, so a name that has changed since does no harm.
+    """
+    names = {item_id: on.name for item_id, on in shelf.items()}
+    served = {line.item_id for order, rejection in answers if rejection is None for line in order.lines}
+    return names | await names_of(tx, served - names.keys())
 
 
 def _buying(order: OrderPlaced) -> Buying:

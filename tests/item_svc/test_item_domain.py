@@ -1,10 +1,12 @@
 """The rules of catalogue and stock."""
 
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from item_svc.domain import MAX_STOCK, Line, OnShelf, adjusted, move, put_back, reserve, tidy
+from item_svc.domain import MAX_STOCK, Line, OnShelf, Reservations, adjusted, put_back, reserve, tidy
 from shared.errors import RuleBroken
 from shared.messages import Rejection
 
@@ -30,19 +32,20 @@ orders = st.lists(
 def test_a_list_of_orders_never_takes_more_than_there_is(
     shelf: dict[int, OnShelf], placed: list[list[Line]]
 ) -> None:
-    before = {item_id: on.stock for item_id, on in shelf.items()}
+    reservations = Reservations(shelf)
     taken: dict[int, int] = {}
-    for lines in placed:
-        outcome = reserve(lines, shelf)
-        if isinstance(outcome, Rejection):
+    for number, lines in enumerate(placed):
+        if reservations.take(UUID(int=number), lines) is not None:
+            assert UUID(int=number) not in reservations.taken
             continue
-        move(shelf, outcome)
         for line in lines:
             assert line.unit_price == shelf[line.item_id].price
             taken[line.item_id] = taken.get(line.item_id, 0) + line.quantity
-    for item_id, on in shelf.items():
-        assert on.stock >= 0
-        assert on.stock == before[item_id] - taken.get(item_id, 0)
+    left = {item_id: on.stock for item_id, on in shelf.items()}
+    for movement in (one for movements in reservations.taken.values() for one in movements):
+        left[movement.item_id] += movement.delta
+        assert movement.balance == left[movement.item_id] >= 0
+    assert left == {item_id: on.stock - taken.get(item_id, 0) for item_id, on in shelf.items()}
 
 
 @given(shelf=shelves, lines=orders)
@@ -81,14 +84,14 @@ def test_a_rejection_is_true_and_an_order_is_rejected_only_for_cause(
 def test_what_is_taken_and_put_back_leaves_the_shelf_as_it_was(
     shelf: dict[int, OnShelf], lines: list[Line]
 ) -> None:
-    before = dict(shelf)
     outcome = reserve(lines, shelf)
     if isinstance(outcome, Rejection):
         return
-    move(shelf, outcome)
+    before = {item_id: on.stock for item_id, on in shelf.items()}
+    stock = before | {movement.item_id: movement.balance for movement in outcome}
     held = {movement.item_id: -movement.delta for movement in outcome}
-    move(shelf, put_back(held, {item_id: on.stock for item_id, on in shelf.items()}))
-    assert shelf == before
+    stock |= {movement.item_id: movement.balance for movement in put_back(held, stock)}
+    assert stock == before
 
 
 def test_two_lines_of_one_item_share_its_stock() -> None:
