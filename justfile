@@ -179,7 +179,7 @@ test *args: _dev
 [doc("Run the tests that need no other program: neither broker nor database")]
 [group("work on it")]
 test-fast *args: _dev
-    @{{ pytest }} -m "not servers and not long" "$@"
+    @{{ pytest }} -m "not servers and not long and not slow" "$@"
 
 [doc("Run the long tests, which the suite leaves out")]
 [group("work on it")]

@@ -34,6 +34,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_rules_hold() -> None:
     outcome = _lint(ROOT)
     assert outcome.returncode == 0, outcome.stdout
@@ -59,6 +60,7 @@ def test_services_see_at_most_fifteen_modules_of_the_platform_and_one_page_shows
     assert len(allowed) <= 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "line", "broken"),
     [
@@ -94,6 +96,7 @@ def test_an_import_against_the_rules_is_noticed(copy: Path, file: str, line: str
     assert f"{broken} BROKEN" in " ".join(outcome.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_call_of_another_service_may_be_imported(copy: Path) -> None:
     path = copy / "order_svc" / "calls.py"
     path.write_text(path.read_text(encoding="utf-8") + "\nfrom item_svc.contracts import GetItems\n")

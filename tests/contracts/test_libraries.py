@@ -65,6 +65,7 @@ def _imported(*folders: str) -> dict[str, Path]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folders", "groups"),
     [
@@ -105,6 +106,7 @@ def test_each_inner_name_is_there(name: str) -> None:
         assert hasattr(found, attribute)
 
 
+@pytest.mark.slow
 def test_each_private_name_that_is_used_is_listed() -> None:
     listed = {part for one in LIBRARIES for name in one.inner for part in re.split(r"[:.]", name)}
     own: set[str] = set()

@@ -58,7 +58,7 @@ def _asked(port: int) -> subprocess.CompletedProcess[str]:
         (b'HTTP/1.1 200 OK\r\n\r\n{"ready":true}', 0, '{"ready":true}'),
         (b'HTTP/1.1 503 Service Unavailable\r\n\r\n{"ready":false}', 1, '{"ready":false}'),
         (b"", 1, ""),
-        (None, 1, "no answer: timed out"),
+        pytest.param(None, 1, "no answer: timed out", marks=pytest.mark.slow),
     ],
     ids=["ready", "not ready", "nothing", "hangs"],
 )

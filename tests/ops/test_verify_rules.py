@@ -109,6 +109,7 @@ def expected() -> dict[str, tuple[str, set[str]]]:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", sound_rows(), ids=lambda table: table.name)
 async def test_damage_to_one_row_is_told_by_its_names_and_no_others(table: Table[Any]) -> None:
     sound = sound_rows()
