@@ -1,6 +1,11 @@
 """Who may make which call: read from the services' files, held against what their modules really import."""
 
+import ast
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -13,6 +18,21 @@ ANSWERING = set(ANSWERED.values())
 PLATFORM = {f"{service}.{name}" for service in ANSWERING for name in PLATFORM_CALLS.values()}
 
 
+def _named_through(module: ModuleType) -> Iterator[type[Call[Any]]]:
+    """The calls that a module names through others' contracts, which it imports whole."""
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            contracts = vars(module).get(node.value.id)
+            if isinstance(contracts, ModuleType) and contracts.__name__.endswith(".contracts"):
+                found = getattr(contracts, node.attr)
+                if isinstance(found, type) and issubclass(found, Call) and not _is_own(module, contracts):
+                    yield found
+
+
+def _is_own(module: ModuleType, contracts: ModuleType) -> bool:
+    return module.__name__.partition(".")[0] == contracts.__name__.partition(".")[0]
+
+
 @pytest.mark.parametrize("caller", list(MODULES))
 def test_a_service_may_make_the_calls_of_others_that_it_imports_and_no_other(caller: str) -> None:
     imported = {
@@ -20,6 +40,7 @@ def test_a_service_may_make_the_calls_of_others_that_it_imports_and_no_other(cal
         for call in messages(MODULES[caller], Call).values()
         if service_of(call.wire_name) not in (caller, "")
     }
+    imported |= {call.wire_name for module in modules(MODULES[caller]) for call in _named_through(module)}
     functions = {name for module in modules(MODULES[caller]) for name in vars(module)}
     imported |= {
         f"{service}.{PLATFORM_CALLS[name]}"
