@@ -102,6 +102,13 @@ def page(request: ConsoleRequest, template: str, facts: Facts, *, status: int = 
     return _answer(request, html, status)
 
 
+def page_of_its_own(request: ConsoleRequest, html: str, policy: str) -> Response[str]:
+    """A page that is no template of the console's, under its own content security policy."""
+    answer = _answer(request, html, 200)
+    answer.headers["Content-Security-Policy"] = policy
+    return answer
+
+
 async def live_page(
     request: ConsoleRequest, template: str, load: Load, *, look_again_s: float | None = None, **around: Any
 ) -> Response[str] | Stream:

@@ -13,6 +13,7 @@ from gateway.console.flow_map import draw
 from gateway.console.gathering import Missing, lag, or_missing
 from gateway.console.queues import QueueRow, rows
 from gateway.console.requests import ConsoleRequest
+from gateway.docs.asyncapi_page import POLICY, render, whole
 from gateway.operators.directory import directory
 from gateway.operators.management import management
 from gateway.operators.ops import ServiceCard, ServiceOutbox, live_flow, outboxes, service_card
@@ -83,4 +84,10 @@ async def show_flow(request: ConsoleRequest) -> Response[str] | Stream:
     return await pages.live_page(request, "flow.html", load, look_again_s=LOOK_AGAIN_S)
 
 
-routes = [show_services, show_flow]
+@get("/asyncapi")
+async def show_messages(request: ConsoleRequest) -> Response[str]:
+    """All messages of the shop, with who hears them, and the calls of services alone."""
+    return pages.page_of_its_own(request, render(await whole(request)), POLICY)
+
+
+routes = [show_services, show_flow, show_messages]

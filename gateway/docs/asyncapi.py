@@ -1,6 +1,6 @@
 """The AsyncAPI 3 document of all messages, made from what the services register. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ from shared.messages import service_of
 from shared.service.describe import Answered, Heard, Published, Registrations
 
 ENVELOPE = "CloudEvent"
+_INSIDE = {"x-handler", "x-batch"}
+"""Of an operation, what concerns nobody outside."""
 _ABOUT = (
     "Events and RPC calls of Sagamart's services over RabbitMQ, derived from their registrations."
     " Events are CloudEvents 1.0 in JSON batches; delivery is at least once, in any order."
@@ -52,6 +54,45 @@ def document(services: Sequence[Known], *, version: str) -> dict[str, Any]:
         "operations": operations,
         "components": {"schemas": schemas},
     }
+
+
+def for_the_public(spec: Mapping[str, Any], is_public: Callable[[str], bool]) -> dict[str, Any]:
+    """What of a document concerns those outside: the events, and the calls that `is_public` names.
+
+    Who hears an event, from which queue and by which function, is not told.
+    """
+    operations: dict[str, Any] = {}
+    for name, operation in spec["operations"].items():
+        if "reply" in operation and not is_public(name.partition(".answers.")[2]):
+            continue
+        if operation["action"] == "send" or "reply" in operation:
+            operations[name] = {key: one for key, one in operation.items() if key not in _INSIDE}
+    told = {one["$ref"] for operation in operations.values() for one in _messages(operation)}
+    channels: dict[str, Any] = {}
+    for name, channel in spec["channels"].items():
+        messages = {
+            key: one for key, one in channel["messages"].items() if _message(name, key)["$ref"] in told
+        }
+        if messages:
+            channels[name] = {**channel, "messages": messages}
+    schemas = _needed(channels, spec["components"]["schemas"])
+    return {**spec, "channels": channels, "operations": operations, "components": {"schemas": schemas}}
+
+
+def _messages(operation: Mapping[str, Any]) -> Iterable[Mapping[str, str]]:
+    return [*operation["messages"], *operation.get("reply", {}).get("messages", ())]
+
+
+def _needed(channels: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """The schemas that are referred to from these channels, and from one another."""
+    found: set[str] = set()
+    ahead: list[Any] = [channels]
+    while ahead:
+        text = msgspec.json.encode(ahead.pop()).decode()
+        for name in {one for one in schemas if f'"#/components/schemas/{one}"' in text} - found:
+            found.add(name)
+            ahead.append(schemas[name])
+    return {name: schema for name, schema in schemas.items() if name in found}
 
 
 def _event_channel(event: Published) -> dict[str, Any]:

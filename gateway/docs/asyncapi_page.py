@@ -1,5 +1,7 @@
 """The AsyncAPI document over HTTP, and as a page that needs nothing but itself: no script, no other host."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -8,13 +10,14 @@ from typing import Any
 import msgspec
 from litestar import Response, get
 
-from gateway.docs.asyncapi import document
+from gateway.docs.asyncapi import document, for_the_public
+from gateway.door.guards import ADMIN
 from gateway.door.requests import ShopRequest
 from gateway.operators.directory import directory
 from shared.messages import service_of
+from shared.rpc import PLATFORM_CALLS, callers_of
 from shared.service.describe import version
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: light-dark(#14598c, #8cc4f0); }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; }
@@ -27,26 +30,52 @@ ul { margin: .25rem 0; padding-left: 1.25rem; } summary { cursor: pointer; color
 .away { border-left: .25rem solid #b45309; padding-left: .75rem; }
 """
 
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+
 
 @get("/asyncapi.json", include_in_schema=False)
 async def asyncapi_json(request: ShopRequest) -> Response[bytes]:
-    """All messages of the shop as AsyncAPI 3.0."""
-    return Response(msgspec.json.encode(await _document(request)), media_type="application/json")
+    """The events of the shop and the calls that the public's requests become, as AsyncAPI 3.0."""
+    return _as_json(for_the_public(await whole(request), _is_public))
 
 
 @get("/asyncapi", include_in_schema=False)
 async def asyncapi_page(request: ShopRequest) -> Response[str]:
     """The same for people."""
-    page = render(await _document(request))
-    return Response(page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+    page = render(for_the_public(await whole(request), _is_public), is_whole=False)
+    return Response(page, media_type="text/html", headers={"Content-Security-Policy": POLICY})
 
 
-async def _document(request: ShopRequest) -> dict[str, Any]:
+@get("/ops/asyncapi.json", include_in_schema=False, opt=ADMIN)
+async def whole_json(request: ShopRequest) -> Response[bytes]:
+    """All messages of the shop, with who hears them from which queue, and the calls of services alone."""
+    return _as_json(await whole(request))
+
+
+def _as_json(spec: dict[str, Any]) -> Response[bytes]:
+    return Response(msgspec.json.encode(spec), media_type="application/json")
+
+
+async def whole(request: ShopRequest) -> dict[str, Any]:
+    """The document of all messages, as the services describe themselves."""
     return document(await directory(request).all(), version=version())
 
 
-def render(spec: Mapping[str, Any]) -> str:
-    """An AsyncAPI document of ours as a page: events by publisher, then calls by service."""
+def _is_public(call: str) -> bool:
+    """Whether this gateway makes a call, and not to ask what the service is made of."""
+    return call.partition(".")[2] not in PLATFORM_CALLS.values() and "gateway" in callers_of(call)
+
+
+def render(spec: Mapping[str, Any], *, is_whole: bool = True) -> str:
+    """An AsyncAPI document of ours as a page: events by publisher, then calls by service.
+
+    One that is not whole does not say who hears an event.
+    """
+    address = "/ops/asyncapi.json" if is_whole else "/asyncapi.json"
     schemas: Mapping[str, Any] = spec["components"]["schemas"]
     operations: Mapping[str, Any] = spec["operations"]
     events = [name for name, one in spec["channels"].items() if _is_event(one)]
@@ -57,7 +86,7 @@ def render(spec: Mapping[str, Any]) -> str:
     body = [
         f"<h1>Messages of {escape(spec['info']['title'])} {escape(spec['info']['version'])}</h1>",
         f"<p>{escape(spec['info']['description'])}</p>",
-        '<p>As a document: <a href="/asyncapi.json">asyncapi.json</a> (AsyncAPI 3.0).'
+        f'<p>As a document: <a href="{address}">{address}</a> (AsyncAPI 3.0).'
         ' The HTTP API is at <a href="/docs">/docs</a>.</p>',
         *_away(spec["info"].get("x-services-away", [])),
         f"<nav aria-label='Services'>{' '.join(links)}</nav>",
@@ -66,7 +95,8 @@ def render(spec: Mapping[str, Any]) -> str:
         body.append(f'<h2 id="{publisher}">Events published by {publisher}</h2>')
         for name in events:
             if service_of(name) == publisher:
-                body += _event(name, spec["channels"][name], operations, schemas)
+                consumers = _consumers(name, operations) if is_whole else ()
+                body += [*_event(name, spec["channels"][name]), *consumers, _data(name, spec, schemas)]
     for service in answering:
         body.append(f'<h2 id="calls-{service}">Calls to {service}</h2>')
         for name, one in operations.items():
@@ -87,16 +117,15 @@ def _away(gaps: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         yield f'<p class="away">The {escape(gap["service"])} service does not answer; {escape(seen)}.</p>'
 
 
-def _event(
-    name: str, channel: Mapping[str, Any], operations: Mapping[str, Any], schemas: Mapping[str, Any]
-) -> Iterable[str]:
-    message = channel["messages"][name]
-    data = message["payload"]["items"]["allOf"][1]["properties"]["data"]
+def _event(name: str, channel: Mapping[str, Any]) -> Iterable[str]:
     yield f'<h3 id="{escape(name)}">{escape(name)}</h3>'
     yield f"<p>{_prose(channel['description'])}</p>"
     exchange = channel["bindings"]["amqp"]["exchange"]["name"]
-    subject = message["x-subject"]
+    subject = channel["messages"][name]["x-subject"]
     yield f"<p>Exchange <code>{escape(exchange)}</code>, about <code>{escape(subject)}</code>.</p>"
+
+
+def _consumers(name: str, operations: Mapping[str, Any]) -> Iterable[str]:
     ref = f"#/channels/{name}"
     listeners = [
         one for one in operations.values() if one["action"] == "receive" and one["channel"]["$ref"] == ref
@@ -105,7 +134,11 @@ def _event(
         yield "<ul>" + "".join(map(_listener, listeners)) + "</ul>"
     else:
         yield "<p>No consumers.</p>"
-    yield _schema("data", data, schemas)
+
+
+def _data(name: str, spec: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    message = spec["channels"][name]["messages"][name]
+    return _schema("data", message["payload"]["items"]["allOf"][1]["properties"]["data"], schemas)
 
 
 def _listener(one: Mapping[str, Any]) -> str:
@@ -157,4 +190,4 @@ def _is_event(channel: Mapping[str, Any]) -> bool:
     return channel.get("bindings", {}).get("amqp", {}).get("exchange", {}).get("type") == "topic"
 
 
-routes = [asyncapi_json, asyncapi_page]
+routes = [asyncapi_json, asyncapi_page, whole_json]

@@ -31,6 +31,8 @@ from shared.registry import Answer, Wiring
 from shared.rpc import wire
 from shared.rpc.admission import Admission
 
+UNKNOWN = "unknown"
+"""What counts for every name that is no call here: labels must not grow with what strangers send."""
 LEFT_MS = 3000
 """How long a caller waits who does not say."""
 
@@ -79,39 +81,40 @@ class Answering:
 
     async def _answer(self, request: wire.Request, arrived: float) -> wire.Outcome | None:
         ends = arrived + (LEFT_MS if request.left_ms is None else request.left_ms) / 1000
+        known = request.call if request.call in self._desks else UNKNOWN
         with working_on(request.correlationid, request.traceparent):
             try:
                 desk = self._desks.get(request.call)
                 if desk is None:
-                    known = ", ".join(sorted(self._desks))
-                    raise NotFound(f"There is no call {request.call!r} here; there are {known}.")
+                    names = ", ".join(sorted(self._desks))
+                    raise NotFound(f"There is no call {request.call[:100]!r} here; there are {names}.")
                 reply = await desk.answer(request, ends)
                 if isinstance(reply, Again):
                     reply = await self._first_answer(desk, request, ends, reply)
             except Passed:
-                _answered(request.call, "expired").inc()
+                _answered(known, "expired").inc()
                 return None
             except Problem as problem:
-                _answered(request.call, str(problem.status)).inc()
+                _answered(known, str(problem.status)).inc()
                 return wire.Outcome(id=request.id, problem=problem.details())
             except CommitUnknown:
-                _answered(request.call, "503").inc()
+                _answered(known, "503").inc()
                 problem = OutcomeUnknown(f"The database behind {request.call} went away during the commit.")
                 return wire.Outcome(id=request.id, problem=problem.details())
             except TooSlow:
-                _answered(request.call, "503").inc()
+                _answered(known, "503").inc()
                 problem = Unavailable(f"{request.call} took too long, and was undone.")
                 return wire.Outcome(id=request.id, problem=problem.details())
             except DatabaseUnavailable:
-                _answered(request.call, "503").inc()
+                _answered(known, "503").inc()
                 problem = Unavailable(f"The database behind {request.call} is unavailable.")
                 return wire.Outcome(id=request.id, problem=problem.details())
             except Exception as error:  # a defect here must reach the caller as an answer, not as silence
                 log.error("call.failed", call=request.call, exc_info=error)
-                _answered(request.call, "500").inc()
+                _answered(known, "500").inc()
                 problem = Problem("The service met an error that it did not expect.")
                 return wire.Outcome(id=request.id, problem=problem.details())
-        _answered(request.call, "200").inc()
+        _answered(known, "200").inc()
         return wire.Outcome(id=request.id, data=msgspec.Raw(wire.encode(reply)))
 
     async def _first_answer(self, desk: "_Desk", request: wire.Request, ends: float, again: Again) -> Any:

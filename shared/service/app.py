@@ -10,7 +10,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Literal, cast
 
 import msgspec
 import prometheus_client
@@ -35,12 +36,16 @@ BACKGROUND_NICENESS = 10
 INNER_NICENESS = 4
 """Of services that the public does not reach: with more to do than the processors can, its door goes first,
 and refusals stay fast."""
+OWN_CONNECTIONS = 128
 BODY_BYTES = 4 * 1024 * 1024
 MOST_LEFT_MS = 24 * 60 * 60 * 1000
 
 
 def create_app(service: Service, settings: Settings, runtime: Runtime | None = None) -> Litestar:
-    """The HTTP side of a service process; its lifespan starts and stops the runtime."""
+    """What answers on a process's own port: health, metrics and calls, and nothing of the public's.
+
+    Its lifespan starts and stops the runtime.
+    """
     runtime = runtime or Runtime(service, settings)
 
     @asynccontextmanager
@@ -52,16 +57,31 @@ def create_app(service: Service, settings: Settings, runtime: Runtime | None = N
         finally:
             await runtime.stop()
 
-    options: dict[str, Any] = {"request_max_body_size": BODY_BYTES, **service.app_options}
-    return Litestar(
-        route_handlers=[livez, readyz, metrics, answer_call, *service.routes],
-        lifespan=[lifespan],
+    return _app([livez, readyz, metrics, answer_call], runtime, settings, lifespan=[lifespan])
+
+
+def create_public_app(service: Service, settings: Settings, runtime: Runtime) -> Litestar:
+    """What answers on the port that the outside world talks to: the service's routes, and health in short.
+
+    An app of its own, so that no spelling of a path leads from here to calls or metrics.
+    """
+    return _app(
+        [livez, readyz_in_short, *service.routes],
+        runtime,
+        settings,
         middleware=list(service.middleware),
-        exception_handlers=exception_handlers,
         openapi_config=service.openapi,
+        **service.app_options,
+    )
+
+
+def _app(routes: list[Any], runtime: Runtime, settings: Settings, **options: Any) -> Litestar:
+    return Litestar(
+        route_handlers=routes,
+        exception_handlers=exception_handlers,
         state=State({"runtime": runtime, "rpc": runtime.rpc, "settings": settings}),
         logging_config=None,
-        **options,
+        **{"openapi_config": None, "request_max_body_size": BODY_BYTES, **options},
     )
 
 
@@ -75,13 +95,28 @@ def run(service: Service) -> None:
     logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
     libraries.check()
     runtime = Runtime(service, settings)
-    app = create_app(service, settings, runtime)
-    config = uvicorn.Config(
+    own = _server(create_app(service, settings, runtime), service_connections(settings), settings)
+    server = _Server(own, _listen(settings.bind_host, settings.service_port, shared=False), runtime)
+    if settings.public_port is not None:
+        app = create_public_app(service, settings, runtime)
+        public = _server(app, connections(service, settings), settings, lifespan="off")
+        server.open_to_the_public(public, _listen(settings.bind_host, settings.public_port, shared=True))
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=own.get_loop_factory()) as runner,
+    ):
+        runner.run(server.serve())
+
+
+def _server(
+    app: Litestar, those: Connections, settings: Settings, *, lifespan: Literal["on", "off"] = "on"
+) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         loop="uvloop",
-        http=connections(service, settings).protocol(),
+        http=those.protocol(),
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         log_config=None,
         access_log=settings.access_log,
         proxy_headers=False,
@@ -91,31 +126,34 @@ def run(service: Service) -> None:
         timeout_graceful_shutdown=int(settings.shutdown_s),
         backlog=BACKLOG,
     )
-    sockets = [_listen(settings.bind_host, settings.service_port, shared=False)]
-    if settings.public_port is not None:
-        sockets.append(_listen(settings.bind_host, settings.public_port, shared=True))
-    server = _Server(config, runtime)
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
-    ):
-        runner.run(server.serve(sockets=sockets))
 
 
 def connections(service: Service, settings: Settings) -> Connections:
-    """The connections of a process: what they may take, and which requests are refused at once."""
-    limits = Limits(
-        head_s=settings.http_head_s,
-        body_s=settings.http_body_s,
-        idle_s=settings.http_idle_s,
-        most=allow_files(settings.http_connections),
-        most_of_address=settings.http_connections_of_address,
-        counts_loopback=settings.http_counts_loopback,
-    )
+    """The connections of the public port: what they may take, and which requests are refused at once."""
+    limits = _limits(settings, allow_files(settings.http_connections))
     refuses = service.refuses
     if refuses is None:
         return Connections(limits)
     return Connections(limits, lambda method, target: refuses(method, target, settings))
+
+
+def service_connections(settings: Settings) -> Connections:
+    """The connections of a process's own port. Beside a public one they have room that no stranger takes."""
+    most = allow_files(settings.http_connections)
+    return Connections(
+        _limits(settings, most if settings.public_port is None else min(most, OWN_CONNECTIONS))
+    )
+
+
+def _limits(settings: Settings, most: int) -> Limits:
+    return Limits(
+        head_s=settings.http_head_s,
+        body_s=settings.http_body_s,
+        idle_s=settings.http_idle_s,
+        most=most,
+        most_of_address=settings.http_connections_of_address,
+        counts_loopback=settings.http_counts_loopback,
+    )
 
 
 def _give_way(niceness: int) -> None:
@@ -130,15 +168,44 @@ def _give_way(niceness: int) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Tells the runtime at the beginning of a shutdown: answers without an end would hold it up."""
+    """Serves a process's own port, and beside it, on the same loop, the public one.
 
-    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+    The public's server comes after the runtime and goes before it. The runtime is told at the beginning of a
+    shutdown: answers without an end would hold it up.
+    """
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, runtime: Runtime) -> None:
         super().__init__(config)
+        self._listener = listener
         self._runtime = runtime
+        self._public: uvicorn.Server | None = None
+        self._public_listener: list[socket.socket] = []
+
+    def open_to_the_public(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        """Serve this as well."""
+        self._public = uvicorn.Server(config)
+        self._public_listener = [listener]
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve([self._listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._public is not None and not self.should_exit:
+            self._public.config.load()
+            self._public.lifespan = self._public.config.lifespan_class(self._public.config)
+            await self._public.startup(self._public_listener)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._runtime.closing.set()
+        if self._public is not None and self._public.started:
+            await self._public.shutdown(self._public_listener)
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._public is not None:
+            self._public.handle_exit(sig, frame)
 
 
 def _spare_the_collector() -> None:
@@ -177,6 +244,15 @@ async def readyz(state: State) -> Response[dict[str, Any]]:
     checks = await state.runtime.checks()
     ready = can_serve(checks)
     return Response({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
+
+
+@get("/readyz", include_in_schema=False)
+async def readyz_in_short(state: State) -> Response[dict[str, Any]]:
+    """The same for strangers, who need not know what our servers are called."""
+    answer = await readyz.fn(state)
+    content = cast(dict[str, Any], answer.content)
+    content["checks"] = {name: "ok" if said == "ok" else "not ok" for name, said in content["checks"].items()}
+    return answer
 
 
 @get("/metrics", include_in_schema=False, media_type="text/plain", sync_to_thread=False)

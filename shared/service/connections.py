@@ -5,6 +5,7 @@ process can open no more. One look a second at all of them costs less than a tim
 """
 
 import asyncio
+import logging
 import random
 import resource
 import time
@@ -25,6 +26,10 @@ from shared.logs import log
 _REFUSED = metrics.REQUESTS_REFUSED.labels("overloaded")
 LOOK_S = 1.0
 SAY_EACH_S = 10.0
+HEAD_BYTES = 64 * 1024
+"""What a request's head may take, about; the server by itself takes any."""
+_STRANGERS_DOING = ("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket")
+"""Of what the server tells in its log each time; `Connections.say` tells it now and then."""
 FILES_KEPT = 256
 """Of the files that a process may open, so many are for others than its clients."""
 
@@ -38,6 +43,7 @@ def _overloaded(retry_after: int) -> bytes:
 _CLOSED = b"content-length: 0\r\nconnection: close\r\n\r\n"
 TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\n" + _CLOSED
 OVERLOADED = [_overloaded(seconds) for seconds in (1, 2, 3)]
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _CLOSED
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _CLOSED
 
 
@@ -69,6 +75,7 @@ class Connections:
 
     def protocol(self) -> type[HttpToolsProtocol]:
         """The server's protocol, kept within these limits."""
+        logging.getLogger("uvicorn.error").addFilter(_is_not_a_strangers_doing)
         return type("Connection", (_Connection,), {"all": self})
 
     def add(self, one: "_Connection") -> bool:
@@ -83,7 +90,7 @@ class Connections:
             return False
         self._of_address[address] += 1
         self.open.add(one)
-        metrics.CONNECTIONS.set(len(self.open))
+        metrics.CONNECTIONS.inc()
         if self._looking is None:
             self._look_later()
         return True
@@ -93,7 +100,7 @@ class Connections:
         if one not in self.open:
             return
         self.open.discard(one)
-        metrics.CONNECTIONS.set(len(self.open))
+        metrics.CONNECTIONS.dec()
         self._of_address[one.address] -= 1
         if not self._of_address[one.address]:
             del self._of_address[one.address]
@@ -138,6 +145,7 @@ class _Connection(HttpToolsProtocol):
     """Whether what comes now is the rest of a request that was refused."""
     _waits_for: str | None = None
     _since = 0.0
+    _head_bytes = 0
     _unread_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -154,13 +162,22 @@ class _Connection(HttpToolsProtocol):
         self.all.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_refused:
-            super().data_received(data)
+        if self._is_refused:
+            return
+        super().data_received(data)
+        if self._waits_for == "head":
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self.all.say("head too large", self.address)
+                self._is_refused = True
+                self.transport.write(TOO_LARGE)
+                self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._waits_for is None:
             self._waits_for, self._since = "head", time.monotonic()
+        self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._waits_for, self._since = "body", time.monotonic()
@@ -193,6 +210,10 @@ class _Connection(HttpToolsProtocol):
         self._since = time.monotonic()
         super().on_response_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        self.all.say("not HTTP", self.address)
+        super().send_400_response(msg)
+
     def pause_writing(self) -> None:
         self._unread_since = time.monotonic()
         super().pause_writing()
@@ -223,6 +244,11 @@ class _Connection(HttpToolsProtocol):
             self.transport.close()
         else:
             self.transport.abort()
+
+
+def _is_not_a_strangers_doing(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's log may come as often as it does."""
+    return not record.getMessage().startswith(_STRANGERS_DOING)
 
 
 def allow_files(connections: int) -> int:

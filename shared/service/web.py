@@ -13,6 +13,7 @@ from shared.errors import FieldError, Malformed, NotFound, Problem, ProblemDetai
 
 log = structlog.get_logger()
 
+LONGEST_SHOWN = 200
 PROBLEM_JSON = "application/problem+json"
 
 _DETAILS = {
@@ -37,7 +38,7 @@ def problem_response(details: ProblemDetails, headers: dict[str, str] | None = N
 
 def _from_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("a request failed", method=request.method, path=request.scope["path"], exc_info=problem)
+        log.error("a request failed", method=request.method, path=_shown(request), exc_info=problem)
     return problem_response(problem.details())
 
 
@@ -82,8 +83,14 @@ def _from_unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[by
 
 def _from_surprise(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A fault of ours: told to the log in full and to the caller without its inside."""
-    log.error("a request failed", method=request.method, path=request.scope["path"], exc_info=error)
+    log.error("a request failed", method=request.method, path=_shown(request), exc_info=error)
     return problem_response(Problem("Something went wrong on our side; it has been logged.").details())
+
+
+def _shown(request: Request[Any, Any, Any]) -> str:
+    """A path as the log tells it: no line grows with what strangers send."""
+    path = request.scope["path"]
+    return path if len(path) <= LONGEST_SHOWN else f"{path[:LONGEST_SHOWN]}..."
 
 
 exception_handlers: ExceptionHandlersMap = {

@@ -19,7 +19,7 @@ from gateway.settings import GatewaySettings
 from shared.database.idempotency import Once
 from shared.errors import Unavailable
 from shared.messages import Call, reply_type, service_of
-from shared.service.app import create_app
+from shared.service.app import create_public_app
 from shared.service.describe import Description, Process, registrations
 from shared.service.service import Service
 from user_svc.contracts import GetKeys, KeySet, PublicKey
@@ -137,7 +137,7 @@ def gateway(rpc: FakeRpc, signer: Signer, **settings: Any) -> Litestar:
 @cache
 def _app(settings: GatewaySettings) -> Litestar:
     """Making one takes long enough for a test to notice, so those with equal settings share it."""
-    return create_app(service, settings, cast(Any, FakeRuntime(FakeRpc(), settings)))
+    return create_public_app(service, settings, cast(Any, FakeRuntime(FakeRpc(), settings)))
 
 
 async def raw_post(

@@ -96,6 +96,31 @@ async def test_what_is_half_done_comes_to_an_end(pieces: list[bytes], statuses: 
         assert limited.open == set()
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param([b"GET / HTTP/1.1\r\nx: ", *[b"x" * 16_000] * 5], id="one header"),
+        pytest.param([b"GET / HTTP/1.1\r\n", *[b"x: y\r\n" * 3000] * 4], id="many headers"),
+        pytest.param([b"GET /", *[b"x" * 16_000] * 5], id="a path"),
+    ],
+)
+async def test_a_head_has_an_end(pieces: list[bytes]) -> None:
+    async with served(PATIENT) as (port, limited):
+        said, _ = await talk(port, *pieces, pause=0.01)
+        assert said.startswith(b"HTTP/1.1 431 ")
+        await eventually(lambda: _now(not limited.open))
+        said, _ = await talk(port, GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        assert said.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_what_is_no_http_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(PATIENT) as (port, _):
+        for _ in range(5):
+            said, _ = await talk(port, b"\x16\x03\x01 hello\r\n\r\n")
+            assert said.startswith(b"HTTP/1.1 400 ")
+    assert "Invalid HTTP" not in caplog.text
+
+
 async def test_whoever_does_not_read_is_not_waited_for() -> None:
     async with served(LIMITS) as (port, limited):
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
