@@ -48,10 +48,10 @@ def main() -> None:
 
 def queues_of(service: Service, retry_delays: Iterable[float]) -> list[Queue]:
     """The queues that outlive a service's processes: first the one into which another's messages go."""
-    if not service.hears:
-        return []
+    strange_calls = [topology.strange_calls_queue(service.name)] if service.answers else []
+    retries = [topology.retry_queue(service.name, delay) for delay in retry_delays if service.hears]
     heard = [queue for one in service.hears for queue in topology.event_queues(service.name, one.heard)]
-    return [*(topology.retry_queue(service.name, delay) for delay in retry_delays), *heard]
+    return [*retries, *heard, *strange_calls]
 
 
 async def declare_all(services: Sequence[Service], settings: Settings) -> list[str]:

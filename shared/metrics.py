@@ -24,6 +24,9 @@ REQUESTS_REFUSED = Counter(
     "shop_requests_refused", "Requests and connections refused before any work", ["why"]
 )
 CONNECTIONS = Gauge("shop_http_connections", "Open HTTP connections")
+STRANGERS = Counter(
+    "shop_strangers", "Messages from somebody who may not have sent them, none of them read", ["queue"]
+)
 DEAD_LETTERS = Counter("shop_dead_letters", "Events given up on", ["queue"])
 OUTBOX_PENDING = Gauge("shop_outbox_pending", "Messages in the outbox")
 OUTBOX_PARKED = Gauge("shop_outbox_parked", "Messages in the outbox that wait for a person")

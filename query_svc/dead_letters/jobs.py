@@ -69,7 +69,9 @@ async def fetch(database: Database, office: DeadLetterOffice) -> None:
 
 
 async def _keep(database: Database, arrived: list[Arrived]) -> None:
-    letters = [letter_of(one.message, one.queue) for one in arrived]
+    letters = [
+        letter_of(one.message, one.queue, one.published_by, is_strange=one.is_strange) for one in arrived
+    ]
     await database.transaction(lambda tx: store.keep(tx, letters))
     results = await asyncio.gather(*(one.message.ack() for one in arrived), return_exceptions=True)
     # What could not be acknowledged comes again, and is recognised.

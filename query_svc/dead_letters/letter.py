@@ -12,7 +12,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
 from query_svc.domain import CARD_KEY
-from shared.broker import UNREADABLE_OCTETS, WHY_UNREADABLE
+from shared.broker import PUBLISHED_BY, STRANGER, UNREADABLE_OCTETS, WHY_UNREADABLE
 from shared.events import REDRIVES_HEADER, UNREADABLE, CloudEvent, split, without_text
 
 LARGEST_BODY = 4 * 1024 * 1024
@@ -43,6 +43,7 @@ _OF_ITS_DEATH = (
     UNREADABLE_OCTETS,
 )
 """Headers that tell how it died; a letter that is sent back starts without them."""
+_PUT_HERE = "Somebody put it straight into the queue of dead letters."
 _decode_event = msgspec.json.Decoder(CloudEvent[Any]).decode
 
 
@@ -66,20 +67,27 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     properties: str
 
 
-def letter_of(message: AbstractIncomingMessage, queue: str) -> Letter:
-    """A message taken from `<queue>.dead` as the table keeps it: all of it but the key to a card."""
+def letter_of(
+    message: AbstractIncomingMessage, queue: str, published_by: str = "", *, is_strange: bool = False
+) -> Letter:
+    """A message taken from `<queue>.dead` as the table keeps it: all of it but the key to a card.
+
+    `published_by` is the user whose message it is, empty if nobody's. Of a strange one, put there by somebody
+    else than the broker or the queue's own service, nothing is believed.
+    """
     told = dict(message.headers)
     headers = _plain(told)
-    exception, said = _cause_of_death(told)
+    exception, said = _cause_of_death(told) if not is_strange else (STRANGER, _PUT_HERE)
     exception = exception[:100]
     identity = _digest(queue, message.message_id, message.body, headers)
+    headers[PUBLISHED_BY] = published_by
     whole = without_text(message.body, CARD_KEY)
     if len(whole) > LARGEST_BODY:
         headers[CUT_HEADER] = len(message.body)
         said = f"Only the first {HEAD:,} of its {len(message.body):,} octets are kept. {said}"
         whole = whole[:HEAD]
     encoding, body = _as_text(whole)
-    event = _only_event(message.body)
+    event = _only_event(message.body) if exception != STRANGER else None
     return Letter(
         identity=identity,
         group=group_key(queue, exception),

@@ -9,8 +9,9 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from shared.broker import dead_name
+from shared.broker import WHY_UNREADABLE, Identity, dead_name, identify, origin
 from shared.errors import Unavailable
+from shared.messages import service_of
 
 PREFETCH = 50
 LOOK_FOR_QUEUE_S = 15.0
@@ -22,6 +23,10 @@ class Arrived(NamedTuple):
 
     queue: str
     message: AbstractIncomingMessage
+    published_by: str
+    """The user whose message it is, as far as that can be believed."""
+    is_strange: bool
+    """Whether it was put here by somebody else than the queue's own service, or the broker."""
 
 
 class DeadLetterOffice:
@@ -32,6 +37,7 @@ class DeadLetterOffice:
     def __init__(self, process: str) -> None:
         self._process = process
         self._connection: AbstractConnection | None = None
+        self._us = Identity("", is_own=False)
         self._taking: AbstractChannel | None = None
         self._sending: AbstractChannel | None = None
         self._consumed: set[str] = set()
@@ -44,6 +50,7 @@ class DeadLetterOffice:
 
     async def set_up(self, connection: AbstractConnection) -> None:
         """Take a fresh connection; nothing is consumed on it until `watch` is told what."""
+        self._us = identify(connection, self._process)
         self._taking = await connection.channel(publisher_confirms=False)
         await self._taking.set_qos(prefetch_count=PREFETCH)
         self._sending = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -99,11 +106,19 @@ class DeadLetterOffice:
         """Publish to one queue alone, confirmed. Raises `DeliveryError` if there is no such queue."""
         if self._sending is None:
             raise Unavailable("The broker is unavailable.")
+        message.user_id = self._us.user_id
         await self._sending.default_exchange.publish(message, routing_key=queue, mandatory=True, timeout=10)
 
     def _arrival(self, queue: str) -> Any:
+        consumer, _, heard = queue.partition(".")
+        expected = origin(self._us, consumer, service_of(heard))
+
         async def arrive(message: AbstractIncomingMessage) -> None:
-            self._arrived.append(Arrived(queue, message))
+            published_by = expected.publisher_of(message)
+            # Of properties that cannot be read nothing is known, and they say so themselves.
+            is_known = message.user_id in (expected.publisher, *expected.resenders)
+            is_strange = not is_known and WHY_UNREADABLE not in message.headers
+            self._arrived.append(Arrived(queue, message, published_by, is_strange))
 
         return arrive
 

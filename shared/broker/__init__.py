@@ -8,15 +8,19 @@ from shared.broker.channel import Channel, Congested, Message, NotConfirmed, Ref
 from shared.broker.frames import Address, Properties, counted, table
 from shared.broker.headers import OCTETS as UNREADABLE_OCTETS
 from shared.broker.headers import WHY as WHY_UNREADABLE
+from shared.broker.identity import PUBLISHED_BY, STRANGER, Identity, identify, origin
 from shared.broker.topology import RPC_EXCHANGE, dead_name, rpc_queue
 
 __all__ = [
+    "PUBLISHED_BY",
     "RPC_EXCHANGE",
+    "STRANGER",
     "UNREADABLE_OCTETS",
     "WHY_UNREADABLE",
     "Address",
     "Channel",
     "Congested",
+    "Identity",
     "Message",
     "NotConfirmed",
     "Properties",
@@ -24,6 +28,8 @@ __all__ = [
     "Unroutable",
     "counted",
     "dead_name",
+    "identify",
+    "origin",
     "rpc_queue",
     "table",
 ]

@@ -20,6 +20,7 @@ from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
 from shared.broker.frames import Address, Properties, acknowledgement, packed
+from shared.broker.identity import user_of
 from shared.broker.outlet import Outlet
 from shared.errors import describe
 from shared.logs import log
@@ -82,6 +83,7 @@ class Channel:
         self._number = number
         self._outlet = Outlet(lower.write_queue)
         self._frame_max = lower.connection_tune.frame_max or 4096
+        self._user_id = user_of(lower)
         self._takers: dict[str, Take] = {}
         self._take_back: Take = _nobody
         # What has arrived of the message that is arriving.
@@ -175,7 +177,7 @@ class Channel:
         """
         if self._outlet.is_congested:
             raise Congested("the broker does not read what it is sent")
-        self._outlet.write(packed(self._number, address, properties, body, self._frame_max))
+        self._outlet.write(self._packed(address, properties, body))
 
     def on_return(self, take_back: Take) -> None:
         """Say who is to have a mandatory message that there was no queue for."""
@@ -187,7 +189,7 @@ class Channel:
         Raises `Unroutable` if it was mandatory and there was no queue for it, `Congested` if it was not sent,
         `NotConfirmed` if the broker did not take it, or may not have.
         """
-        written = packed(self._number, address, properties, body, self._frame_max)
+        written = self._packed(address, properties, body)
         await self._outlet.wait_for_room()
         if self._outlet.is_closed:
             raise NotConfirmed(LOST)
@@ -199,6 +201,9 @@ class Channel:
         self._unconfirmed[self._published] = properties.message_id, confirmed
         self._outlet.write(written)
         await confirmed
+
+    def _packed(self, address: Address, properties: Properties, body: bytes) -> bytes:
+        return packed(self._number, address, properties, body, self._frame_max, self._user_id)
 
     def ask_for_a_word(self) -> None:
         """Ask what a broker answers at once, so that something comes. For channels that do nothing else."""

@@ -25,12 +25,13 @@ _CLASS_BASIC = 60
 _TIME = struct.Struct(">Q")
 # The properties that a message has, as bits of its header; their values follow in this order.
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _CORRELATION_ID = 1 << 15, 1 << 13, 1 << 12, 1 << 10
-_REPLY_TO, _EXPIRATION, _MESSAGE_ID, _TIMESTAMP, _TYPE, _APP_ID = (
+_REPLY_TO, _EXPIRATION, _MESSAGE_ID, _TIMESTAMP, _TYPE, _USER_ID, _APP_ID = (
     1 << 9,
     1 << 8,
     1 << 7,
     1 << 6,
     1 << 5,
+    1 << 4,
     1 << 3,
 )
 _PERSISTENT = b"\x02"
@@ -75,12 +76,15 @@ def table(values: Mapping[str, Any]) -> bytes:
     return encode.field_table(dict(values))
 
 
-def packed(channel: int, address: Address, properties: Properties, body: bytes, frame_max: int) -> bytes:
+def packed(
+    channel: int, address: Address, properties: Properties, body: bytes, frame_max: int, user_id: str
+) -> bytes:
     """All frames of a message, its body cut so that none of them has more than `frame_max` octets.
 
-    Raises `ValueError` for a text of more than 255 octets, which AMQP has no room for.
+    `user_id` says as whom the connection has signed in; the broker takes no other. Raises `ValueError` for a
+    text of more than 255 octets, which AMQP has no room for.
     """
-    flags = _CONTENT_TYPE | _HEADERS | _MESSAGE_ID | _TIMESTAMP | _TYPE | _APP_ID
+    flags = _CONTENT_TYPE | _HEADERS | _MESSAGE_ID | _TIMESTAMP | _TYPE | _USER_ID | _APP_ID
     values = [_known(properties.content_type), properties.headers]
     if properties.is_persistent:
         flags |= _DELIVERY_MODE
@@ -97,6 +101,7 @@ def packed(channel: int, address: Address, properties: Properties, body: bytes, 
     values.append(_short(properties.message_id))
     values.append(_TIME.pack(int(properties.timestamp.timestamp())))
     values.append(_known(properties.type))
+    values.append(_known(user_id))
     values.append(_known(properties.app_id))
     header = _CONTENT_HEADER.pack(_CLASS_BASIC, 0, len(body), flags) + b"".join(values)
     return b"".join(

@@ -17,6 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from shared import crash
+from shared.broker.identity import MIGRATE, user_of
 from shared.broker.topology import Queue, bind, declare
 from shared.logs import log
 
@@ -135,14 +136,21 @@ async def _bring_back(connection: AbstractConnection, queue: Queue) -> None:
 
 
 async def _empty(channel: AbstractChannel, queue: AbstractQueue, into: str) -> None:
-    """Publish all messages of a queue to the exchange `into`, each under its own routing key."""
+    """Publish all messages of a queue to the exchange `into`, each under its own routing key.
+
+    Each keeps the user who published it, as far as we are one from whom the broker takes others' names.
+    """
     exchange = await channel.get_exchange(into, ensure=False)
+    us = user_of((await channel.get_underlay_channel()).connection)
     while True:
         taken: list[AbstractIncomingMessage] = []
         while len(taken) < AT_ONCE and (message := await queue.get(fail=False)) is not None:
             taken.append(message)
         if not taken:
             return
+        for one in taken:
+            if one.user_id != us != MIGRATE:
+                one.user_id = None
         await asyncio.gather(
             *(
                 exchange.publish(one, one.routing_key or "", mandatory=True, timeout=CONFIRM_SECONDS)

@@ -5,6 +5,7 @@
 <consumer>.<publisher>      the queue of a consumer that hears everything of a publisher
 <service>.retry.<delay>     fanout exchange and queue; what lies there goes back to the queue it came from
 rpc / rpc.<service>         direct exchange and queue of calls
+rpc.<service>.dead          calls of those who may not make them
 """
 
 from typing import Any, NamedTuple
@@ -32,6 +33,15 @@ _NEVER_LOST: Arguments = {
     "x-dead-letter-exchange": "",
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
+}
+
+
+_FEW_KEPT: Arguments = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": DELIVERY_LIMIT,
+    "x-overflow": "drop-head",
+    "x-max-length": 1_000,
+    "x-max-length-bytes": 16 * 1024 * 1024,
 }
 
 
@@ -66,14 +76,29 @@ def binding_key(heard: str) -> str:
     return heard if heard != service_of(heard) else "#"
 
 
+def taps_of(process: str) -> str:
+    """How the names of a process's taps begin."""
+    return f"{process}.tap."
+
+
 def dead_name(queue: str) -> str:
     """Where a queue's dead letters lie."""
     return f"{queue}.dead"
 
 
+def retries_of(service: str) -> str:
+    """How the names begin of the exchanges and queues in which a service's failed events wait."""
+    return f"{service}.retry."
+
+
 def retry_name(service: str, delay: float) -> str:
     """The exchange and queue in which a service's failed events wait `delay` seconds."""
-    return f"{service}.retry.{_readable(delay)}"
+    return f"{retries_of(service)}{_readable(delay)}"
+
+
+def strange_calls_queue(service: str) -> Queue:
+    """Where the calls lie that a service was sent by somebody who may not make them: the newest of them."""
+    return Queue(dead_name(rpc_queue(service)), _FEW_KEPT, None)
 
 
 def rpc_queue(service: str) -> str:
@@ -138,9 +163,8 @@ async def declare_rpc_exchange(channel: AbstractChannel) -> AbstractExchange:
 async def declare_rpc_queue(channel: AbstractChannel, service: str) -> AbstractQueue:
     """The queue of calls to a service. It goes when its last consumer goes, so that calls to a service that
     is down come back unroutable at once instead of running into their deadline."""
-    exchange = await declare_rpc_exchange(channel)
     queue = await channel.declare_queue(rpc_queue(service), durable=True, auto_delete=True)
-    await queue.bind(exchange, routing_key=service)
+    await queue.bind(RPC_EXCHANGE, routing_key=service)
     return queue
 
 

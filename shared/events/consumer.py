@@ -183,8 +183,8 @@ class Consumer:
             else:
                 whole.append(delivery)
         for delivery in whole:
-            for raw, why in delivery.unreadable:
-                await delivery.source.dead_letter(delivery, raw, "Unreadable", why)
+            for raw, exception, why in delivery.given_up:
+                await delivery.source.dead_letter(delivery, raw, exception, why)
         received = [(delivery, one) for delivery in whole for one in delivery.events]
         started = time.perf_counter()
         for start in range(0, len(received), self._batch):

@@ -17,6 +17,7 @@ from aiormq.exceptions import ChannelPreconditionFailed
 
 from shared import crash, metrics
 from shared.broker import Address, Channel, Properties, Refused, counted, topology
+from shared.broker.identity import identify, named
 from shared.clock import utc_now
 from shared.database.queries import Row, Select
 from shared.database.transaction import Reader, Transaction
@@ -189,8 +190,9 @@ class Outbox:
 
     async def set_up(self, connection: AbstractConnection) -> None:
         """Take a fresh connection for publishing; what waits in the table goes out at once."""
-        async with connection.channel() as declaring:
-            await topology.declare_events_exchange(declaring, self.service)
+        if not identify(connection, named(self.service)).is_own:
+            async with connection.channel() as declaring:
+                await topology.declare_events_exchange(declaring, self.service)
         self._channel = await Channel.open(connection, confirms=True)
         self.connected_since = utc_now()
         self._wake.set()
@@ -375,7 +377,7 @@ class Outbox:
                     Properties(
                         message_id=message.id,
                         type=message.type,
-                        app_id=f"{self.service}-svc",
+                        app_id=named(self.service),
                         timestamp=utc_now(),
                         content_type=cloudevents.CONTENT_TYPE,
                         headers=counted(message.count),

@@ -6,7 +6,7 @@ that has published on it, and the acknowledgements must go on.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aio_pika.abc import AbstractConnection
@@ -15,6 +15,7 @@ from aiormq.exceptions import ChannelPreconditionFailed
 from shared import metrics
 from shared.broker import Address, Channel, Message, NotConfirmed, Properties, Unroutable, table, topology
 from shared.broker.headers import OCTETS, WHY, unreadable
+from shared.broker.identity import PUBLISHED_BY, STRANGER, Origin, identify, origin
 from shared.clock import utc_now
 from shared.database.transaction import Cause
 from shared.errors import describe
@@ -22,6 +23,7 @@ from shared.events import cloudevents
 from shared.events.cloudevents import CloudEvent, Undecoded
 from shared.ids import new_text_id
 from shared.logs import log
+from shared.messages import service_of
 from shared.registry import Hearing
 
 PREFETCH = 32
@@ -53,8 +55,16 @@ class Received(msgspec.Struct, frozen=True):
         return Cause(self.event.id, self.event.correlationid, self.event.traceparent)
 
 
+class GivenUp(NamedTuple):
+    """A part of a message, or all of it, that nobody will handle: a dead letter, with the reason in words."""
+
+    raw: bytes
+    exception: str
+    why: str
+
+
 class Delivery:
-    """One AMQP message: the events in it that can be read, and those that cannot."""
+    """One AMQP message: the events in it that can be read, and what has to be given up."""
 
     def __init__(self, message: Message, source: "Subscription") -> None:
         self.message = message
@@ -64,21 +74,27 @@ class Delivery:
         self.may_be_poison = self.delivery_count >= POISON_DELIVERIES or bool(message.headers.get("x-alone"))
         """Whether something in it may have killed the process that had it before."""
         self.events: list[Received] = []
-        self.unreadable: list[tuple[bytes, str]] = []
+        self.given_up: list[GivenUp] = []
         if (why := unreadable(message.headers)) is not None:
-            self.unreadable.append((message.body, f"its properties cannot be read: {why}"))
+            self._give_up(message.body, f"its properties cannot be read: {why}")
+            return
+        if (stranger := source.stranger(message)) is not None:
+            self.given_up.append(GivenUp(message.body, STRANGER, stranger))
             return
         try:
             raws = cloudevents.split(message.body)
         except UNREADABLE as error:
-            self.unreadable.append((message.body, f"not a CloudEvents batch: {error}"))
+            self._give_up(message.body, f"not a CloudEvents batch: {error}")
             return
         for raw in raws:
             try:
                 self.events.append(source.read(raw))
             except UNREADABLE as error:
                 # Still a batch, so that it can be sent back as it is once whoever could not read it can.
-                self.unreadable.append((cloudevents.batch([raw]), str(error)))
+                self._give_up(cloudevents.batch([raw]), str(error))
+
+    def _give_up(self, raw: bytes, why: str) -> None:
+        self.given_up.append(GivenUp(raw, "Unreadable", why))
 
 
 class Subscription:
@@ -108,16 +124,23 @@ class Subscription:
         kind = Undecoded if hearing.view is None else CloudEvent[hearing.view]
         self._decoder: msgspec.json.Decoder[CloudEvent[Any]] = msgspec.json.Decoder(kind)
         self._channel: Channel | None = None
+        self._origin: Origin | None = None
         self._tag = f"{process} {self.event}"
 
     # On the link -----------------------------------------------------------------------------------------
 
     async def set_up(self, connection: AbstractConnection, take: Callable[[Delivery], None]) -> None:
-        """Declare the queue and start to consume it: each delivery is given to `take`."""
-        for delay in self._retry_delays:
-            await self._declare(connection, topology.retry_queue(self._service, delay))
-        for queue in topology.event_queues(self._service, self.event):
-            await self._declare(connection, queue)
+        """Start to consume the queue: each delivery is given to `take`.
+
+        It is declared first, with what belongs to it, unless only `shared.declare` may do that.
+        """
+        us = identify(connection, self._process)
+        self._origin = origin(us, self._service, service_of(self.event))
+        if not us.is_own:
+            for delay in self._retry_delays:
+                await self._declare(connection, topology.retry_queue(self._service, delay))
+            for queue in topology.event_queues(self._service, self.event):
+                await self._declare(connection, queue)
         self._channel = await Channel.open(connection, prefetch=self._prefetch)
         await self._channel.consume(
             self.queue_name,
@@ -164,6 +187,14 @@ class Subscription:
             await self._channel.flush(seconds)
 
     # Reading ---------------------------------------------------------------------------------------------
+
+    def stranger(self, message: Message) -> str | None:
+        """What is wrong with who sent a message, in words; None if it comes from where it has to."""
+        if self._origin is None or not self._origin.is_strange(message.properties):
+            return None
+        metrics.STRANGERS.labels(self.queue_name).inc()
+        said = self._origin.publisher_of(message.properties)
+        return f"it was published by {said or 'nobody'}, not by {self._origin.publisher}; nobody has read it"
 
     def read(self, raw: bytes) -> Received:
         """One event. Raises one of `UNREADABLE` for what is none, or none of those that this queue takes."""
@@ -233,8 +264,8 @@ class Subscription:
     async def split(self, delivery: Delivery) -> None:
         """Publish each event of a message again, alone, and acknowledge the message."""
         log.warning("consumer.takes_apart", queue=self.queue_name, events=len(delivery.events))
-        for raw, why in delivery.unreadable:
-            await self.dead_letter(delivery, raw, "Unreadable", why)
+        for raw, exception, why in delivery.given_up:
+            await self.dead_letter(delivery, raw, exception, why)
         for one in delivery.events:
             headers = {"x-attempt": delivery.attempt, "x-alone": 1}
             again = Address("", self.queue_name, mandatory=True)
@@ -254,6 +285,8 @@ class Subscription:
         redrives = _number(told.get(REDRIVES_HEADER))
         kept: dict[str, Any] = {REDRIVES_HEADER: redrives} if redrives else {}
         kept |= {name: str(told[name]) for name in (WHY, OCTETS) if name in told}
+        if self._origin is not None:
+            kept[PUBLISHED_BY] = self._origin.publisher_of(original)
         properties = Properties(
             message_id=(_short(one.event.id) if one else original.message_id) or new_text_id(),
             type=(_short(one.event.type) if one else original.message_type) or self.event,

@@ -11,6 +11,8 @@ from aio_pika.abc import AbstractConnection
 
 from shared import clocks
 from shared.broker import Channel, Message, topology
+from shared.broker.identity import identify
+from shared.broker.strangers import Strangers
 from shared.errors import describe
 from shared.events.cloudevents import CloudEvent
 from shared.events.subscription import UNREADABLE
@@ -32,28 +34,37 @@ class Taps:
     async def set_up(self, connection: AbstractConnection) -> None:
         """Declare and consume a queue for each tap."""
         channel = await Channel.open(connection)
+        us = identify(connection, self._process)
         async with connection.channel() as declaring:
             for tap in self._taps:
                 event = tap.view.wire_name
-                exchange = await topology.declare_events_exchange(declaring, service_of(event))
+                publisher = service_of(event)
+                if not us.is_own:
+                    await topology.declare_events_exchange(declaring, publisher)
                 queue = await declaring.declare_queue(
                     # Traceable, and of this process alone, also where two of them bear one name.
-                    f"{self._process}.tap.{event}.{secrets.token_hex(3)}",
+                    f"{topology.taps_of(self._process)}{event}.{secrets.token_hex(3)}",
                     exclusive=True,
                     auto_delete=True,
                     arguments={"x-max-length": LENGTH, "x-overflow": "drop-head"},
                 )
-                await queue.bind(exchange, routing_key=event)
-                await channel.consume(queue.name, f"{self._process} tap {event}", _listener(tap), no_ack=True)
+                await queue.bind(topology.events_exchange(publisher), routing_key=event)
+                listen = _listener(tap, us.of(publisher))
+                await channel.consume(queue.name, f"{self._process} tap {event}", listen, no_ack=True)
 
     async def tear_down(self) -> None:
         """The queues went with the connection."""
 
 
-def _listener(tap: Tap) -> Callable[[Message], None]:
+def _listener(tap: Tap, publisher: str) -> Callable[[Message], None]:
+    """Hands on the events that come from this user."""
     decoder = msgspec.json.Decoder(list[CloudEvent[tap.view]])
+    strangers = Strangers(f"tap.{tap.view.wire_name}")
 
     def listen(message: Message) -> None:
+        if message.properties.user_id != publisher:
+            strangers.note(message.properties)
+            return
         try:
             events = decoder.decode(message.body)
         except UNREADABLE as error:

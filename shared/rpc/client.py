@@ -19,7 +19,9 @@ from aio_pika.abc import AbstractConnection
 
 from shared import metrics
 from shared.broker import Address, Channel, Message, Properties, counted, topology
+from shared.broker.identity import Identity, identify
 from shared.broker.pulse import pulse_of
+from shared.broker.strangers import Strangers
 from shared.clock import utc_now
 from shared.context import child_of, correlation_id, traceparent
 from shared.database.idempotency import Once
@@ -59,13 +61,19 @@ class _Kind(NamedTuple):
 class _Waiting:
     """A call on its way: its request, and the future of its outcome."""
 
-    __slots__ = ("may_be_repeated", "outcome", "request")
+    __slots__ = ("answerer", "may_be_repeated", "outcome", "request")
 
     def __init__(
-        self, request: wire.Request, outcome: asyncio.Future[wire.Outcome], *, may_be_repeated: bool
+        self,
+        request: wire.Request,
+        outcome: asyncio.Future[wire.Outcome],
+        answerer: str,
+        *,
+        may_be_repeated: bool,
     ) -> None:
         self.request = request
         self.outcome = outcome
+        self.answerer = answerer
         self.may_be_repeated = may_be_repeated
 
 
@@ -88,6 +96,10 @@ class Rpc:
         self._breaker_open_s = breaker_open_s
         self._retries = RetryBudget()
         self._channel: Channel | None = None
+        self._us = Identity("", is_own=False)
+        self._answerers: set[str] = set()
+        """The users from whom answers may come: those of the services that were asked."""
+        self._strangers = Strangers("answers")
         self._is_silent = False
         """Whether the broker says nothing at all, although it was asked."""
         self._pending: dict[str, _Waiting] = {}
@@ -99,8 +111,10 @@ class Rpc:
 
     async def set_up(self, connection: AbstractConnection) -> None:
         """Take a fresh connection, and a channel of it on which answers come."""
-        async with connection.channel() as declaring:
-            await topology.declare_rpc_exchange(declaring)
+        self._us = identify(connection, self._process)
+        if not self._us.is_own:
+            async with connection.channel() as declaring:
+                await topology.declare_rpc_exchange(declaring)
         channel = await Channel.open(connection)
         channel.on_return(self._take_back)
         # No queue on the way of an answer, and an address that nobody else can still hold.
@@ -246,7 +260,9 @@ class Rpc:
         if self._channel is None or self._is_silent or self._channel.is_blocked:
             raise _NotDelivered
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(request, loop.create_future(), may_be_repeated=may_be_repeated)
+        answerer = self._us.of(service)
+        self._answerers.add(answerer)
+        waiting = _Waiting(request, loop.create_future(), answerer, may_be_repeated=may_be_repeated)
         self._pending[request.id] = waiting
         alike = service, request.left_ms or 1
         group = self._outgoing[alike]
@@ -300,14 +316,22 @@ class Rpc:
                 _fail(waiting, _NotDelivered())
 
     def _take(self, message: Message) -> None:
+        """Hand out the answers of a message. Those that come from another than was asked are none."""
+        answerer = message.properties.user_id
+        if answerer not in self._answerers:
+            self._strangers.note(message.properties)
+            return
         try:
             outcomes = wire.decode_outcomes(message.body)
         except wire.UNREADABLE as error:
             log.warning("rpc.unreadable_answer", **describe(error))
             return
         for outcome in outcomes:
-            waiting = self._pending.pop(outcome.id, None)
+            waiting = self._pending.get(outcome.id)
             if waiting is None or waiting.outcome.done():
+                continue
+            if waiting.answerer != answerer:
+                self._strangers.note(message.properties)
                 continue
             if outcome.begun:
                 waiting.outcome.set_result(outcome)

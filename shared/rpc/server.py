@@ -9,18 +9,22 @@ holds for a server that has hung itself, and has calls in its own socket.
 import asyncio
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from shared.broker import Address, Channel, Congested, Message, Properties, counted, topology
+from shared.broker import Address, Channel, Congested, Message, Properties, counted, table, topology
+from shared.broker.identity import PUBLISHED_BY, STRANGER, Identity, identify
 from shared.broker.pulse import Pulse, pulse_of
+from shared.broker.strangers import Strangers
 from shared.clock import utc_now
 from shared.errors import Unavailable, describe
 from shared.ids import new_text_id
 from shared.logs import log
 from shared.rpc import wire
 from shared.rpc.answering import Answering
+from shared.rpc.callers import callers_of
 
 DECLARE_ATTEMPTS = 5
 
@@ -38,6 +42,8 @@ class RpcServer:
         self._in_hand: Counter[str] = Counter()
         """How many calls are being answered, by who asked."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._strangers = Strangers(topology.rpc_queue(service))
+        self._forbidden: dict[str, frozenset[str]] = {}
         self._is_silent = False
         self._pulse: Pulse | None = None
         self._stale_s = 0.0
@@ -55,9 +61,13 @@ class RpcServer:
         self._pulse = pulse
         if self._is_silent:  # so the last link ended
             self._hear_of_silence(False)
+        us = identify(connection, self._process)
+        self._forbidden = self._forbidden_to(us)
         for attempt in range(1, DECLARE_ATTEMPTS + 1):
             try:
                 async with connection.channel() as declaring:
+                    if not us.is_own:
+                        await topology.declare_rpc_exchange(declaring)
                     queue = await topology.declare_rpc_queue(declaring, self._service)
                 channel = await Channel.open(connection)
                 await channel.consume(queue.name, self._tag, self._take, no_ack=True)
@@ -94,12 +104,20 @@ class RpcServer:
 
     def _take(self, message: Message) -> None:
         arrived = time.monotonic()
+        forbidden = self._forbidden.get(message.properties.user_id or "")
+        reply_to = message.properties.reply_to or ""
+        # An answer to any other queue would be a message of ours there, by a stranger's will.
+        if forbidden is None or not (reply_to == "" or reply_to.startswith(topology.REPLIES)):
+            self._put_down(message)
+            return
         try:
             requests = wire.decode_requests(message.body)
         except wire.UNREADABLE as error:
             log.warning("rpc.unreadable_request", app=message.properties.app_id, **describe(error))
             return
-        reply_to = message.properties.reply_to or ""
+        if any(request.call in forbidden for request in requests):
+            self._put_down(message)
+            return
         if self._may_be_stale(arrived):
             self._put_aside(requests, reply_to)
             return
@@ -108,6 +126,41 @@ class RpcServer:
             task = asyncio.create_task(self._answer(request, reply_to, arrived))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _forbidden_to(self, us: Identity) -> dict[str, frozenset[str]]:
+        """The calls that somebody may not make who may make others, by user. All others may make none."""
+        if not us.is_own:
+            return {us.user_id: frozenset()}
+        makers = {name: callers_of(name) for name in self._answering.names}
+        return {
+            us.of(maker): frozenset(name for name, allowed in makers.items() if maker not in allowed)
+            for maker in set[str]().union(*makers.values())
+        }
+
+    def _put_down(self, message: Message) -> None:
+        """Leave what a stranger sent to the operators, as it came. He gets no answer."""
+        self._strangers.note(message.properties)
+        original = message.properties
+        headers = {
+            PUBLISHED_BY: original.user_id or "",
+            "x-exception": STRANGER,
+            "x-failed-at": utc_now().isoformat(),
+            "x-service": self._process,
+            "x-queue": topology.rpc_queue(self._service),
+        }
+        properties = Properties(
+            message_id=original.message_id or new_text_id(),
+            type=original.message_type or "",
+            app_id=original.app_id or "",
+            timestamp=utc_now(),
+            content_type=original.content_type or wire.CONTENT_TYPE,
+            headers=table(headers),
+            is_persistent=True,
+        )
+        dead = Address("", topology.dead_name(topology.rpc_queue(self._service)), mandatory=False)
+        if self._channel is not None:
+            with suppress(Congested):  # it was counted and told; more than that is not worth the room
+                self._channel.publish(dead, properties, message.body)
 
     def _may_be_stale(self, now: float) -> bool:
         """Whether what arrives may have lain in a socket for long: the broker's, or ours."""

@@ -88,7 +88,11 @@ async def test_a_letter_goes_back_to_the_failing_queue_alone(db: Database, lab: 
     assert back is not None
     assert (back.body, back.message_id, back.type) == (body, "m1", "order.placed")
     counts = {"x-delivery-count", "x-acquired-count"}  # the broker's own
-    assert {name: back.headers[name] for name in back.headers if name not in counts} == {"x-redrives": 1}
+    assert {name: back.headers[name] for name in back.headers if name not in counts} == {
+        "x-redrives": 1,
+        "x-published-by": lab.user_id,
+    }
+    assert back.user_id == lab.user_id
     assert back.delivery_mode == 2
     assert await lab.take(failing) is None
     assert await lab.take(other) is None

@@ -50,7 +50,12 @@ def test_it_goes_back_under_its_own_name_with_a_fresh_count_of_attempts() -> Non
     assert (back.message_id, back.correlation_id) == (went.message_id, went.correlation_id)
     assert (back.type, back.app_id, back.content_type) == (went.type, went.app_id, went.content_type)
     assert back.timestamp == went.timestamp
-    assert back.headers == {"x-count": 1, "x-mine": {"a": [1, "b", None]}, "x-redrives": 1}
+    assert back.headers == {
+        "x-count": 1,
+        "x-mine": {"a": [1, "b", None]},
+        "x-redrives": 1,
+        "x-published-by": "",
+    }
 
 
 def test_what_our_consumer_wrote_down_is_read() -> None:

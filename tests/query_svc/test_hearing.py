@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import aio_pika
@@ -54,7 +55,9 @@ async def listening(service: str, publisher: str, db: Database, url: str) -> Asy
         await link.stop()
 
 
-async def publish(exchange: AbstractExchange, news: Sequence[Undecoded], *, together: int) -> None:
+async def publish(
+    exchange: AbstractExchange, news: Sequence[Undecoded], user_id: str, *, together: int
+) -> None:
     """Send events as their outbox does, several of one type in one message."""
     by_type: dict[str, list[bytes]] = {}
     for event in news:
@@ -63,6 +66,7 @@ async def publish(exchange: AbstractExchange, news: Sequence[Undecoded], *, toge
         aio_pika.Message(
             cloudevents.batch(encoded[start : start + together]),
             type=kind,
+            user_id=user_id,
             delivery_mode=DeliveryMode.PERSISTENT,
         )
         for kind, encoded in by_type.items()
@@ -98,14 +102,16 @@ async def test_a_service_that_was_away_catches_up_to_the_same_views(
     service = f"query{uuid4().hex[:8]}"
     queue = topology.queue_name(service, publisher)
     connection = await aio_pika.connect(servers.amqp_url)
+    user_id = unquote(urlsplit(servers.amqp_url).username or "")
     async with connection, connection.channel() as channel:
         # The queue is there from an earlier run; its consumer is not.
         await topology.declare_event_queue(channel, service, publisher)
         exchange = await topology.declare_events_exchange(channel, publisher)
-        await publish(exchange, news, together=3)
-        await publish(exchange, [strange(f"{publisher}.never_heard_of", {"a": 1})], together=1)
+        await publish(exchange, news, user_id, together=3)
+        await publish(exchange, [strange(f"{publisher}.never_heard_of", {"a": 1})], user_id, together=1)
         for body in (b"no batch", cloudevents.batch([cloudevents.encode(news[0]), b'{"id": 1}'])):
-            await exchange.publish(aio_pika.Message(body), routing_key="what.ever", mandatory=False)
+            message = aio_pika.Message(body, user_id=user_id)
+            await exchange.publish(message, routing_key="what.ever", mandatory=False)
 
         async def letters() -> int:
             declared = await channel.declare_queue(topology.dead_name(queue), passive=True)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import aio_pika
@@ -44,6 +45,8 @@ class Lab:
     def __init__(self, at: Layout, channel: AbstractChannel, template: "Template") -> None:
         self.at = at
         self.amqp_url = at.amqp_url
+        self.user_id = unquote(urlsplit(at.amqp_url).username or "guest")
+        """As whom all sign in here, tests and services alike."""
         self.channel = channel
         self._template = template
         self._processes: list[Process] = []
@@ -154,8 +157,11 @@ class Lab:
         return found
 
     async def send(self, exchange: str, body: bytes, key: str, **properties: Any) -> None:
-        """Publish by hand, past the platform; the empty exchange is the way straight to a queue."""
-        message = aio_pika.Message(body, **properties)
+        """Publish by hand, past the platform; the empty exchange is the way straight to a queue.
+
+        The message bears our user, as the platform's do, unless another `user_id` is given, or None.
+        """
+        message = aio_pika.Message(body, **{"user_id": self.user_id, **properties})
         if exchange:
             target = await self.channel.get_exchange(exchange)
             await target.publish(message, routing_key=key)

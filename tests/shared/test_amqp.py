@@ -74,7 +74,7 @@ class TestFrames:
         self, properties: Properties, key: str, mandatory: bool, body: bytes
     ) -> None:
         address = Address("shop.events", key, mandatory)
-        found = _frames(packed(7, address, properties, body, FRAME_MAX))
+        found = _frames(packed(7, address, properties, body, FRAME_MAX, "told-svc"))
         assert {channel for channel, _ in found} == {7}
         method, header, *bodies = [one for _, one in found]
         assert isinstance(method, amqp.Basic.Publish)
@@ -99,10 +99,12 @@ class TestFrames:
             )
             == properties
         )
+        assert said.user_id == "told-svc"
         assert said.expiration == (None if expiration is None else str(expiration))
 
     def test_they_are_the_same_bytes_as_the_librarys(self) -> None:
-        ours = packed(3, Address("shop", "told", mandatory=True), told("id", persistent=True), b"body", 4096)
+        address = Address("shop", "told", mandatory=True)
+        ours = packed(3, address, told("id", persistent=True), b"body", 4096, "told-svc")
         theirs = ChannelFrame.marshall(
             3,
             [
@@ -112,6 +114,7 @@ class TestFrames:
                     properties=amqp.Basic.Properties(
                         message_id="id",
                         message_type="told",
+                        user_id="told-svc",
                         app_id="test",
                         timestamp=MOMENT,
                         content_type="text/plain",
@@ -127,14 +130,14 @@ class TestFrames:
     @pytest.mark.parametrize("size", [0, 1, 4087, 4088, 4089, 8176, 20_000])
     def test_a_body_is_cut_so_that_no_frame_is_too_long(self, size: int) -> None:
         body = bytes(number % 251 for number in range(size))
-        found = _frames(packed(1, Address("", "q", mandatory=False), told(), body, 4096))
+        found = _frames(packed(1, Address("", "q", mandatory=False), told(), body, 4096, "u"))
         parts = [part.value for _, part in found if isinstance(part, ContentBody)]
         assert b"".join(parts) == body
         assert all(0 < len(part) + 8 <= 4096 for part in parts)
 
     def test_a_text_that_has_no_room_is_refused(self) -> None:
         with pytest.raises(ValueError, match="256"):
-            packed(1, Address("", "q", mandatory=False), told("x" * 256), b"", 4096)
+            packed(1, Address("", "q", mandatory=False), told("x" * 256), b"", 4096, "u")
 
     @settings(max_examples=40)
     @given(
@@ -146,7 +149,9 @@ class TestFrames:
         self, messages: list[tuple[Properties, bytes]], portions: list[int], frame_max: int
     ) -> None:
         address = Address("shop.events", "told", mandatory=True)
-        stream = b"".join(packed(5, address, properties, body, frame_max) for properties, body in messages)
+        stream = b"".join(
+            packed(5, address, properties, body, frame_max, "u") for properties, body in messages
+        )
         reader = asyncio.StreamReader()
         receiver = FrameReceiver(reader)
         found: list[tuple[int, object]] = []

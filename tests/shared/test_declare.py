@@ -186,7 +186,13 @@ async def test_what_is_said_before_a_consumer_ever_ran_waits_for_it(lab: Lab, ur
 def test_everything_that_outlives_a_process_is_declared():
     service = tiny("ear", "pub")
     names = [queue.name for queue in queues_of(service, (5, 300))]
-    assert names == ["ear.retry.5s", "ear.retry.5min", "ear.pub.marked.dead", "ear.pub.marked"]
+    assert names == [
+        "ear.retry.5s",
+        "ear.retry.5min",
+        "ear.pub.marked.dead",
+        "ear.pub.marked",
+        "rpc.ear.dead",
+    ]
     assert queues_of(Service("deaf"), (5,)) == []
 
 

@@ -10,8 +10,10 @@ import httpx
 import msgspec
 import pytest
 import uvicorn
+from aio_pika.abc import AbstractIncomingMessage
 
 from shared import metrics
+from shared.broker import topology
 from shared.context import correlation_id, working_on
 from shared.database.transaction import Transaction
 from shared.errors import Conflict, Malformed, NotFound, OutcomeUnknown, Problem, RuleBroken, Unavailable
@@ -272,16 +274,17 @@ async def test_a_call_past_its_deadline_is_skipped_while_others_of_its_message_a
         )
 
     async with lab.running(service_of(name, answer(ask))):
-        reply_to = await lab.channel.declare_queue(exclusive=True)
+        replies = await lab.channel.get_queue(topology.REPLIES, ensure=False)
+        replied: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        await replies.consume(replied.put, no_ack=True, consumer_tag="replies")
         for body in (
             b"not JSON",
             b"[{}]",
             b"[" * 100_000,
             wire.encode([request("late", 0), request("timely", 5000)]),
         ):
-            await lab.send("rpc", body, name, reply_to=reply_to.name)
-        reply = await eventually(lambda: reply_to.get(no_ack=True, fail=False))
-        assert reply is not None
+            await lab.send("rpc", body, name, reply_to=topology.REPLIES)
+        reply = await asyncio.wait_for(replied.get(), 15)
         (outcome,) = wire.decode_outcomes(reply.body)
     assert done == ["timely"]
     assert msgspec.json.decode(outcome.data)["text"] == "timely"

@@ -51,7 +51,7 @@ GENERAL = {
     "POINTS",  # where a process may crash
     "point",
     "_point",
-    "user",  # of a database's URL
+    *("user", "user_id", "_user_id", "_USER_ID", "user_of"),  # of a server
 }
 """Words of the business that mean something else in the platform."""
 

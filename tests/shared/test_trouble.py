@@ -84,7 +84,7 @@ def test_a_process_is_ready_as_long_as_it_can_do_something(checks: dict[str, str
 
 
 async def test_a_link_that_can_never_come_up_says_why(lab: Lab, url: str) -> None:
-    wrong = lab.amqp_url.replace("shop:shop@", "shop:wrong@")
+    wrong = f"amqp://{lab.user_id}:wrong@{lab.amqp_url.rpartition('@')[2]}"
     with capture_logs() as logs:
         async with lab.running(tiny(unique("svc")), up=False, amqp_url=wrong, database_url=url) as runtime:
             assert not can_serve(await runtime.checks()), "nobody has tried yet"
