@@ -12,9 +12,10 @@ from secrets import token_hex
 from typing import NamedTuple
 
 from deploy.databases import VERIFY_USER
-from deploy.local.layout import ADMIN_PASSWORD, BROKER_USER
+from deploy.local.layout import ADMIN_PASSWORD
 from deploy.services import load_services
 from payment_svc.settings import PaymentSettings
+from shared.permissions import PEOPLE
 from user_svc.settings import UserSettings
 
 DEFAULTS = Path(__file__).parent / "default-secrets"
@@ -47,12 +48,12 @@ class Places(NamedTuple):
 def secrets_of(password: Callable[[str], str], at: Places | None = None) -> dict[str, str]:
     """Every secret by the name of its file, made of one password per user."""
     at = at or Places()
-    broker, root = password(BROKER_USER), password("root")
+    broker, root = password(PEOPLE), password("root")
     databases = [service.database for service in load_services({}) if service.database]
     return {
-        "amqp_url": f"amqp://{BROKER_USER}:{broker}@{at.broker}/",
-        "management_url": f"http://{BROKER_USER}:{broker}@{at.management}",
-        "rabbitmq.conf": f"default_user = {BROKER_USER}\ndefault_pass = {broker}",
+        "amqp_url": f"amqp://{PEOPLE}:{broker}@{at.broker}/",
+        "management_url": f"http://{PEOPLE}:{broker}@{at.management}",
+        "rabbitmq.conf": f"default_user = {PEOPLE}\ndefault_pass = {broker}",
         "mysql_root_password": root,
         "database_admin_url": f"mysql://root:{root}@{at.database}/",
         "verify_url": f"mysql://{VERIFY_USER}:{password(VERIFY_USER)}@{at.database}",

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from deploy.local import fleet, logs
 from deploy.local.errors import FleetError
-from deploy.local.layout import ADMIN_PASSWORD, BROKER_USER, HOST, MANAGEMENT_UNKNOWN, Layout, layout
+from deploy.local.layout import ADMIN_PASSWORD, HOST, MANAGEMENT_UNKNOWN, Layout, layout
+from shared.permissions import PEOPLE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -130,6 +131,8 @@ def _places(at: Layout) -> dict[str, Any]:
         "console": f"{at.gateway_url}/console",
         "docs": f"{at.gateway_url}/docs",
         "management": at.management_page,
+        "management_user": PEOPLE if at.private_broker else None,
+        "management_password": at.broker_password(PEOPLE) if at.private_broker else None,
         "amqp": at.amqp_url,
         "database": at.admin_url,
         "database_read_only": at.verify_url,
@@ -170,7 +173,7 @@ def print_urls(at: Layout) -> None:
     print(f"  API           {at.gateway_url}/docs")
     print(f"  console       {at.gateway_url}/console   (admin@sagamart.local)")
     if at.private_broker:
-        print(f"management UI   {at.management_page}   ({BROKER_USER} / {BROKER_USER})")
+        print(f"management UI   {at.management_page}   ({PEOPLE} / {at.broker_password(PEOPLE)})")
     else:
         print(f"management UI   {at.management_page or MANAGEMENT_UNKNOWN}")
     print(f"AMQP            {at.amqp_url}")

@@ -1,12 +1,16 @@
 """The private RabbitMQ: own node name, ports, cookie, data and log, on loopback alone."""
 
+import json
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from deploy.local.broker_users import definitions
 from deploy.local.engines import Engine, broker_engine, sign
-from deploy.local.layout import BROKER_USER, HOST, Layout
+from deploy.local.layout import HOST, Layout
 from deploy.local.program import Program
 
 NAME = "broker"
@@ -27,6 +31,7 @@ def prepare(at: Layout) -> Program:
     if is_new:
         sign(engine, data_of(at))
     (home / "rabbitmq.conf").write_text(_configuration(at), encoding="utf-8")
+    _write_definitions(home / "definitions.json", definitions(at))
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n", encoding="utf-8")
     (home / "rabbitmq-env.conf").write_text("", encoding="utf-8")
     _write_cookie(home / ".erlang.cookie")
@@ -100,9 +105,8 @@ def _configuration(at: Layout) -> str:
             f"listeners.tcp.local = {HOST}:{at.amqp_port}",
             f"management.tcp.ip = {HOST}",
             f"management.tcp.port = {at.management_port}",
-            f"default_user = {BROKER_USER}",
-            f"default_pass = {BROKER_USER}",
-            "default_user_tags.administrator = true",
+            # All users there are: with it the broker makes none by itself.
+            f"load_definitions = {_home(at) / 'definitions.json'}",
             "log.console = true",
             "log.console.level = info",
             "log.file = false",
@@ -111,6 +115,13 @@ def _configuration(at: Layout) -> str:
             "",
         )
     )
+
+
+def _write_definitions(path: Path, wanted: Mapping[str, Any]) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(wanted, file, indent=2)
 
 
 def _write_cookie(path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from deploy.local import broker, database
 from deploy.local import infra as servers
 from deploy.local import settings as run_settings
+from deploy.local.broker_users import bring_up_to_date
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout, layout
 from deploy.local.lock import exclusive
@@ -34,7 +35,7 @@ SERVERS = (database.NAME, broker.NAME)
 
 _READY_WITHIN_S = 60.0
 _DEATHS_TOLERATED = 3
-_RUN_FILES = ("broker", "database", "logs", "settings.json", "supervisor.ini", "supervisor.pid")
+_RUN_FILES = ("broker", "database", "logs", "secrets", "settings.json", "supervisor.ini", "supervisor.pid")
 
 
 class _Run(NamedTuple):
@@ -52,10 +53,10 @@ def infra(environ: Environ = None, *, report: Report = print) -> Layout:
     at = _ours(environ)
     servers.install(at)
     with exclusive(at):
-        starting = _start_servers(at, environ)
+        starting = _start_servers(at, environ, report)
         servers.await_database(at, starting)
         servers.await_broker(at, starting)
-    report(f"broker and database are ready ({at.amqp_url} {at.admin_url})")
+    report("broker and database are ready")
     return at
 
 
@@ -76,7 +77,7 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
         servers.heal(at, Supervisor(at))
         supervisor = Supervisor(at)
         _check_service_ports(at, supervisor)
-        starting = _start_servers(at, environ)
+        starting = _start_servers(at, environ, report)
         settings = run_settings.ours(environ)
         with declaring(at, environ, settings, skip_known=True) as queues:
             servers.await_database(at, starting)
@@ -267,11 +268,12 @@ def _ours(environ: Mapping[str, str]) -> Layout:
     return at
 
 
-def _start_servers(at: Layout, environ: Mapping[str, str]) -> servers.Starting:
+def _start_servers(at: Layout, environ: Mapping[str, str], report: Report) -> servers.Starting:
     supervisor = Supervisor(at)
     if supervisor.process() is not None:
         run_settings.refuse_other_base(at)
     starting = servers.start(at, supervisor, environ)
+    bring_up_to_date(at, report)
     if run_settings.recall(at) is None or not _declared_names(at, supervisor):
         run_settings.remember(at, environ)
     return starting

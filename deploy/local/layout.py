@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from deploy.broker_users import file_name
 from deploy.databases import VERIFY_USER, url_as
 from deploy.local.errors import FleetError
+from deploy.secrets import secret
 from deploy.services import ROOT, DeclarationError, Service, load_services
+from shared.permissions import PAGES, PEOPLE
 
 HOST = "127.0.0.1"
-BROKER_USER = "shop"
 ADMIN_PASSWORD = "sagamart"  # noqa: S105 - of a database that listens on loopback alone
 MANAGEMENT_UNKNOWN = "unknown (SHOP_MANAGEMENT_URL=http://USER:PASSWORD@HOST:15672 says where it is)"
 
@@ -36,8 +38,9 @@ class Layout:
     private_shop: bool
     private_broker: bool
     private_database: bool
-    amqp_url: str
-    management_url: str | None
+    named_amqp_url: str | None
+    named_management_url: str | None
+    """What the environment says of a broker elsewhere."""
     admin_url: str
     verify_url: str
     gateway_url: str
@@ -45,6 +48,42 @@ class Layout:
     database_program: str | None
     database_as_shipped: bool
     """Whether the private database keeps its maker's defaults, where ours would be others."""
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of the passwords and keys that this run has made for itself, one file each."""
+        return self.run_dir / "secrets"
+
+    def broker_password(self, user: str) -> str:
+        """The password that this run has made for a user of the broker."""
+        return secret(self.secrets, file_name(user))
+
+    @property
+    def amqp_url(self) -> str:
+        """The broker as people and their tools use it: what the environment names, or the private one's."""
+        return self.named_amqp_url or self.amqp_url_of(PEOPLE)
+
+    def amqp_url_of(self, user: str) -> str:
+        """The same broker for a user whom we have made there."""
+        return self._signed_in(self.named_amqp_url or f"amqp://{HOST}:{self.amqp_port}/", user)
+
+    @property
+    def management_url(self) -> str | None:
+        """The broker's management API for an administrator; None if unknown."""
+        if self.named_management_url or self.named_amqp_url:
+            return self.named_management_url
+        return self._signed_in(f"http://{HOST}:{self.management_port}", PEOPLE)
+
+    @property
+    def pages_management_url(self) -> str | None:
+        """The same for the operators' pages, as a user whom we have made; None if unknown."""
+        return self._signed_in(self.management_url, PAGES) if self.management_url else None
+
+    def _signed_in(self, url: str, user: str) -> str:
+        """A server's URL as that of a user whose password we have made."""
+        parts = urlsplit(url)
+        place = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{user}:{self.broker_password(user)}@{place}"))
 
     @property
     def amqp_port(self) -> int:
@@ -59,9 +98,11 @@ class Layout:
     @property
     def management_page(self) -> str | None:
         """The management UI for people: without the name and password that programs use; None if unknown."""
-        if self.management_url is None:
+        if not (self.named_management_url or self.named_amqp_url):
+            return f"http://{HOST}:{self.management_port}"
+        if not self.named_management_url:
             return None
-        parts = urlsplit(self.management_url)
+        parts = urlsplit(self.named_management_url)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     @property
@@ -166,9 +207,6 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
     amqp_url = environ.get("SHOP_AMQP_URL")
     admin_url = environ.get("SHOP_DATABASE_ADMIN_URL")
     elsewhere = environ.get("SHOP_GATEWAY_URL")
-    management_url = environ.get("SHOP_MANAGEMENT_URL") or (
-        None if amqp_url else f"http://{BROKER_USER}:{BROKER_USER}@{HOST}:{base + _MANAGEMENT}"
-    )
     used_admin_url = admin_url or f"mysql://root:{ADMIN_PASSWORD}@{HOST}:{base + _DATABASE}/"
     return Layout(
         base=base,
@@ -177,8 +215,8 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         private_shop=not elsewhere,
         private_broker=not amqp_url and not elsewhere,
         private_database=not admin_url and not elsewhere,
-        amqp_url=amqp_url or f"amqp://{BROKER_USER}:{BROKER_USER}@{HOST}:{base + _AMQP}/",
-        management_url=management_url,
+        named_amqp_url=amqp_url or None,
+        named_management_url=environ.get("SHOP_MANAGEMENT_URL") or None,
         admin_url=used_admin_url,
         verify_url=environ.get("SHOP_VERIFY_URL") or url_as(used_admin_url, VERIFY_USER),
         gateway_url=elsewhere or f"http://{HOST}:{base}",

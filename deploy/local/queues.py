@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.local.broker_users import are_made
+from deploy.local.code import fingerprint
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from deploy.local.settings import plain, service_environment
 from deploy.queues import command
 from deploy.services import ROOT
+from shared.broker.identity import MIGRATE
 
 Report = Callable[[str], None]
 
@@ -67,16 +70,18 @@ def declaring(
     noted beside the private broker's own data, so it cannot outlive them; of others nothing is known.
     """
     words = command(at.services)
-    fingerprint = _fingerprint(at, settings)
-    known = skip_known and at.private_broker and _read(at) == fingerprint
+    now = _fingerprint(at, settings)
+    known = skip_known and at.private_broker and _read(at) == now
     process = None
     if words is not None and not known:
         some = next(service for service in at.services if not service.outside)
         environment = {**plain(environ), **service_environment(at, some, settings)}
+        if are_made(at):
+            environment["SHOP_AMQP_URL"] = at.amqp_url_of(MIGRATE)
         process = subprocess.Popen(  # noqa: S603
             words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-    begun = Declaring(at, process, fingerprint)
+    begun = Declaring(at, process, now)
     try:
         yield begun
     finally:
@@ -84,15 +89,10 @@ def declaring(
 
 
 def _fingerprint(at: Layout, settings: Mapping[str, str]) -> str:
-    """Changes with what says which queues there are: the services' code, the platform's, the settings."""
-    digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode())
-    folders = [ROOT / service.module for service in at.services if not service.outside]
-    paths = [path for folder in folders for path in folder.rglob("*.py")]
-    paths += [ROOT / "shared" / "declare.py", ROOT / "shared" / "registry.py"]
-    paths += (ROOT / "shared" / "broker").glob("*.py")
-    for path in sorted(paths):
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    """Changes with what says which queues there are: the code, and the settings."""
+    return hashlib.sha256(
+        f"{json.dumps(dict(settings), sort_keys=True)}{fingerprint(at)}".encode()
+    ).hexdigest()
 
 
 def _note(at: Layout) -> Path:

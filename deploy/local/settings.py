@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from deploy.bootstrap import SERVICES
+from deploy.local.broker_users import amqp_url_for, are_made
 from deploy.local.errors import FleetError
 from deploy.local.layout import HOST, Layout
 from deploy.local.program import Program
@@ -15,12 +16,14 @@ from deploy.services import Service
 
 _NOT_FOR_SERVICES = frozenset(
     {
+        "SHOP_AMQP_URL",
         "SHOP_BROKER_VIA",
         "SHOP_DATABASE_ADMIN_URL",
         "SHOP_DATABASE_AS_SHIPPED",
         "SHOP_DATABASE_URL",
         "SHOP_DATABASE_VIA",
         "SHOP_GATEWAY_URL",
+        "SHOP_MANAGEMENT_URL",
         "SHOP_MYSQLD",
         "SHOP_RABBITMQ_SERVER",
         "SHOP_RUN_DIR",
@@ -85,10 +88,13 @@ def service_environment(at: Layout, service: Service, settings: Mapping[str, str
     if service.outside:
         environment[f"SHOP_{service.name.upper()}_JOURNAL"] = str(at.run_dir / f"{service.name}.jsonl")
     environment |= {name: value for name, value in settings.items() if name not in _NOT_FOR_SERVICES}
-    amqp_url = _via(at, service, at.amqp_url, settings.get("SHOP_BROKER_VIA"))
-    environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_AMQP_URL": amqp_url, "SHOP_PEERS": at.peers}
-    if at.management_url:
-        environment["SHOP_MANAGEMENT_URL"] = at.management_url
+    environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_PEERS": at.peers}
+    if not service.outside:
+        amqp_url = amqp_url_for(at, service.name)
+        environment["SHOP_AMQP_URL"] = _via(at, service, amqp_url, settings.get("SHOP_BROKER_VIA"))
+    if service.public:
+        pages = at.pages_management_url if are_made(at) else at.management_url
+        environment["SHOP_MANAGEMENT_URL"] = pages or ""
     database_url = at.database_url(service)
     if database_url:
         environment["SHOP_DATABASE_URL"] = _via(at, service, database_url, settings.get("SHOP_DATABASE_VIA"))

@@ -3,16 +3,19 @@
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
 from playwright.async_api import Browser, expect
 
 from deploy.local import fleet
+from deploy.local.broker_users import amqp_url_for
 from deploy.local.layout import Layout
 from ops.demo.card_payments import CANCEL_REFUSED
 from ops.demo.stage import FIXED, SHIRT_PRICE, Stage, shirts
 from ops.shop import Order, Refused
+from shared.broker import PUBLISHED_BY
 from shared.events.cloudevents import CloudEvent, batch, encode
 from shared.ids import new_id
 from tests.console.desk import PATIENCE_MS, WIDE, Desk
@@ -225,11 +228,23 @@ async def dead_ways(stage: Stage) -> list[str]:
 
 async def kill(shop: Layout, queue: str, body: bytes, exception: str) -> None:
     """Put a message where a queue's dead letters lie, as a service does that has given up."""
-    connection = await aio_pika.connect(shop.amqp_url)
+    url, publisher = (amqp_url_for(shop, name) for name in ("coupon", "item"))
+    connection = await aio_pika.connect(url)
     async with connection:
         channel = await connection.channel()
-        headers: Any = {"x-exception": exception, "x-exception-message": "told too early", "x-attempt": 4}
-        message = aio_pika.Message(body, headers=headers, type="item.changed", message_id=str(new_id()))
+        headers: Any = {
+            "x-exception": exception,
+            "x-exception-message": "told too early",
+            "x-attempt": 4,
+            PUBLISHED_BY: urlsplit(publisher).username,
+        }
+        message = aio_pika.Message(
+            body,
+            headers=headers,
+            type="item.changed",
+            message_id=str(new_id()),
+            user_id=urlsplit(url).username,
+        )
         await channel.default_exchange.publish(message, routing_key=f"{queue}.dead")
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aio_pika
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 
 from deploy.local import fleet
+from deploy.local.broker_users import amqp_url_for
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from ops.demo.stage import Stage, shirts
@@ -177,11 +179,16 @@ async def test_poison_goes_to_the_dead_letters_and_orders_go_on(shop: Layout, st
     queue = "item.order.placed"
     async with crowd(stage, seed=5) as buying:
         await buying.more(10)
-        connection = await aio_pika.connect(shop.amqp_url)
+        url = amqp_url_for(shop, "order")
+        connection = await aio_pika.connect(url)
         async with connection, connection.channel() as channel:
             for body in (*unreadable, batch([_event("order.placed", whole)])):
                 message = aio_pika.Message(
-                    body, content_type=CONTENT_TYPE, type="order.placed", message_id=str(uuid4())
+                    body,
+                    content_type=CONTENT_TYPE,
+                    type="order.placed",
+                    message_id=str(uuid4()),
+                    user_id=urlsplit(url).username,
                 )
                 await channel.default_exchange.publish(message, routing_key=queue)
         expected = {queue: len(unreadable) + 1}

@@ -1,0 +1,123 @@
+"""The users of the broker, with their passwords and with what they may do: as its definitions.
+
+A broker that is ours reads them from a file when it starts. To others they are sent over the management API,
+which takes them from an administrator.
+"""
+
+import base64
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from deploy.services import ROOT, Service
+from shared.broker.identity import named
+from shared.permissions import Permission, pattern
+
+if TYPE_CHECKING:
+    import httpx
+
+PATIENCE_S = 10.0
+
+
+class Refusal(Exception):
+    """The management API does not make users; the message says why, without the password."""
+
+
+def file_name(user: str) -> str:
+    """The name of the file with the password of a user."""
+    return f"broker-{user}"
+
+
+def command(services: Sequence[Service], python: str = sys.executable) -> list[str]:
+    """The program that says what every user may do, as JSON of `Permission`s."""
+    return [python, "-m", "shared.permissions", *packages(services)]
+
+
+def packages(services: Sequence[Service]) -> list[str]:
+    """The packages of those services that register something with the broker."""
+    return [
+        service.module
+        for service in services
+        if not service.outside and (ROOT / service.module.replace(".", "/") / "service.py").exists()
+    ]
+
+
+def read(text: bytes, services: Sequence[Service]) -> list[Permission]:
+    """What that program said, and users that may do nothing for the services that register nothing."""
+    found = msgspec.json.decode(text, type=list[Permission])
+    known = {one.user for one in found}
+    others = [named(service.name) for service in services if not service.outside]
+    return [*found, *(Permission(user=user) for user in others if user not in known)]
+
+
+def definitions(
+    permissions: Sequence[Permission], password: Callable[[str], str], vhost: str = "/"
+) -> dict[str, Any]:
+    """What the broker is to read: all users with the hashes of their passwords, and what they may do."""
+    return {
+        "vhosts": [{"name": vhost}],
+        "users": [
+            {
+                "name": one.user,
+                "password_hash": hashed(password(one.user)),
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": ",".join(one.tags),
+            }
+            for one in permissions
+        ],
+        "permissions": [
+            {
+                "user": one.user,
+                "vhost": vhost,
+                "configure": pattern(one.configure),
+                "write": pattern(one.write),
+                "read": pattern(one.read),
+            }
+            for one in permissions
+        ],
+        "topic_permissions": [
+            {
+                "user": one.user,
+                "vhost": vhost,
+                "exchange": keys.exchange,
+                "write": pattern(keys.write),
+                "read": pattern(keys.read),
+            }
+            for one in permissions
+            for keys in one.topics
+        ],
+    }
+
+
+def hashed(password: str, salt: bytes | None = None) -> str:
+    """A password as the broker keeps it: the salt, and SHA-256 of the salt and the password."""
+    salt = os.urandom(4) if salt is None else salt
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def send(management_url: str, wanted: Mapping[str, Any]) -> None:
+    """Have a broker that runs take these definitions. Raises `Refusal`."""
+    _ask(management_url, "POST", "definitions", dict(wanted))
+
+
+def is_administrator(management_url: str) -> bool:
+    """Whether the user of this URL may make users. Raises `Refusal` where nobody can tell."""
+    tags = _ask(management_url, "GET", "whoami").json()["tags"]
+    return "administrator" in (tags.split(",") if isinstance(tags, str) else tags)
+
+
+def _ask(management_url: str, method: str, path: str, body: Any = None) -> "httpx.Response":
+    import httpx  # most commands never need it
+
+    url = f"{management_url.rstrip('/')}/api/{path}"
+    try:
+        answer = httpx.request(method, url, json=body, trust_env=False, timeout=PATIENCE_S)
+    except httpx.HTTPError as error:  # its words may hold the URL, and the password in it
+        raise Refusal(f"the management API does not answer ({type(error).__name__})") from None
+    if not answer.is_success:
+        raise Refusal(f"the management API answers {answer.status_code}: {answer.text[:200]}")
+    return answer
