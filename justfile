@@ -154,6 +154,12 @@ scale service replicas: _run
 open *args: _run
     @{{ local }} open "$@"
 
+[doc("Show what each service may do at the broker, and who may make which calls (--json)")]
+[group("run it")]
+[no-cd]
+permissions *args: _run
+    @{{ ops }} ops.permissions "$@"
+
 [doc("Rebuild orders, rankings and sales of the read side from the stored events")]
 [group("run it")]
 rebuild *args: _run
