@@ -204,7 +204,10 @@ def test_the_image_holds_every_module_and_nothing_else(compose: dict[str, Any]) 
     assert tops == {"shared", "deploy", *(service.module for service in SERVICES)}
     assert {path for path in context if "/" not in path} == {"pyproject.toml", IMAGE_LOCK}
     assert {path for path in context if path.startswith("deploy/")} == {
-        *(f"deploy/{name}.py" for name in ("__init__", "databases", "healthy", "queues", "services")),
+        *(
+            f"deploy/{name}.py"
+            for name in ("__init__", "broker_users", "databases", "healthy", "queues", "services")
+        ),
         "deploy/services.toml",
         "deploy/tools.txt",
     }
