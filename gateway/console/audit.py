@@ -4,14 +4,14 @@ from litestar import Response, get
 from litestar.response import Stream
 
 from gateway.console import pages
-from gateway.console.filters import Query
+from gateway.console.filters import Query, takes
 from gateway.console.requests import ConsoleRequest
 from gateway.operators.audit import audit
 
 SHOWN = 50
 
 
-@get("/audit")
+@get("/audit", opt=takes("after"))
 async def list_audit(request: ConsoleRequest) -> Response[str] | Stream:
     """What operators did, newest first."""
     query = Query(request)

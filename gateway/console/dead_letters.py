@@ -8,8 +8,8 @@ from litestar.params import PathParameter
 from litestar.response import Stream
 
 from gateway.console import pages, words
-from gateway.console.filters import Query
-from gateway.console.forms import Form
+from gateway.console.filters import Query, takes
+from gateway.console.forms import Form, fields
 from gateway.console.requests import ConsoleRequest
 from query_svc.dead_letters.contracts import (
     Acted,
@@ -32,7 +32,7 @@ LetterNumber = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 Group = Annotated[str, PathParameter(pattern="^[0-9a-f]{16}$")]
 
 
-@get("/dead-letters")
+@get("/dead-letters", opt=takes("show", "after"))
 async def list_groups(request: ConsoleRequest) -> Response[str] | Stream:
     """Dead letters by queue and exception, the freshest first."""
     query = Query(request)
@@ -50,7 +50,7 @@ async def list_groups(request: ConsoleRequest) -> Response[str] | Stream:
     return await pages.live_page(request, "dead_letters.html", load, everything=everything)
 
 
-@get("/dead-letters/groups/{group:str}")
+@get("/dead-letters/groups/{group:str}", opt=takes("state", "after"))
 async def show_group(request: ConsoleRequest, group: Group) -> Response[str] | Stream:
     """One group: how many of its letters stand where, and which they are."""
     query = Query(request)
@@ -81,7 +81,7 @@ async def _find_group(request: ConsoleRequest, wanted: str) -> DeadLetterGroup:
             raise NotFound("There is no such group of dead letters.")
 
 
-@get("/dead-letters/{letter_id:str}")
+@get("/dead-letters/{letter_id:str}", opt=takes())
 async def show_letter(request: ConsoleRequest, letter_id: LetterNumber) -> Response[str] | Stream:
     """One dead letter with all that is known of it."""
 
@@ -104,7 +104,7 @@ def _readable(body: str) -> str:
         return body
 
 
-@post("/dead-letters/redrive", status_code=200)
+@post("/dead-letters/redrive", opt=fields("ids", "group", "reason", "back"), status_code=200)
 async def redrive(request: ConsoleRequest) -> Response[str]:
     """Send letters back to the queue in which they failed: those that were chosen, or a group."""
     form = Form(request)
@@ -115,7 +115,7 @@ async def redrive(request: ConsoleRequest) -> Response[str]:
     return pages.see_other(request, _back(form), said=_told(acted, "being redriven"))
 
 
-@post("/dead-letters/discard", status_code=200)
+@post("/dead-letters/discard", opt=fields("ids", "group", "reason", "back"), status_code=200)
 async def discard(request: ConsoleRequest) -> Response[str]:
     """Give letters up, for a reason: those that were chosen, or a group."""
     form = Form(request)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from gateway.console.requests import ConsoleRequest
+from gateway.door.guards import QUERY
 from shared.errors import FieldError, Malformed
 
 T = TypeVar("T")
@@ -16,11 +17,17 @@ VERSION = "version"
 """What a page's stream says of the page that it goes on from; it is no part of what the page shows."""
 
 
+def takes(*names: str) -> dict[str, Any]:
+    """`opt=` of a page: what its address may say."""
+    return {QUERY: (*names, VERSION)}
+
+
 class Query:
     """The query of a page's address. An empty value is as good as none: forms send every field they have."""
 
     def __init__(self, request: ConsoleRequest) -> None:
         self._path: str = request.scope["path"]
+        self._names = frozenset(request.route_handler.opt[QUERY])
         self._given = {
             name: value for name, value in request.query_params.items() if value.strip() and name != VERSION
         }
@@ -69,6 +76,8 @@ class Query:
     def _read(
         self, name: str, read: Callable[[str], T], fits: Callable[[T], bool], expected: str
     ) -> T | None:
+        if name not in self._names:
+            raise LookupError(f"say takes({name!r}) in the route's opt")
         given = self._given.get(name)
         if given is None:
             return None

@@ -5,14 +5,14 @@ from litestar.response import Stream
 from msgspec.structs import replace
 
 from gateway.console import pages
-from gateway.console.filters import Query
+from gateway.console.filters import Query, takes
 from gateway.console.requests import ConsoleRequest
 from order_svc.contracts import ListOverdue
 
 SHOWN = 50
 
 
-@get("/overdue")
+@get("/overdue", opt=takes("after"))
 async def list_overdue(request: ConsoleRequest) -> Response[str] | Stream:
     """Overdue orders, the one that waits longest first."""
     query = Query(request)

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from gateway.console import pages
 from gateway.console.acting import write_down
-from gateway.console.filters import Query
-from gateway.console.forms import Form
+from gateway.console.filters import Query, takes
+from gateway.console.forms import Form, fields
 from gateway.console.gathering import Missing, or_missing
 from gateway.console.requests import ConsoleRequest
 from gateway.operators.directory import directory
@@ -78,7 +78,7 @@ def _owner(queue: str) -> str:
     return rest if first == "rpc" else first
 
 
-@get("/queues")
+@get("/queues", opt=takes("show"))
 async def show_queues(request: ConsoleRequest) -> Response[str] | Stream:
     """Outboxes by service; queues that have something in them, or all."""
     query = Query(request)
@@ -105,7 +105,7 @@ async def show_queues(request: ConsoleRequest) -> Response[str] | Stream:
     return await pages.live_page(request, "queues.html", load, everything=everything, stuck_s=STUCK_S)
 
 
-@post("/queues/{service:str}/publish", status_code=200)
+@post("/queues/{service:str}/publish", opt=fields(), status_code=200)
 async def publish(request: ConsoleRequest, service: FromPath[str]) -> Response[str]:
     """Publish what waits in a service's outbox at once."""
     if service not in directory(request).services:
@@ -116,7 +116,11 @@ async def publish(request: ConsoleRequest, service: FromPath[str]) -> Response[s
     return pages.see_other(request, "/console/queues", said=said)
 
 
-@post("/queues/orphans/remove", status_code=200)
+@post(
+    "/queues/orphans/remove",
+    opt=fields("queue", "exchange", "routing_key", "with_messages", "reason"),
+    status_code=200,
+)
 async def remove_orphan(request: ConsoleRequest) -> Response[str]:
     """Remove a queue or a binding that no registration names."""
     form = Form(request)

@@ -22,8 +22,9 @@ from gateway.console import (
     session,
     sign_in,
 )
+from gateway.console.forms import FIELDS, FORM_TOKEN, refuse_unknown
 from gateway.console.requests import ConsoleRequest
-from gateway.door.guards import door_of
+from gateway.door.guards import QUERY, door_of, refuse_untidy
 from shared.errors import NotFound, ProblemDetails
 from shared.service.web import exception_handlers
 
@@ -44,9 +45,11 @@ async def let_in(request: Request[Any, Any, Any]) -> None:
             request.state["session"], request.state["renewed"] = await session.identify(request, renewals)
             if acting:
                 fields = request.state["fields"] = await asked.fields()
-                session.check_form(asked.operator, dict(fields).get("form_token", ""))
+                session.check_form(asked.operator, dict(fields).get(FORM_TOKEN, ""))
+                refuse_unknown((name for name, _ in fields), asked.route_handler.opt.get(FIELDS, ()))
             elif not asked.wants_stream:
                 request.state["waiting"] = await menu.waiting(asked)
+        refuse_untidy(asked)
     finally:
         door_of(request.app).count(request)
 
@@ -57,13 +60,13 @@ def home(request: ConsoleRequest) -> Response[str]:
     return pages.see_other(request, "/console/orders")
 
 
-@get("/{path:path}", sync_to_thread=False)
+@get("/{path:path}", opt={QUERY: None}, sync_to_thread=False)
 def nowhere(request: ConsoleRequest, path: FromPath[str]) -> Response[str]:
     """Whatever else somebody looks for below /console."""
     raise NotFound("There is no such page.")
 
 
-@get("/static/{name:str}", opt={sign_in.OPEN: True}, sync_to_thread=True)
+@get("/static/{name:str}", opt={sign_in.OPEN: True, QUERY: ("v",)}, sync_to_thread=True)
 def asset(name: FromPath[str]) -> Response[bytes]:
     """The style, the script, the icon."""
     if name not in _ASSETS:

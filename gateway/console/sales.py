@@ -9,7 +9,7 @@ from litestar.response import Stream
 
 from gateway.console import pages, words
 from gateway.console.charts import Value, columns
-from gateway.console.filters import Query
+from gateway.console.filters import Query, takes
 from gateway.console.requests import ConsoleRequest
 from query_svc.contracts import Bucket, GetRanking, GetSales, Measure, Period, Sales, SalesBucket
 
@@ -25,7 +25,7 @@ SPANS: dict[str, tuple[str, timedelta, Bucket]] = {
 }
 
 
-@get("/sales")
+@get("/sales", opt=takes("span", "from", "to", "bucket", "period", "by"))
 async def show_sales(request: ConsoleRequest) -> Response[str] | Stream:
     """Sales of the last hours or days, or of those that the address names, and the ranking."""
     query = Query(request)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.console import pages
+from gateway.console.filters import takes
 from gateway.console.flow_map import draw
 from gateway.console.gathering import Missing, lag, or_missing
 from gateway.console.queues import QueueRow, rows
@@ -41,7 +42,7 @@ def behind(service: str, queues: Sequence[QueueRow] | None, boxes: Sequence[Serv
     return Behind(queued, next((status.pending for status in statuses if status), None))
 
 
-@get("/services")
+@get("/services", opt=takes())
 async def show_services(request: ConsoleRequest) -> Response[str] | Stream:
     """A card for each service."""
 
@@ -73,7 +74,7 @@ def _rounded(process: Process) -> Process:
     return replace(process, memory_bytes=None if memory is None else round(memory / MIB) * MIB)
 
 
-@get("/flow")
+@get("/flow", opt=takes())
 async def show_flow(request: ConsoleRequest) -> Response[str] | Stream:
     """The map of services and events, with what waits on each way."""
 

@@ -6,6 +6,7 @@ from litestar import Response, get, post
 from litestar.params import QueryParameter
 
 from gateway.console import pages, session
+from gateway.console.forms import fields, refuse_unknown
 from gateway.console.requests import ConsoleRequest
 from gateway.door.guards import door_of
 from shared.errors import Forbidden, Problem, TooMany, Unauthorized
@@ -25,7 +26,9 @@ def ask(request: ConsoleRequest, then: Then = "/console/orders") -> Response[str
 @post("/sign-in", opt={OPEN: True}, status_code=200)
 async def sign_in(request: ConsoleRequest) -> Response[str]:
     """Let an admin in; tell everybody else why not."""
-    form = dict(await request.fields())
+    given = await request.fields()
+    refuse_unknown((name for name, _ in given), ("email", "password", "then"))
+    form = dict(given)
     email, then = form.get("email", ""), _ours(form.get("then", ""))
     try:
         begun = await _session(request, email, form.get("password", ""))
@@ -47,7 +50,7 @@ async def _session(request: ConsoleRequest, email: str, password: str) -> sessio
     return session.begin(email, tokens)
 
 
-@post("/sign-out", status_code=200)
+@post("/sign-out", opt=fields(), status_code=200)
 async def sign_out(request: ConsoleRequest) -> Response[str]:
     """End the session here and at the user service."""
     with_token = Logout(refresh_token=request.operator.refresh_token)

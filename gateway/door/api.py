@@ -43,7 +43,8 @@ BODY = (400, 413, 415, 422)
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
     """The error answers of a route, for its description."""
     return {
-        status: _spec(ProblemDetails, _SAYS[status], PROBLEM_JSON) for status in sorted({*statuses, 429, 503})
+        status: _spec(ProblemDetails, _SAYS[status], PROBLEM_JSON)
+        for status in sorted({*statuses, 422, 429, 503})
     }
 
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -10,8 +11,9 @@ from litestar import Litestar, Request
 from gateway.door.auth import TokenReader
 from gateway.door.rate_limit import parse_rate
 from gateway.door.requests import ShopRequest
+from gateway.door.strict import LONGEST_NAME, MOST_ERRORS
 from gateway.settings import GatewaySettings
-from shared.errors import FieldError, Forbidden, Malformed, NotFound
+from shared.errors import FieldError, Forbidden, Malformed, NotFound, RuleBroken
 from shared.rpc import Rpc
 
 WHO = "who"
@@ -19,6 +21,8 @@ SIGNED_IN: dict[str, Any] = {WHO: "user"}
 """`opt=` of a route for signed-in users."""
 ADMIN: dict[str, Any] = {WHO: "admin"}
 """`opt=` of a route for admins."""
+QUERY = "query"
+"""`opt=` of a route: names of query parameters, besides those that its handler takes; None: any."""
 
 _LAX_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+")
@@ -43,7 +47,7 @@ class Door:
             self.count(request)
         if who == "admin" and not request.user.is_admin:
             raise Forbidden("This is for admins.")
-        _refuse_untidy(request)
+        refuse_untidy(request)
 
     def count(self, request: Request[Any, Any, Any]) -> None:
         """Count this request against its caller's limit. Raises `TooMany` when that is used up."""
@@ -70,18 +74,30 @@ def _caller(request: Request[Any, Any, Any]) -> str:
     return request.client.host if request.client else "nobody"
 
 
-def _refuse_untidy(request: ShopRequest) -> None:
-    """Refuse what the framework would read in a lax way: parameters given twice, 1.0 or 1e1 for a number."""
+def refuse_untidy(request: ShopRequest) -> None:
+    """Refuse what the framework would overlook or read in a lax way: parameters that the route does not know,
+    or that are given twice, and 1.0 or 1e1 for a number.
+    """
     for value in request.path_params.values():
         if _is_lax(value):
             raise NotFound("There is nothing at this path.")
     query: bytes = request.scope["query_string"]
-    if not query:
+    if not query or request.route_handler.opt.get(QUERY, ()) is None:
         return
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise Malformed("The query is not percent-encoded UTF-8.") from None
+    known = _parameters(request.route_handler, frozenset(request.path_params))
+    unknown = sorted({name for name, _ in pairs} - known)
+    if unknown:
+        allowed = f"expected {', '.join(sorted(known))}" if known else "there are none here"
+        raise RuleBroken(
+            "A query parameter is not known.",
+            errors=[
+                FieldError(name[:LONGEST_NAME], f"is not known; {allowed}") for name in unknown[:MOST_ERRORS]
+            ],
+        )
     seen: set[str] = set()
     for name, value in pairs:
         if name in seen:
@@ -92,6 +108,14 @@ def _refuse_untidy(request: ShopRequest) -> None:
         if name not in _FREE_TEXT and _is_lax(value):
             error = FieldError(field=name, message="Expected a whole number, in digits")
             raise Malformed("A query parameter cannot be read.", errors=[error])
+
+
+@lru_cache(512)
+def _parameters(handler: Any, path: frozenset[str]) -> frozenset[str]:
+    """The query parameters of a route: those that its handler takes, and those that its `opt` names."""
+    model = handler.create_kwargs_model(path_parameters=dict.fromkeys(path))
+    taken = {parameter.field_alias for parameter in model.expected_query_params}
+    return frozenset(taken | set(handler.opt.get(QUERY, ())))
 
 
 def _is_lax(value: str) -> bool:

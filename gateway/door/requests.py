@@ -1,5 +1,6 @@
 """The request as the gateway's handlers see it: who asks, the way to the services, and a strict JSON body."""
 
+import codecs
 from typing import Any, Literal
 
 from litestar import Request
@@ -59,7 +60,7 @@ class ShopRequest(Request[User, Any, Any]):
         if not body and self.route_handler.parsed_fn_signature.parameters["data"].has_default:
             return body
         media_type, options = self.content_type
-        if media_type not in JSON_TYPES or options.get("charset", "utf-8").lower() != "utf-8":
+        if media_type not in JSON_TYPES or not _is_utf_8(options.get("charset")):
             raise HTTPException(status_code=415, detail="Send the body as application/json, in UTF-8.")
         if not body:
             raise Malformed("A JSON body is needed.")
@@ -76,3 +77,11 @@ class ShopRequest(Request[User, Any, Any]):
         """The body as the type of the handler's `data`; see `gateway.door.strict.decode`."""
         kind = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         return decode(await self.body(), kind)
+
+
+def _is_utf_8(charset: str | None) -> bool:
+    """Whether a `charset` is UTF-8, in any spelling that clients have for it."""
+    try:
+        return charset is None or codecs.lookup(charset.strip("\"' ")).name == "utf-8"
+    except (LookupError, ValueError):
+        return False

@@ -34,7 +34,7 @@ State = Annotated[str | None, QueryParameter(name="state", description=f"One of 
 Group = Annotated[str | None, QueryParameter(pattern=r"^[0-9a-f]{16}$", description="The key of a group.")]
 
 
-class Selection(Struct, frozen=True, kw_only=True):
+class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which dead letters: some by `ids`, those of a `group`, or `all` of them. Exactly one of the three."""
 
     ids: Annotated[list[LetterId], Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
@@ -42,7 +42,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     all: Literal[True] | UnsetType = UNSET
 
 
-class Discarding(Struct, frozen=True, kw_only=True):
+class Discarding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which dead letters to give up, by `ids` or `group`, and why."""
 
     reason: Reason
@@ -50,7 +50,7 @@ class Discarding(Struct, frozen=True, kw_only=True):
     group: GroupKey | UnsetType = UNSET
 
 
-class Why(Struct, frozen=True, kw_only=True):
+class Why(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why something is done."""
 
     reason: Reason

@@ -84,7 +84,7 @@ class ServiceOutbox(Struct, frozen=True, kw_only=True):
     status: OutboxStatus | None
 
 
-class ParkedSelection(Struct, frozen=True, kw_only=True):
+class ParkedSelection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which parked messages: some by `ids`, or `all` of them. Exactly one of the two."""
 
     ids: (

@@ -10,7 +10,7 @@ from gateway.door.requests import ShopRequest
 from item_svc.contracts import Cart, CartQuantity, ClearCart, GetCart, RemoveCartLine, SetCartLine
 
 
-class CartEntry(Struct, frozen=True):
+class CartEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """How many of an item the cart is to have."""
 
     quantity: CartQuantity

@@ -43,7 +43,7 @@ UserCouponIds = Annotated[
 ]
 
 
-class NewPolicy(Struct, frozen=True):
+class NewPolicy(Struct, frozen=True, forbid_unknown_fields=True):
     """A coupon policy: `fixed` with a `discount_amount`, or `percentage` with a `discount_percent`."""
 
     name: Name
@@ -57,7 +57,7 @@ class NewPolicy(Struct, frozen=True):
     floor_price: FloorPrice | None = None
 
 
-class Grant(Struct, frozen=True):
+class Grant(Struct, frozen=True, forbid_unknown_fields=True):
     """Who gets one coupon each."""
 
     user_ids: Annotated[list[Number], Meta(min_length=1, max_length=1000)]

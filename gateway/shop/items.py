@@ -46,7 +46,7 @@ IfMatch = Annotated[
 ETAG = [ResponseHeader(name="ETag", value="", documentation_only=True, description="The item's version.")]
 
 
-class NewItem(Struct, frozen=True):
+class NewItem(Struct, frozen=True, forbid_unknown_fields=True):
     """An item to put into the catalogue; name and size together are unique."""
 
     name: Name
@@ -55,7 +55,7 @@ class NewItem(Struct, frozen=True):
     stock_quantity: StockQuantity = 0
 
 
-class ItemChange(Struct, frozen=True):
+class ItemChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What to change of an item; what is left out stays."""
 
     name: Name | UnsetType = UNSET
@@ -63,7 +63,7 @@ class ItemChange(Struct, frozen=True):
     price: Price | UnsetType = UNSET
 
 
-class StockAdjustment(Struct, frozen=True):
+class StockAdjustment(Struct, frozen=True, forbid_unknown_fields=True):
     """How many pieces come (or, below zero, go), and why."""
 
     delta: StockDelta
@@ -122,7 +122,7 @@ async def change_item(
 ) -> Response[Item]:
     """Change name, size or price, unless the item was changed since you read it."""
     changes = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
-    version = _version(if_match)
+    version = await _version(request, item_id, if_match)
     if not changes:
         raise RuleBroken("Say what to change: `name`, `size` or `price`.")
     call = ChangeItem(request_id=new_id(), id=item_id, expected_version=version, **changes)
@@ -138,7 +138,8 @@ async def change_item(
 )
 async def delete_item(request: ShopRequest, item_id: Id, if_match: IfMatch = None) -> None:
     """Remove an item from the catalogue, unless it was changed since you read it."""
-    await request.rpc.call(DeleteItem(request_id=new_id(), id=item_id, expected_version=_version(if_match)))
+    version = await _version(request, item_id, if_match)
+    await request.rpc.call(DeleteItem(request_id=new_id(), id=item_id, expected_version=version))
 
 
 @post(
@@ -178,12 +179,17 @@ def _tagged(item: Item) -> Response[Item]:
     return Response(item, headers={"ETag": f'"{item.version}"'})
 
 
-def _version(if_match: str | None) -> int:
-    """The version that an `If-Match` header means; comparison is strong, so a weak tag never matches."""
+async def _version(request: ShopRequest, item_id: int, if_match: str | None) -> int:
+    """The version that an `If-Match` header means: with `*`, whichever there is.
+
+    Comparison is strong, so a weak tag never matches.
+    """
     if if_match is None:
         raise PreconditionRequired(
             'Say which version you mean: `If-Match: "<version>"`, the ETag of the item.'
         )
+    if if_match.strip() == "*":
+        return (await request.rpc.call(GetItem(id=item_id))).version
     match = re.fullmatch(r'(W/)?"([0-9]{1,18})"', if_match.strip())
     if match is None:
         raise Malformed('`If-Match` takes one ETag of the item, as in `If-Match: "3"`.')

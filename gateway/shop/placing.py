@@ -43,14 +43,18 @@ Prefer = Annotated[
 ]
 
 
-class OrderRequest(Struct, frozen=True):
+class OrderLine(LineRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line as a buyer asks for it."""
+
+
+class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a buyer orders. A line with coupons needs its `discounted_price`.
 
     Without `pay_with` it is paid later. For a card, `payment_key` is what the payment gateway's widget gave,
     and `payment_id` the number that it was opened with (see `POST /payments/intents`).
     """
 
-    lines: Annotated[list[LineRequest], Meta(min_length=1, max_length=2000)]
+    lines: Annotated[list[OrderLine], Meta(min_length=1, max_length=2000)]
     pay_with: PayWith | None = None
     payment_key: PaymentKey | None = None
     payment_id: UUID | None = None
@@ -121,7 +125,7 @@ async def _accept(
         call = PlaceOrder(
             order_id=order_id,
             buyer_id=request.user.id,
-            lines=data.lines,
+            lines=[*data.lines],
             pay_with=data.pay_with,
             payment_id=await _bring_key(request, data) if data.payment_key else data.payment_id,
         )

@@ -20,7 +20,7 @@ MOST_TOTAL = 10**18
 """What an order may cost at most."""
 
 
-class LineToQuote(Struct, frozen=True):
+class LineToQuote(Struct, frozen=True, forbid_unknown_fields=True):
     """So many of an item, with the coupons to be used on it."""
 
     item_id: ItemNumber
@@ -28,7 +28,7 @@ class LineToQuote(Struct, frozen=True):
     user_coupon_ids: Annotated[list[ItemNumber], Meta(max_length=100)] = []
 
 
-class QuoteRequest(Struct, frozen=True):
+class QuoteRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What is to be priced; with `best_coupons` lines name none, and the best that you hold are chosen.
 
     Those are the cheapest way to use them; with dozens of different coupons, a way that comes close to it.

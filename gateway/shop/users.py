@@ -6,6 +6,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from gateway.door.api import BODY, After, LongPageSize, problems
 from gateway.door.guards import ADMIN, SIGNED_IN
+from gateway.door.idempotency import IdempotencyKey, same_id
 from gateway.door.requests import ShopRequest
 from shared.errors import RuleBroken
 from shared.ids import new_id
@@ -26,7 +27,7 @@ from user_svc.contracts import (
 )
 
 
-class SignUp(Struct, frozen=True):
+class SignUp(Struct, frozen=True, forbid_unknown_fields=True):
     """A new account; the password has 8 to 128 characters."""
 
     email: str
@@ -35,7 +36,7 @@ class SignUp(Struct, frozen=True):
     password: str
 
 
-class ProfileChange(Struct, frozen=True):
+class ProfileChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What to change of your profile; what is left out stays. A new password needs the current one."""
 
     name: str | UnsetType = UNSET
@@ -44,14 +45,14 @@ class ProfileChange(Struct, frozen=True):
     current_password: str | UnsetType = UNSET
 
 
-class SignIn(Struct, frozen=True):
+class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
     """An address and its password."""
 
     email: str
     password: str
 
 
-class RefreshToken(Struct, frozen=True):
+class RefreshToken(Struct, frozen=True, forbid_unknown_fields=True):
     """The refresh token of the latest sign-in or refresh."""
 
     refresh_token: str
@@ -64,11 +65,13 @@ class PublicKeys(Struct, frozen=True):
 
 
 @post("/users", operation_id="sign_up", summary="Sign up", responses=problems(*BODY, 409))
-async def sign_up(request: ShopRequest, data: JSONBody[SignUp]) -> UserId:
+async def sign_up(
+    request: ShopRequest, data: JSONBody[SignUp], idempotency_key: IdempotencyKey = None
+) -> UserId:
     """Create a user, together with a points account."""
     return await request.rpc.call(
         Register(
-            request_id=new_id(),
+            request_id=same_id(request, idempotency_key, data.email, data.name, data.address),
             email=data.email,
             name=data.name,
             address=data.address,

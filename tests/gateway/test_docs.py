@@ -69,9 +69,9 @@ async def test_all_references_lead_somewhere(document: dict[str, Any]) -> None:
 async def test_limits_are_described_as_they_are_enforced(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["OrderRequest"]["properties"]["lines"]["maxItems"] == 2000
-    quantity = schemas["LineRequest"]["properties"]["quantity"]
+    quantity = schemas["OrderLine"]["properties"]["quantity"]
     assert (quantity["minimum"], quantity["maximum"]) == (1, 1_000_000)
-    price = schemas["LineRequest"]["properties"]["unit_price"]
+    price = schemas["OrderLine"]["properties"]["unit_price"]
     assert (price["minimum"], price["maximum"]) == (0, 10**12)
 
 

@@ -105,7 +105,7 @@ class TestItems:
 
     @pytest.mark.parametrize(
         ("if_match", "status"),
-        [(None, 428), ('W/"2"', 412), ("2", 400), ("*", 400), ('"x"', 400), ("", 400), ('"1", "2"', 400)],
+        [(None, 428), ('W/"2"', 412), ("2", 400), ("*,*", 400), ('"x"', 400), ("", 400), ('"1", "2"', 400)],
     )
     async def test_a_bad_if_match_changes_nothing(
         self, client: Client, rpc: FakeRpc, admin: dict[str, str], if_match: str | None, status: int
@@ -115,6 +115,14 @@ class TestItems:
         assert (await client.delete("/items/1", headers=headers)).status_code == status
         assert (await client.patch("/items/1", json={"price": 5}, headers=headers)).status_code == status
         assert not any(isinstance(call, item.ChangeItem | item.DeleteItem) for call in rpc.calls)
+
+    async def test_a_star_means_whichever_version_there_is(
+        self, client: Client, rpc: FakeRpc, admin: dict[str, str]
+    ) -> None:
+        rpc.answers[item.GetItem] = lambda _: SHIRT
+        rpc.answers[item.DeleteItem] = lambda _: None
+        assert (await client.delete("/items/1", headers=admin | {"If-Match": "*"})).status_code == 204
+        assert last(rpc).expected_version == SHIRT.version
 
     @pytest.mark.parametrize(("body", "status"), [({}, 422), ({"name": None}, 400), ({"price": -1}, 422)])
     async def test_a_bad_change_is_refused(
