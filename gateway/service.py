@@ -2,11 +2,12 @@
 
 from gateway.console.routes import console
 from gateway.docs import openapi as docs
+from gateway.door import auth, ended
 from gateway.routes import shop
 from gateway.settings import GatewaySettings
 from gateway.shop import events
 from gateway.shop.placing import is_refused
-from shared.service import Service, tap
+from shared.service import Service, every, tap
 
 service = Service(
     "gateway",
@@ -17,7 +18,9 @@ service = Service(
         tap(events.order_failed),
         tap(events.order_confirmed),
         tap(events.user_notified),
+        tap(ended.tokens_ended),
     ),
+    jobs=(every(auth.ASK_EVERY_S, auth.keep_up),),
     routes=(shop, console),
     openapi=docs.config,
     refuses=is_refused,

@@ -1,11 +1,11 @@
 """Answers to calls: signing in and out, tokens and their keys. Signing up is in `registration.py`."""
 
-import uuid
 from datetime import timedelta
 
 from shared.database import Database, Reader, Transaction
-from shared.errors import Unauthorized
-from user_svc import accounts, domain, sessions, signing_keys, tokens
+from shared.errors import Conflict, Unauthorized
+from shared.ids import new_id
+from user_svc import accounts, domain, ending, sessions, signing_keys, tokens
 from user_svc.contracts import GetKeys, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.domain import RefreshVerdict
 from user_svc.models import User
@@ -14,10 +14,24 @@ from user_svc.settings import UserSettings
 from user_svc.throttle import Throttle
 
 CLOCKS_DIFFER_BY = timedelta(minutes=1)
+MOST_LOOKS = 5
+"""How often a sign-in looks again because the password's hash has changed, as twins make it anew."""
 
 
 async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
-    """Check the password and begin a session. Whether this address has to wait is asked before and after."""
+    """Check the password and begin a session.
+
+    A hash that has changed since it was checked lets nobody in: the password may be another by now. It may as
+    well be the same one, hashed anew by a sign-in at the same time, so it is checked once more.
+    """
+    for _ in range(MOST_LOOKS):
+        if signed_in := await _look_and_let_in(call, db, settings):
+            return signed_in
+    raise Conflict("The password was changed in the meantime.")
+
+
+async def _look_and_let_in(call: Login, db: Database, settings: UserSettings) -> Tokens | None:
+    """One try; None if the hash has changed. Whether this address has to wait is asked before and after."""
     throttle = Throttle(call.email, call.client, settings)
 
     async def look(reader: Reader) -> tuple[User | None, int]:
@@ -35,14 +49,17 @@ async def login(call: Login, db: Database, settings: UserSettings) -> Tokens:
         else None
     )
 
-    async def let_in(tx: Transaction, user: User) -> Tokens:
+    async def let_in(tx: Transaction, checked: User) -> Tokens | None:
+        user = await User.filter(id=checked.id).using_db(tx.models).select_for_update().get_or_none()
+        if user is None or user.password_hash != checked.password_hash:
+            return None
         await throttle.forget(tx)
         if renewed_hash:
-            unchanged = User.filter(id=user.id, password_hash=user.password_hash).using_db(tx.models)
-            await unchanged.update(password_hash=renewed_hash)
-        token = tokens.new_refresh_token(uuid.uuid4())
-        await sessions.open_session(tx, token, user.id, tx.now + _life(settings))
-        return await _tokens(tx, settings, token, user.id, user.role)
+            user.password_hash = renewed_hash
+            await user.save(using_db=tx.models, update_fields=["password_hash"])
+        token = tokens.new_refresh_token(new_id())
+        await sessions.open_session(tx, token, user.id, tx.now + _life(settings), call.client)
+        return await _tokens(tx, settings, token, user)
 
     if found and right:
         return await db.transaction(lambda tx: let_in(tx, found))
@@ -55,19 +72,22 @@ async def refresh(call: Refresh, db: Database, settings: UserSettings) -> Tokens
     presented = tokens.read_refresh_token(call.refresh_token)
     if presented is None:
         raise _not_valid()
+    grace = timedelta(seconds=settings.refresh_grace_s)
 
     async def exchange(tx: Transaction) -> Tokens | None:
         session = await sessions.lock_session(tx, presented.session_id)
-        verdict = domain.judge_refresh(session, presented.secret_hash, call.request_id, tx.now)
+        verdict = domain.judge_refresh(session, presented.secret_hash, call.request_id, tx.now, grace)
         if session is None or verdict is RefreshVerdict.REFUSE:
             return None
         user = await User.get_or_none(id=session.user_id, state="ACTIVE", using_db=tx.models)
         if user is None or verdict is RefreshVerdict.END:
-            await sessions.end_session(tx, session.id)
+            await sessions.end_session(tx, session.user_id, session.id)
             return None
-        token = tokens.new_refresh_token(session.id)
-        await sessions.renew_session(tx, token, presented, call.request_id, tx.now + _life(settings))
-        return await _tokens(tx, settings, token, user.id, user.role)
+        if verdict is RefreshVerdict.REPEAT and session.successor_salt:
+            token = tokens.successor(presented, session.successor_salt)
+        else:
+            token = await sessions.renew_session(tx, presented, call.request_id, tx.now + _life(settings))
+        return await _tokens(tx, settings, token, user)
 
     renewed = await db.transaction(exchange)
     if renewed is None:  # raised out here, since the end of a session must be committed
@@ -78,13 +98,21 @@ async def refresh(call: Refresh, db: Database, settings: UserSettings) -> Tokens
 async def logout(call: Logout, tx: Transaction) -> None:
     """End the session of a refresh token. A used-up one will do: whoever holds it may close the door."""
     presented = tokens.read_refresh_token(call.refresh_token)
-    if presented is not None:
-        await sessions.end_session(tx, presented.session_id)
+    session = await sessions.lock_session(tx, presented.session_id) if presented else None
+    if session is not None:
+        await sessions.end_session(tx, session.user_id, session.id)
 
 
 async def get_keys(call: GetKeys, db: Reader, settings: UserSettings) -> KeySet:
-    """The public keys of all access tokens that may be valid."""
-    return KeySet(issuer=settings.token_issuer, keys=await signing_keys.public_keys(db))
+    """The public keys of all access tokens that may be valid, and what has ended early."""
+    ended, more = ([], False) if call.ended_after is None else await ending.ended_after(db, call.ended_after)
+    return KeySet(
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        keys=await signing_keys.public_keys(db),
+        ended=ended,
+        more=more,
+    )
 
 
 async def rotate_keys(call: RotateKeys, tx: Transaction, settings: UserSettings) -> KeyRotation:
@@ -93,7 +121,7 @@ async def rotate_keys(call: RotateKeys, tx: Transaction, settings: UserSettings)
         tx,
         call.request_id,
         lead=timedelta(seconds=settings.key_lead_s),
-        life=timedelta(seconds=settings.access_token_s) + CLOCKS_DIFFER_BY,
+        life=_access_life(settings),
     )
 
 
@@ -101,16 +129,16 @@ async def purge_expired(tx: Transaction, settings: UserSettings) -> None:
     """A job: delete sessions, failures and keys that do not matter any more."""
     await sessions.purge(tx, tx.now - timedelta(seconds=settings.sign_in_pause_s))
     await signing_keys.purge(tx, tx.now - timedelta(days=1))
+    await ending.purge(tx, _access_life(settings))
 
 
-async def _tokens(
-    tx: Transaction, settings: UserSettings, token: tokens.RefreshToken, user_id: int, role: str
-) -> Tokens:
+async def _tokens(tx: Transaction, settings: UserSettings, token: tokens.RefreshToken, user: User) -> Tokens:
     access = tokens.access_token(
         await signing_keys.signing_key(tx),
         issuer=settings.token_issuer,
-        user_id=user_id,
-        role=role,
+        audience=settings.token_audience,
+        user=user,
+        session_id=token.session_id,
         now=tx.now,
         life=timedelta(seconds=settings.access_token_s),
     )
@@ -119,6 +147,11 @@ async def _tokens(
 
 def _life(settings: UserSettings) -> timedelta:
     return timedelta(seconds=settings.refresh_token_s)
+
+
+def _access_life(settings: UserSettings) -> timedelta:
+    """How long an access token counts anywhere, with what clocks may differ by."""
+    return timedelta(seconds=settings.access_token_s) + CLOCKS_DIFFER_BY
 
 
 def _not_valid() -> Unauthorized:

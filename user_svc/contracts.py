@@ -38,6 +38,18 @@ class UserNotified(Event, name="user.notified", subject="order_id"):
     kind: NotificationKind
 
 
+class TokensEnded(Event, name="user.tokens_ended", subject="user_id"):
+    """Access tokens of a user do not count any more, though they have not expired.
+
+    Those of the sign-in `session_id`; without one, all of a generation before `below`. Heard too late or not
+    at all, it is found by asking (`GetKeys`).
+    """
+
+    user_id: int
+    session_id: UUID | None
+    below: int
+
+
 class UserId(Struct, frozen=True, kw_only=True):
     """The id of a user."""
 
@@ -131,11 +143,44 @@ class PublicKey(Struct, frozen=True, kw_only=True):
     use: Literal["sig"] = "sig"
 
 
+class Ended(Struct, frozen=True, kw_only=True):
+    """Access tokens that do not count any more; see `TokensEnded`. `id` is its place in the list of all."""
+
+    id: int
+    user_id: int
+    session_id: UUID | None
+    below: int
+
+
 class KeySet(Struct, frozen=True, kw_only=True):
-    """Every key that a valid access token may be signed with, and the `iss` that such a token names."""
+    """Every key that a valid access token may be signed with, and the `iss` and `aud` that it names.
+
+    `ended` lists what does not count any more though it has not expired, where that was asked for; `more`
+    says that there is more of it, after the last.
+    """
 
     issuer: str
+    audience: str = ""
     keys: list[PublicKey]
+    ended: list[Ended] = []
+    more: bool = False
+
+
+class SignIn(Struct, frozen=True, kw_only=True):
+    """One sign-in: when and from which address it was begun, when it was last renewed, when it ends."""
+
+    id: UUID
+    begun_at: datetime
+    client: str
+    used_at: datetime | None
+    expires_at: datetime
+
+
+class SignInPage(Struct, frozen=True, kw_only=True):
+    """A page of sign-ins, newest first; `next` continues after its last one."""
+
+    items: list[SignIn]
+    next: UUID | None
 
 
 class KeyRotation(Struct, frozen=True, kw_only=True):
@@ -176,8 +221,9 @@ class Login(Call[Tokens], name="user.login", idempotent=True):
 class Refresh(Call[Tokens], name="user.refresh", idempotent=True):
     """The next pair of tokens for a refresh token, which is used up by it. Idempotent by `request_id`.
 
-    A used-up token that comes again under another `request_id` ends the whole sign-in it descends from,
-    because one of its two holders is a thief. Raises `Unauthorized`.
+    A used-up token that comes again within some seconds gets the same successor: an answer was lost, or two
+    windows asked at once. Later it ends the whole sign-in it descends from, because one of its two holders is
+    a thief. Raises `Unauthorized`.
     """
 
     request_id: UUID
@@ -188,6 +234,21 @@ class Logout(Call[None], name="user.logout", idempotent=True):
     """End the sign-in that a refresh token belongs to; nothing happens for one that is not known."""
 
     refresh_token: str
+
+
+class ListSignIns(Call[SignInPage], name="user.sign_ins", idempotent=True):
+    """A user's sign-ins, newest first, after (that is, older than) the one with the id `after`."""
+
+    user_id: UserNumber
+    limit: PageLimit = 50
+    after: UUID | None = None
+
+
+class EndSignIn(Call[None], name="user.end_sign_in", idempotent=True):
+    """End one of a user's sign-ins, with its access tokens. Raises `NotFound`."""
+
+    user_id: UserNumber
+    session_id: UUID
 
 
 class GetMe(Call[Profile], name="user.me", idempotent=True):
@@ -254,4 +315,10 @@ class RotateKeys(Call[KeyRotation], name="user.rotate_keys", idempotent=True):
 
 
 class GetKeys(Call[KeySet], name="user.jwks", idempotent=True):
-    """The public keys to check access tokens with. A `kid` that is not among them: ask again, once."""
+    """The public keys to check access tokens with. A `kid` that is not among them: ask again, once.
+
+    `ended_after` asks as well for what does not count any more, after that place; 0 for all of it. Places are
+    given before they can be seen: one that is a minute old is a safe one to ask from.
+    """
+
+    ended_after: Place | None = None

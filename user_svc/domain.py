@@ -128,7 +128,7 @@ class Session(Struct, frozen=True, kw_only=True):
     """One sign-in and the refresh token that stands for it now.
 
     Tokens that descend from one sign-in share its id; only hashes of their secrets are kept: that of the
-    valid one, and that of the one before it with the request that used it up.
+    valid one, and that of the one before it with the request that used it up, and when.
     """
 
     id: UUID
@@ -136,6 +136,8 @@ class Session(Struct, frozen=True, kw_only=True):
     secret_hash: str
     previous_hash: str | None
     rotated_by: UUID | None
+    rotated_at: datetime | None
+    successor_salt: str | None
     expires_at: datetime
 
 
@@ -143,23 +145,29 @@ class RefreshVerdict(Enum):
     """What is to be done with a refresh token."""
 
     RENEW = "renew"
-    """It is the valid one, or its renewal is being repeated by a caller who never got the answer."""
+    """It is the valid one."""
+    REPEAT = "repeat"
+    """It was used a moment ago: the answer was lost, or its owner asked twice at once. It gets the same."""
     END = "end"
     """It was used up before: either its user or somebody else holds a stolen copy, so nobody may go on."""
     REFUSE = "refuse"
 
 
 def judge_refresh(
-    session: Session | None, presented_hash: str, request_id: UUID, now: datetime
+    session: Session | None, presented_hash: str, request_id: UUID, now: datetime, grace: timedelta
 ) -> RefreshVerdict:
-    """What a presented refresh token is worth; `session` is the one that it names, if there is one."""
+    """What a presented refresh token is worth; `session` is the one that it names, if there is one.
+
+    Within `grace` of its use a used one is taken for a repetition, and so is the same request at any time.
+    """
     if session is None or session.expires_at <= now:
         return RefreshVerdict.REFUSE
     if presented_hash == session.secret_hash:
         return RefreshVerdict.RENEW
-    if presented_hash == session.previous_hash and request_id == session.rotated_by:
-        return RefreshVerdict.RENEW
-    return RefreshVerdict.END
+    if presented_hash != session.previous_hash or not session.successor_salt or not session.rotated_at:
+        return RefreshVerdict.END
+    repeated = request_id == session.rotated_by or now <= session.rotated_at + grace
+    return RefreshVerdict.REPEAT if repeated else RefreshVerdict.END
 
 
 # Notifications ----------------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ class User(Model):
     address = fields.CharField(max_length=300)
     password_hash = fields.CharField(max_length=255)
     role = fields.CharField(max_length=16, default="customer", description="customer or admin")
+    generation = fields.IntField(
+        default=0, description="Access tokens of an earlier one do not count any more"
+    )
     state = fields.CharField(max_length=16, description="OPENING or ACTIVE")
     created_at = fields.DatetimeField()
     due_at = fields.DatetimeField(null=True, description="When an OPENING sign-up is taken up again")
@@ -34,7 +37,11 @@ class User(Model):
 
 
 class SignInSession(Model):
-    """A sign-in, alive until it is ended or not renewed in time. It holds hashes of refresh tokens."""
+    """A sign-in, alive until it is ended or not renewed in time. It holds hashes of refresh tokens.
+
+    The token after a used one follows from the used one itself and `successor_salt`: whoever presents it
+    again gets the same, and whoever reads this table can work out neither.
+    """
 
     id = fields.CharField(max_length=36, primary_key=True)
     user_id = fields.BigIntField()
@@ -43,12 +50,33 @@ class SignInSession(Model):
     rotated_by = fields.CharField(
         max_length=36, null=True, description="The request that used the previous one"
     )
+    rotated_at = fields.DatetimeField(null=True, description="When the previous one was used")
+    successor_salt = fields.CharField(max_length=64, null=True)
+    client = fields.CharField(max_length=64, default="", description="The address that it was begun from")
     created_at = fields.DatetimeField()
     expires_at = fields.DatetimeField()
+    used_at = fields.DatetimeField(null=True, description="When it was last renewed")
 
     class Meta:
         table = "sessions"
         indexes = (Index(fields=("expires_at",)), Index(fields=("user_id",)))
+
+
+class EndedTokens(Model):
+    """Access tokens that do not count any more, until they would have expired anyway.
+
+    Those of one sign-in, or, without one, all of the user's of a generation before `below`.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    user_id = fields.BigIntField()
+    session_id = fields.CharField(max_length=36, null=True)
+    below = fields.IntField(default=0)
+    ended_at = fields.DatetimeField()
+
+    class Meta:
+        table = "ended_tokens"
+        indexes = (Index(fields=("ended_at",)),)
 
 
 class SignInFailures(Model):

@@ -21,6 +21,8 @@ from user_svc.passwords import hash_password, verify
 from user_svc.settings import UserSettings
 from user_svc.throttle import Throttle
 
+MOST_LOOKS = 3
+
 
 async def get_me(call: GetMe, db: Reader) -> Profile:
     """A user's own profile."""
@@ -31,18 +33,29 @@ async def get_me(call: GetMe, db: Reader) -> Profile:
 
 
 async def change_me(call: ChangeMe, db: Database, settings: UserSettings) -> Profile:
-    """Change what is given. A new password ends all sign-ins, those of a thief among them."""
+    """Change what is given. A new password ends all sign-ins, those of a thief among them.
+
+    A sign-in at the same time may make the same password's hash anew: then it is checked once more.
+    """
     if errors := domain.change_errors(call.name, call.address, call.password, call.current_password):
         raise RuleBroken("Some fields cannot be accepted.", errors=errors)
+    for _ in range(MOST_LOOKS):
+        if changed := await _look_and_change(call, db, settings):
+            return changed
+    raise Conflict("The password was changed in the meantime.")
+
+
+async def _look_and_change(call: ChangeMe, db: Database, settings: UserSettings) -> Profile | None:
+    """One try; None if the password's hash has changed since it was checked."""
     old_hash = await _checked_hash(call, db, settings) if call.password is not None else None
     new_hash = await hash_password(call.password, settings) if call.password and old_hash else None
 
-    async def change(tx: Transaction) -> Profile:
+    async def change(tx: Transaction) -> Profile | None:
         user = await _active(call.user_id).using_db(tx.models).select_for_update().get_or_none()
         if user is None:
             raise _missing()
         if new_hash and user.password_hash != old_hash:
-            raise Conflict("The password was changed in the meantime.")
+            return None
         user.name = user.name if call.name is None else call.name.strip()
         user.address = user.address if call.address is None else call.address.strip()
         user.password_hash = new_hash or user.password_hash

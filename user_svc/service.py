@@ -1,7 +1,7 @@
 """What the user service is made of."""
 
 from shared.service import Rank, Service, answer, every, hear
-from user_svc import calls, contracts, deliveries, events, notifications, profiles, registration
+from user_svc import calls, contracts, deliveries, events, notifications, profiles, registration, sessions
 from user_svc.settings import UserSettings
 
 LIST = 64
@@ -19,6 +19,8 @@ service = Service(
         answer(calls.login, most=SIGN_INS),
         answer(calls.refresh),
         answer(calls.logout),
+        answer(sessions.list_sign_ins, rank=Rank.LIST),
+        answer(sessions.end_sign_in),
         answer(profiles.get_me),
         answer(profiles.change_me),
         answer(profiles.list_users, rank=Rank.LIST),

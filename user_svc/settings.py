@@ -21,8 +21,13 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     argon2_line: Annotated[int, Meta(ge=0, le=10_000)] = 48
     """How many may wait for that: half a second's work. More are refused at once."""
     token_issuer: Annotated[str, Meta(min_length=1)] = "sagamart"  # noqa: S105  a name
+    token_audience: Annotated[str, Meta(min_length=1)] = "sagamart-shop"  # noqa: S105  a name
+    """Whom access tokens are for (`aud`): the shop's gateways. They take the name from the user service."""
     access_token_s: Annotated[int, Meta(ge=1)] = 15 * 60
     refresh_token_s: Positive = 14 * 24 * 3600.0
+    refresh_grace_s: Annotated[float, Meta(ge=0)] = 10.0
+    """How long a used refresh token still gets the successor that it got first; after that it ends the
+    sign-in."""
     sign_in_failures: Annotated[int, Meta(ge=1)] = 10
     """After so many failed sign-ins in a row to one account from one address, the next has to wait."""
     sign_in_pause_s: Positive = 300.0

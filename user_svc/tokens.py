@@ -1,6 +1,8 @@
 """Access tokens (JWT, EdDSA) and refresh tokens (`<session id>.<secret>`, of which only a hash is kept)."""
 
+import base64
 import hashlib
+import hmac
 import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -8,7 +10,7 @@ from uuid import UUID
 
 import jwt
 
-from user_svc.models import SigningKey
+from user_svc.models import SigningKey, User
 
 
 class RefreshToken(NamedTuple):
@@ -32,6 +34,17 @@ def new_refresh_token(session_id: UUID) -> RefreshToken:
     return RefreshToken(session_id, secrets.token_urlsafe(32))
 
 
+def new_salt() -> str:
+    """What a token and its successor have between them."""
+    return secrets.token_urlsafe(32)
+
+
+def successor(used: RefreshToken, salt: str) -> RefreshToken:
+    """The token after a used one: always the same for the same salt, and beyond guessing without both."""
+    digest = hmac.digest(salt.encode(), used.secret.encode(), "sha256")
+    return RefreshToken(used.session_id, base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
+
+
 def read_refresh_token(text: str) -> RefreshToken | None:
     """The parts of a token that somebody sent; None for anything that never was one."""
     session_id, _, secret = text.partition(".")
@@ -44,8 +57,28 @@ def read_refresh_token(text: str) -> RefreshToken | None:
 
 
 def access_token(
-    key: SigningKey, *, issuer: str, user_id: int, role: str, now: datetime, life: timedelta
+    key: SigningKey,
+    *,
+    issuer: str,
+    audience: str,
+    user: User,
+    session_id: UUID,
+    now: datetime,
+    life: timedelta,
 ) -> str:
-    """A signed statement of who the bearer is and in which role, valid for `life` from `now`."""
-    claims = {"iss": issuer, "sub": str(user_id), "role": role, "iat": now, "exp": now + life}
+    """A signed statement of who the bearer is and in which role, valid for `life` from `now`.
+
+    `sid` and `gen` say which sign-in and which generation of the user's tokens it belongs to: when one of
+    these ends, it ends with it.
+    """
+    claims = {
+        "iss": issuer,
+        "aud": audience,
+        "sub": str(user.id),
+        "role": user.role,
+        "sid": str(session_id),
+        "gen": user.generation,
+        "iat": now,
+        "exp": now + life,
+    }
     return jwt.encode(claims, key.private_key, algorithm="EdDSA", headers={"kid": key.kid})

@@ -11,7 +11,6 @@ import hmac
 import secrets
 import time
 from typing import Any
-from uuid import UUID
 
 import jwt
 import msgspec
@@ -21,6 +20,7 @@ from msgspec import Struct
 
 from gateway.door.guards import door_of
 from shared.errors import Forbidden, Unauthorized
+from shared.ids import new_id
 from shared.rpc import Rpc
 from user_svc.contracts import Refresh, Tokens
 
@@ -83,7 +83,7 @@ class Renewals:
     """Renews sessions whose access token is at its end; one per process.
 
     A refresh token works once, and its second use ends the sign-in. A page and its stream may ask at the same
-    moment with the same one: both then get what the first of them got.
+    moment with the same one: both then get what the first of them got, from another process as well.
     """
 
     def __init__(self) -> None:
@@ -96,9 +96,7 @@ class Renewals:
         async with self._one_by_one:
             self._forget()
             if used not in self._renewed:
-                # The same id for the same token: where another process asks as well, it is a repetition.
-                request_id = UUID(bytes=hashlib.sha256(used.encode()).digest()[:16])
-                tokens = await rpc.call(Refresh(request_id=request_id, refresh_token=used))
+                tokens = await rpc.call(Refresh(request_id=new_id(), refresh_token=used))
                 self._renewed[used] = time.monotonic(), tokens
             tokens = self._renewed[used][1]
         return msgspec.structs.replace(

@@ -21,6 +21,10 @@ class User(Struct, frozen=True):
 
     id: int
     role: Literal["customer", "admin"]
+    session: str = ""
+    """The sign-in that the token belongs to."""
+    generation: int = 0
+    """Of the user's tokens: when one ends, all of it do."""
 
     @property
     def is_admin(self) -> bool:

@@ -14,6 +14,8 @@ from litestar import Request
 from litestar.openapi import ResponseSpec
 from litestar.response import ServerSentEventMessage, Stream
 
+from gateway.door.guards import door_of
+from gateway.door.requests import User
 from gateway.door.streams import open_streams
 from gateway.door.waiting import Watch
 from gateway.settings import GatewaySettings
@@ -51,13 +53,13 @@ def event_stream(
     Raises `TooMany` if the one `whose` it is has as many streams as one may have, `Overloaded` if all
     together have as many as there may be. `since` is the id that they come after: a client that is cut off
     before the first one knows where it was. It ends when they end, when the client goes, when this process
-    shuts down, and after `longest_s` seconds.
+    shuts down, and after `longest_s` seconds; and with the token that let it in.
     """
     closing: asyncio.Event = request.app.state["runtime"].closing
     settings: GatewaySettings = request.app.state["settings"]
     open_streams.refuse_too_many(whose, settings.streams_of_user, settings.streams)
     return Stream(
-        _frames(whose, news, since, closing, heartbeat_s, longest_s),
+        _frames(whose, news, since, closing, heartbeat_s, longest_s, _let_in(request)),
         media_type="text/event-stream",
         headers=HEADERS,
     )
@@ -100,6 +102,7 @@ async def _frames(
     closing: asyncio.Event,
     heartbeat_s: float,
     longest_s: float,
+    let_in: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     end = clock() + longest_s
@@ -115,7 +118,7 @@ async def _frames(
             await asyncio.wait(
                 (coming, over), timeout=min(heartbeat_s, left), return_when=asyncio.FIRST_COMPLETED
             )
-            if over.done():
+            if over.done() or not let_in():
                 return
             if not coming.done():
                 yield b": still here\n\n"
@@ -130,6 +133,15 @@ async def _frames(
         coming.cancel()
         await asyncio.gather(over, coming, return_exceptions=True)
         await news.aclose()
+
+
+def _let_in(request: Request[Any, Any, Any]) -> Callable[[], bool]:
+    """Says whether the token that the request came with still counts; true where it needed none."""
+    user: User | None = request.scope.get("user")
+    if user is None:
+        return lambda: True
+    tokens = door_of(request.app).tokens
+    return lambda: tokens.counts(user)
 
 
 def _frame(news: News) -> bytes:

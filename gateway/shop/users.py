@@ -1,7 +1,11 @@
 """Accounts over HTTP: sign up, sign in and stay so, sign out, one's profile, and the keys of tokens."""
 
-from litestar import Response, get, patch, post
-from litestar.params import JSONBody
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Response, delete, get, patch, post
+from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from gateway.door.api import BODY, After, LongPageSize, problems
@@ -12,8 +16,10 @@ from shared.errors import RuleBroken
 from shared.ids import new_id
 from user_svc.contracts import (
     ChangeMe,
+    EndSignIn,
     GetKeys,
     GetMe,
+    ListSignIns,
     ListUsers,
     Login,
     Logout,
@@ -25,6 +31,11 @@ from user_svc.contracts import (
     UserId,
     UserPage,
 )
+
+SessionId = Annotated[UUID, PathParameter(description="The session's id.")]
+AfterSession = Annotated[
+    UUID | None, QueryParameter(description="Continue after this session: the `next` of a page.")
+]
 
 
 class SignUp(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +112,11 @@ async def sign_in(request: ShopRequest, data: JSONBody[SignIn]) -> Tokens:
     responses=problems(*BODY, 401),
 )
 async def refresh(request: ShopRequest, data: JSONBody[RefreshToken]) -> Tokens:
-    """The next pair of tokens. A refresh token works once; reuse revokes every token of that session."""
+    """The next pair of tokens.
+
+    A refresh token works once. Sent again within ten seconds (the answer was lost, or two windows asked at
+    once) it gets the same next one; after that its reuse ends the whole session.
+    """
     return await request.rpc.call(Refresh(request_id=new_id(), refresh_token=data.refresh_token))
 
 
@@ -109,8 +124,57 @@ async def refresh(request: ShopRequest, data: JSONBody[RefreshToken]) -> Tokens:
     "/users/logout", operation_id="sign_out", summary="Sign out", status_code=204, responses=problems(*BODY)
 )
 async def sign_out(request: ShopRequest, data: JSONBody[RefreshToken]) -> None:
-    """End the session of a refresh token; its access token stays valid until it expires."""
+    """End the session of a refresh token; its access tokens end within seconds."""
     await request.rpc.call(Logout(refresh_token=data.refresh_token))
+
+
+class Session(Struct, frozen=True):
+    """A session of yours: when and from which address it was begun, when it was last refreshed (null: never).
+
+    `current` is the one that this request belongs to.
+    """
+
+    id: UUID
+    begun_at: datetime
+    client: str
+    used_at: datetime | None
+    expires_at: datetime
+    current: bool
+
+
+class Sessions(Struct, frozen=True):
+    """A page of sessions, newest first; `next` continues after its last one."""
+
+    items: list[Session]
+    next: UUID | None
+
+
+@get(
+    "/users/me/sessions",
+    operation_id="my_sessions",
+    summary="Where you are signed in",
+    opt=SIGNED_IN,
+    responses=problems(400, 401),
+)
+async def my_sessions(request: ShopRequest, limit: LongPageSize = 50, after: AfterSession = None) -> Sessions:
+    """Your sessions, newest first."""
+    page = await request.rpc.call(ListSignIns(user_id=request.user.id, limit=limit, after=after))
+    items = [
+        Session(**structs.asdict(one), current=str(one.id) == request.user.session) for one in page.items
+    ]
+    return Sessions(items=items, next=page.next)
+
+
+@delete(
+    "/users/me/sessions/{session_id:str}",
+    operation_id="end_session",
+    summary="End a session",
+    opt=SIGNED_IN,
+    responses=problems(400, 401, 404),
+)
+async def end_session(request: ShopRequest, session_id: SessionId) -> None:
+    """Sign out there; its access tokens end within seconds. Another's session is 404."""
+    await request.rpc.call(EndSignIn(user_id=request.user.id, session_id=session_id))
 
 
 @get("/users/me", operation_id="me", summary="Your account", opt=SIGNED_IN, responses=problems(400, 401, 404))
@@ -164,4 +228,15 @@ def _client(request: ShopRequest) -> str:
     return request.client.host if request.client else ""
 
 
-routes = [sign_up, sign_in, refresh, sign_out, me, change_me, list_users, public_keys]
+routes = [
+    sign_up,
+    sign_in,
+    refresh,
+    sign_out,
+    me,
+    change_me,
+    my_sessions,
+    end_session,
+    list_users,
+    public_keys,
+]

@@ -26,6 +26,7 @@ from user_svc.contracts import GetKeys, KeySet, PublicKey
 
 R = TypeVar("R")
 ISSUER = "sagamart-test"
+AUDIENCE = "sagamart-test-shop"
 
 
 class FakeRpc:
@@ -109,12 +110,19 @@ class Signer:
     def keys(self) -> KeySet:
         """The public half, as the user service answers it."""
         jwk = OKPAlgorithm.to_jwk(self._private.public_key(), as_dict=True)
-        return KeySet(issuer=ISSUER, keys=[PublicKey(kid=self.key_id, x=jwk["x"])])
+        return KeySet(issuer=ISSUER, audience=AUDIENCE, keys=[PublicKey(kid=self.key_id, x=jwk["x"])])
 
     def token(self, user_id: int = 2, role: str = "customer", *, life: float = 900, **claims: Any) -> str:
         """An access token; `claims` replace its own, and None takes one away."""
         now = time.time()
-        payload = {"sub": str(user_id), "role": role, "iss": ISSUER, "iat": int(now), "exp": int(now + life)}
+        payload = {
+            "sub": str(user_id),
+            "role": role,
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "iat": int(now),
+            "exp": int(now + life),
+        }
         payload = {name: value for name, value in (payload | claims).items() if value is not None}
         return jwt.encode(payload, self._private, algorithm="EdDSA", headers={"kid": self.key_id})
 

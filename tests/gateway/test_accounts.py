@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -13,14 +14,18 @@ from shared.ids import new_id
 from tests.gateway.fakes import FakeRpc, Signer, gateway
 from user_svc.contracts import (
     ChangeMe,
+    EndSignIn,
     FollowNotifications,
     ListNotifications,
+    ListSignIns,
     ListUsers,
     NewNotifications,
     Notification,
     NotificationPage,
     Profile,
     ReadNotification,
+    SignIn,
+    SignInPage,
     UserEntry,
     UserPage,
 )
@@ -80,6 +85,34 @@ async def test_a_change_that_says_nothing_is_refused(
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     assert not any(isinstance(call, ChangeMe) for call in rpc.calls)
+
+
+async def test_sessions_are_the_users_own_and_one_of_them_is_this_one(
+    client: Client, rpc: FakeRpc, signer: Signer
+) -> None:
+    ids = [UUID(int=2), UUID(int=1)]
+    rpc.answers[ListSignIns] = lambda call: SignInPage(
+        items=[SignIn(id=one, begun_at=NOW, client="10.0.0.1", used_at=None, expires_at=NOW) for one in ids],
+        next=call.after,
+    )
+    headers = {"Authorization": f"Bearer {signer.token(2, sid=str(ids[1]))}"}
+    page = (await client.get(f"/users/me/sessions?limit=2&after={ids[0]}", headers=headers)).json()
+    assert [(one["id"], one["current"]) for one in page["items"]] == [
+        (str(ids[0]), False),
+        (str(ids[1]), True),
+    ]
+    assert rpc.calls[-1] == ListSignIns(user_id=2, limit=2, after=ids[0])
+    assert page["next"] == str(ids[0])
+    assert (await client.get("/users/me/sessions?after=x", headers=headers)).status_code == 400
+
+    def end(call: EndSignIn) -> None:
+        if call.session_id != ids[0]:
+            raise NotFound("You have no such session.")
+
+    rpc.answers[EndSignIn] = end
+    assert (await client.delete(f"/users/me/sessions/{ids[0]}", headers=headers)).status_code == 204
+    for unknown in (ids[1], "x", "1"):
+        assert (await client.delete(f"/users/me/sessions/{unknown}", headers=headers)).status_code == 404
 
 
 async def test_only_admins_list_users(client: Client, rpc: FakeRpc, buyer: Headers, admin: Headers) -> None:

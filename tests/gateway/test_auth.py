@@ -9,14 +9,16 @@ import httpx
 import jwt
 import pytest
 
-from gateway.door import auth
+from gateway.door import auth, ended
 from gateway.door.auth import LEEWAY_S, TokenReader
 from gateway.door.rate_limit import MOST_CALLERS, RateLimit, parse_rate
+from gateway.service import service
+from gateway.settings import GatewaySettings
 from order_svc.contracts import ListOrders, OrderPage
 from payment_svc.contracts import Balance, GetBalance
 from shared.errors import TooMany, Unauthorized, Unavailable
-from tests.gateway.fakes import ISSUER, FakeRpc, Signer
-from user_svc.contracts import GetKeys, KeySet
+from tests.gateway.fakes import AUDIENCE, ISSUER, FakeRpc, Signer
+from user_svc.contracts import Ended, GetKeys, KeySet
 
 Client = httpx.AsyncClient
 
@@ -65,6 +67,13 @@ async def test_no_header_is_401(client: Client) -> None:
         {"role": ["admin"]},
         {"iss": "somebody"},
         {"iss": None},
+        {"aud": None},
+        {"aud": "another shop"},
+        {"aud": ["another shop"]},
+        {"aud": 3},
+        {"sid": 3},
+        {"gen": "1"},
+        {"gen": None, "sid": ["x"]},
         {"nbf": int(time.time()) + 600},
         {"iat": int(time.time()) + 600},
         {"iat": int(time.time()) + 3600, "exp": int(time.time()) + 7200},
@@ -87,7 +96,7 @@ async def test_clocks_of_two_hosts_may_differ_by_some_seconds(
 
 
 async def test_forged_tokens_are_401(client: Client, signer: Signer) -> None:
-    claims = {"sub": "1", "role": "admin", "iss": ISSUER, "exp": int(time.time()) + 600}
+    claims = {"sub": "1", "role": "admin", "iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 600}
     other = Signer(signer.key_id)
     forged = [
         other.token(1, "admin"),
@@ -209,6 +218,130 @@ async def test_remembered_tokens_are_bounded(
     assert len(reader._known) == 3
 
 
+# Tokens that end before their time --------------------------------------------------------------------------
+
+SESSION = UUID("0193e6a0-0000-7000-8000-00000000000a")
+
+
+def _ends(user_id: int, session_id: UUID | None, below: int) -> None:
+    """What the tap does with such an event."""
+    session = str(session_id) if session_id else None
+    ended.tokens_ended(ended.TokensEnded(user_id=user_id, session_id=session, below=below))
+
+
+@pytest.mark.parametrize(
+    ("claims", "what", "counts"),
+    [
+        ({"sid": str(SESSION), "gen": 3}, (2, SESSION, 0), False),
+        ({"sid": str(UUID(int=1)), "gen": 3}, (2, SESSION, 0), True),
+        ({"gen": 3}, (2, None, 4), False),
+        ({"gen": 3}, (2, None, 3), True),
+        ({"gen": 4}, (2, None, 4), True),
+        ({"gen": 0}, (9, None, 4), True),
+        ({}, (2, None, 1), False),
+        ({}, (2, SESSION, 0), True),
+    ],
+)
+@pytest.mark.parametrize("seen", [True, False], ids=["remembered", "fresh"])
+async def test_an_ended_token_does_not_count_at_once(
+    client: Client, signer: Signer, claims: dict[str, Any], what: Any, counts: bool, seen: bool
+) -> None:
+    headers = bearer(signer.token(2, **claims))
+    other = bearer(signer.token(5))
+    assert (await client.get("/points", headers=headers if seen else other)).status_code == 200
+    _ends(*what)
+    _ends(what[0], what[1], max(0, what[2] - 1))  # an older event that comes late brings nothing back
+    assert (await client.get("/points", headers=headers)).status_code == (200 if counts else 401)
+    assert (await client.get("/points", headers=other)).status_code == 200
+
+
+def _listing(signer: Signer, ends: list[Ended], page: int = 2) -> Any:
+    """A user service that has such a list, and gives it in short pages."""
+
+    def answer(call: GetKeys) -> KeySet:
+        after = [one for one in ends if call.ended_after is not None and one.id > call.ended_after]
+        known = signer.keys()
+        return KeySet(
+            issuer=known.issuer,
+            audience=known.audience,
+            keys=known.keys,
+            ended=after[:page],
+            more=len(after) > page,
+        )
+
+    return answer
+
+
+async def test_what_no_event_told_is_found_by_asking(rpc: FakeRpc, signer: Signer) -> None:
+    ends = [Ended(id=number, user_id=100 + number, session_id=None, below=1) for number in range(1, 6)]
+    rpc.answers[GetKeys] = _listing(signer, ends)
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    with pytest.raises(Unauthorized, match="ended"):  # ended before this process began
+        await reader.user(f"Bearer {signer.token(105)}")
+    token = f"Bearer {signer.token(2)}"
+    assert (await reader.user(token)).id == 2
+
+    ends.append(Ended(id=6, user_id=2, session_id=None, below=1))
+    await reader.keep_up()
+    with pytest.raises(Unauthorized, match="ended"):
+        await reader.user(token)
+
+
+async def test_a_place_is_asked_from_again_until_nothing_can_come_before_it() -> None:
+    known = ended.EndedTokens()
+    places = []
+    for now, place in [(0.0, 5), (20.0, 7), (40.0, 9), (61.0, 9), (81.0, 11)]:
+        places.append(known.ask_from(now))
+        known.got_to(place, now)
+    assert places == [0, 0, 0, 5, 7]
+
+
+async def test_while_the_user_service_is_away_tokens_go_on(rpc: FakeRpc, signer: Signer) -> None:
+    rpc.answers[GetKeys] = lambda _: signer.keys()
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    token = f"Bearer {signer.token(2)}"
+    await reader.user(token)
+    del rpc.answers[GetKeys]
+    await reader.keep_up()
+    assert (await reader.user(token)).id == 2
+
+
+async def test_what_a_withdrawn_key_has_signed_ends_with_the_key(
+    rpc: FakeRpc, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = Signer("key-2")
+    rpc.answers[GetKeys] = lambda _: signer.keys()
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    await reader.user(f"Bearer {signer.token(2)}")
+    rpc.answers[GetKeys] = lambda _: newer.keys()
+    await reader.keep_up()
+    with pytest.raises(Unauthorized):
+        await reader.user(f"Bearer {signer.token(2)}")
+    assert (await reader.user(f"Bearer {newer.token(2)}")).id == 2
+
+
+async def test_a_user_service_that_names_no_audience_asks_for_none(rpc: FakeRpc, signer: Signer) -> None:
+    rpc.answers[GetKeys] = lambda _: KeySet(issuer=ISSUER, keys=signer.keys().keys)
+    reader = TokenReader(rpc)  # type: ignore[arg-type]
+    for audience in (None, AUDIENCE):
+        assert (await reader.user(f"Bearer {signer.token(2, aud=audience)}")).id == 2
+
+
+def test_what_has_ended_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ended, "MOST_USERS", 3)
+    monkeypatch.setattr(ended, "MOST_SESSIONS", 3)
+    known = ended.EndedTokens()
+    for number in range(1, 9):
+        known.note(number, None, 1)
+        known.note(number, str(number), 0)
+    assert (list(known._below), list(known._sessions)) == ([6, 7, 8], ["6", "7", "8"])
+
+
+def test_the_list_is_asked_for_often_enough() -> None:
+    assert auth.ASK_EVERY_S + GatewaySettings().rpc_timeout_s < 30
+    assert [job.seconds for job in service.jobs] == [auth.ASK_EVERY_S]
+
+
 PAYMENT_ID = UUID("0193e6a0-0000-7000-8000-000000000001")
 ADMIN_ROUTES = [
     ("POST", "/items"),
@@ -227,6 +360,8 @@ ADMIN_ROUTES = [
 ORDER_ID = UUID("0193e6a0-0000-7000-8000-000000000000")
 SIGNED_IN_ROUTES = [
     ("GET", "/users/me"),
+    ("GET", "/users/me/sessions"),
+    ("DELETE", f"/users/me/sessions/{PAYMENT_ID}"),
     ("GET", "/users/me/coupons"),
     ("POST", "/coupons/1/issue"),
     ("GET", "/coupons/applied-amount?item_id=1"),

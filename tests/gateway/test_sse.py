@@ -7,11 +7,15 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.door import ended
+from gateway.door.guards import Door
 from gateway.door.sse import News, event_stream, follow
 from gateway.door.streams import Feeds, Streams, open_streams
 from gateway.door.waiting import Watches
 from gateway.settings import GatewaySettings
 from shared.errors import NotFound, Overloaded, TooMany, Unavailable
+from tests.gateway.fakes import FakeRpc, Signer
+from user_svc.contracts import GetKeys
 
 
 class _Process:
@@ -20,6 +24,7 @@ class _Process:
     def __init__(self) -> None:
         self.closing = asyncio.Event()
         self.app = self
+        self.scope: dict[str, Any] = {}
         self.state = {"runtime": self, "settings": GatewaySettings()}
 
 
@@ -129,6 +134,20 @@ def test_streams_are_bounded_for_a_user_and_for_all() -> None:
         with pytest.raises(Overloaded):
             streams.refuse_too_many("4", 2, 3)
     streams.refuse_too_many("2", 1, 1)
+
+
+async def test_a_stream_ends_with_the_token_that_let_it_in(rpc: FakeRpc, signer: Signer) -> None:
+    process, journal, wakes = _Process(), Journal(), Watches[int, None]()
+    rpc.answers[GetKeys] = lambda _: signer.keys()
+    door = Door(cast(Any, rpc), GatewaySettings())
+    process.state["door"] = door
+    process.scope["user"] = await door.tokens.user(f"Bearer {signer.token(2)}")
+    frames = _frames(process, follow(journal.read, wakes.watch(7), None))
+    await _next(frames)
+    ended.tokens_ended(ended.TokensEnded(user_id=2, session_id=None, below=1))
+    journal.add(1)
+    wakes.tell(7)
+    assert [frame async for frame in frames] == [], "nothing is sent any more"
 
 
 async def test_a_stream_counts_until_it_has_ended() -> None:

@@ -1,17 +1,19 @@
 """The rules of accounts."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from user_svc import domain
 from user_svc.domain import Failures, News, RefreshVerdict, Session
-from user_svc.tokens import new_refresh_token, read_refresh_token
+from user_svc.tokens import new_refresh_token, new_salt, read_refresh_token, successor
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SESSION_ID = "0198f3a0-7c1e-4d2a-9b6e-5f0c1d2e3a4b"
 PAUSE = timedelta(seconds=300)
+GRACE = timedelta(seconds=10)
 
 
 def _bad_fields(**changes: str) -> list[str]:
@@ -123,31 +125,54 @@ def _session(**changes: object) -> Session:
         "secret_hash": "second",
         "previous_hash": "first",
         "rotated_by": uuid4(),
+        "rotated_at": NOW - GRACE,
+        "successor_salt": "salt",
         "expires_at": NOW + timedelta(days=1),
         **changes,
     }
     return Session(**fields)  # type: ignore[arg-type]
 
 
-def test_the_valid_token_is_renewed() -> None:
-    assert domain.judge_refresh(_session(), "second", uuid4(), NOW) is RefreshVerdict.RENEW
+LATER = NOW - GRACE - timedelta(seconds=1)
+REQUEST = UUID(int=1)
+RENEW, REPEAT, END, REFUSE = RefreshVerdict
 
 
-def test_a_used_token_ends_the_session() -> None:
-    assert domain.judge_refresh(_session(), "first", uuid4(), NOW) is RefreshVerdict.END
-    assert domain.judge_refresh(_session(), "older still", uuid4(), NOW) is RefreshVerdict.END
+@pytest.mark.parametrize(
+    ("presented", "request_id", "session", "verdict"),
+    [
+        ("second", uuid4(), {}, RENEW),
+        ("second", uuid4(), {"expires_at": NOW}, REFUSE),
+        ("first", uuid4(), {"rotated_at": NOW}, REPEAT),
+        ("first", uuid4(), {"rotated_at": NOW - timedelta(seconds=9)}, REPEAT),
+        ("first", uuid4(), {"rotated_at": NOW - GRACE}, REPEAT),
+        ("first", uuid4(), {"rotated_at": LATER}, END),
+        ("first", REQUEST, {"rotated_at": LATER, "rotated_by": REQUEST}, REPEAT),
+        (
+            "first",
+            uuid4(),
+            {"rotated_at": None, "successor_salt": None},
+            END,
+        ),  # used before there was a grace
+        ("older still", uuid4(), {"rotated_at": NOW}, END),
+        ("older still", REQUEST, {"rotated_by": REQUEST}, END),
+    ],
+)
+def test_what_a_refresh_token_is_worth(
+    presented: str, request_id: UUID, session: dict[str, Any], verdict: RefreshVerdict
+) -> None:
+    assert domain.judge_refresh(_session(**session), presented, request_id, NOW, GRACE) is verdict
 
 
-def test_a_repeated_request_is_renewed_again() -> None:
-    session = _session()
-    assert session.rotated_by is not None
-    assert domain.judge_refresh(session, "first", session.rotated_by, NOW) is RefreshVerdict.RENEW
-    assert domain.judge_refresh(session, "older still", session.rotated_by, NOW) is RefreshVerdict.END
+def test_no_session_is_refused() -> None:
+    assert domain.judge_refresh(None, "second", uuid4(), NOW, GRACE) is REFUSE
 
 
-def test_no_session_or_an_expired_one_is_refused() -> None:
-    assert domain.judge_refresh(None, "second", uuid4(), NOW) is RefreshVerdict.REFUSE
-    assert domain.judge_refresh(_session(expires_at=NOW), "second", uuid4(), NOW) is RefreshVerdict.REFUSE
+def test_a_successor_needs_both_the_used_token_and_the_salt() -> None:
+    used, salt = new_refresh_token(uuid4()), new_salt()
+    assert successor(used, salt) == successor(used, salt)
+    assert len({successor(used, salt), successor(used, new_salt()), used}) == 3
+    assert successor(new_refresh_token(used.session_id), salt) != successor(used, salt)
 
 
 def test_a_refresh_token_is_read_as_it_was_written() -> None:
