@@ -9,7 +9,9 @@ from msgspec import Meta, Struct
 from shared.messages import Call, Event
 
 UserNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-Role = Literal["customer", "admin"]
+Role = Literal["customer", "support", "catalogue", "finance", "admin"]
+OldRole = Literal["customer", "admin"]
+"""What the single field `role` says, for who reads no `roles`: admin if that is among them."""
 NotificationKind = Literal[
     "order_failed", "order_cancelled", "order_expired", "payment_refunded", "payment_partly_refunded"
 ]
@@ -75,7 +77,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     email: str
     name: str
     address: str
-    role: Role
+    role: OldRole
+    roles: list[Role] = []  # none only from a service that is older than roles are
 
 
 class UserEntry(Struct, frozen=True, kw_only=True):
@@ -84,7 +87,8 @@ class UserEntry(Struct, frozen=True, kw_only=True):
     id: int
     email: str
     name: str
-    role: Role
+    role: OldRole
+    roles: list[Role] = []  # none only from a service that is older than roles are
     state: Literal["OPENING", "ACTIVE"]
     created_at: datetime
 
@@ -270,6 +274,17 @@ class ChangeMe(Call[Profile], name="user.change_me", idempotent=True):
     password: str | None = None
     current_password: str | None = None
     client: str = ""
+
+
+class SetRoles(Call[UserEntry], name="user.set_roles", idempotent=True):
+    """Give a user exactly these roles: tokens that name others end within seconds. Harmless to repeat.
+
+    Raises `NotFound`, `RuleBroken` for a role given twice, `Conflict` where no admin would be left.
+    """
+
+    user_id: UserNumber
+    roles: Annotated[list[Role], Meta(min_length=1, max_length=5)]
+    by: UserNumber
 
 
 class ListUsers(Call[UserPage], name="user.list", idempotent=True):

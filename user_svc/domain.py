@@ -8,14 +8,16 @@ import hashlib
 import math
 import re
 import unicodedata
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import cast, get_args
 from uuid import UUID
 
 from msgspec import Struct
 
 from shared.errors import FieldError
-from user_svc.contracts import NotificationKind
+from user_svc.contracts import NotificationKind, OldRole, Role
 
 EMAIL_MAX = 254
 NAME_MAX = 100
@@ -90,6 +92,24 @@ def _is_text(text: str, longest: int) -> bool:
     return (
         bool(text.strip()) and len(text) <= longest and not any(unicodedata.category(c) == "Cc" for c in text)
     )
+
+
+# Roles ------------------------------------------------------------------------------------------------------
+
+
+def kept_roles(roles: Collection[Role]) -> str:
+    """Roles as they are kept, in one order whatever order they came in."""
+    return ",".join(role for role in get_args(Role) if role in roles)
+
+
+def roles_of(kept: str) -> list[Role]:
+    """The roles that are kept so."""
+    return cast(list[Role], kept.split(","))
+
+
+def old_role(roles: Collection[Role]) -> OldRole:
+    """What the single field says that was there before users could have several roles."""
+    return "admin" if "admin" in roles else "customer"
 
 
 # Sign-ins that fail -----------------------------------------------------------------------------------------

@@ -18,7 +18,12 @@ class User(Model):
     name = fields.CharField(max_length=100)
     address = fields.CharField(max_length=300)
     password_hash = fields.CharField(max_length=255)
-    role = fields.CharField(max_length=16, default="customer", description="customer or admin")
+    role = fields.CharField(
+        max_length=16,
+        default="customer",
+        description="admin if that is among the roles, else customer: what finds and holds the admins",
+    )
+    roles = fields.CharField(max_length=100, default="customer", description="All roles, by comma")
     generation = fields.IntField(
         default=0, description="Access tokens of an earlier one do not count any more"
     )
@@ -28,7 +33,7 @@ class User(Model):
 
     class Meta:
         table = "users"
-        indexes = (Index(fields=("due_at",)),)
+        indexes = (Index(fields=("due_at",)), Index(fields=("role",)))
         constraints = (
             CheckConstraint(
                 name="an_opening_user_is_due", check="`state` <> 'OPENING' OR `due_at` IS NOT NULL"
@@ -139,7 +144,7 @@ class Delivery(Model):
 
     class Meta:
         table = "deliveries"
-        indexes = (Index(fields=("due_at",)),)
+        indexes = (Index(fields=("due_at",)), Index(fields=("role",)))
         constraints = (
             CheckConstraint(
                 name="a_waiting_delivery_is_due", check="`state` <> 'WAITING' OR `due_at` IS NOT NULL"

@@ -1,6 +1,7 @@
 """Profiles: one's own, to look at and to change, and everybody's, for admins and other services."""
 
-import msgspec
+from typing import Literal, cast
+
 from tortoise.queryset import QuerySet
 
 from shared.database import Database, Reader, Transaction, page
@@ -29,7 +30,7 @@ async def get_me(call: GetMe, db: Reader) -> Profile:
     user = await _active(call.user_id).using_db(db.models).get_or_none()
     if user is None:
         raise _missing()
-    return msgspec.convert(user, Profile, from_attributes=True)
+    return _profile(user)
 
 
 async def change_me(call: ChangeMe, db: Database, settings: UserSettings) -> Profile:
@@ -62,7 +63,7 @@ async def _look_and_change(call: ChangeMe, db: Database, settings: UserSettings)
         await user.save(using_db=tx.models, update_fields=["name", "address", "password_hash"])
         if new_hash:
             await sessions.end_sessions(tx, call.user_id)
-        return msgspec.convert(user, Profile, from_attributes=True)
+        return _profile(user)
 
     return await db.transaction(change)
 
@@ -71,7 +72,7 @@ async def list_users(call: ListUsers, db: Reader) -> UserPage:
     """A page of all users."""
     query = User.filter(id__gt=call.after or 0).using_db(db.models).order_by("id")
     users, more = await page(call.limit, query.limit, key=lambda user: user.id)
-    return UserPage(items=msgspec.convert(users, list[UserEntry], from_attributes=True), next=more)
+    return UserPage(items=[entry(user) for user in users], next=more)
 
 
 async def find_users(call: FindUsers, db: Reader) -> KnownUsers:
@@ -104,6 +105,31 @@ async def _checked_hash(call: ChangeMe, db: Database, settings: UserSettings) ->
     raise RuleBroken(
         "The current password is wrong.",
         errors=[FieldError("current_password", "is not the current password")],
+    )
+
+
+def entry(user: User) -> UserEntry:
+    """A user as it stands in the list."""
+    return UserEntry(
+        id=user.id,
+        email=user.email,
+        name=user.name,
+        role=domain.old_role(domain.roles_of(user.roles)),
+        roles=domain.roles_of(user.roles),
+        state=cast(Literal["OPENING", "ACTIVE"], user.state),
+        created_at=user.created_at,
+    )
+
+
+def _profile(user: User) -> Profile:
+    roles = domain.roles_of(user.roles)
+    return Profile(
+        id=user.id,
+        email=user.email,
+        name=user.name,
+        address=user.address,
+        role=domain.old_role(roles),
+        roles=roles,
     )
 
 

@@ -32,6 +32,7 @@ async def seed(tx: Transaction) -> None:
             address="Seoul",
             password_hash=await asyncio.to_thread(functools.partial(hash_now, password, settings)),
             role=role,
+            roles=role,
             state="ACTIVE",
             created_at=tx.now,
             using_db=tx.models,

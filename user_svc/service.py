@@ -1,7 +1,17 @@
 """What the user service is made of."""
 
 from shared.service import Rank, Service, answer, every, hear
-from user_svc import calls, contracts, deliveries, events, notifications, profiles, registration, sessions
+from user_svc import (
+    calls,
+    contracts,
+    deliveries,
+    events,
+    notifications,
+    profiles,
+    registration,
+    roles,
+    sessions,
+)
 from user_svc.settings import UserSettings
 
 LIST = 64
@@ -23,6 +33,7 @@ service = Service(
         answer(sessions.end_sign_in),
         answer(profiles.get_me),
         answer(profiles.change_me),
+        answer(roles.set_roles),
         answer(profiles.list_users, rank=Rank.LIST),
         answer(profiles.find_users, rank=Rank.LIST),
         answer(notifications.list_notifications, rank=Rank.LIST),

@@ -77,6 +77,7 @@ DUE = Select(
     of="n",
     made={"notification_id": "n.id", "attempts": "d.attempts", "email": "u.email"},
 )
+HELD_ADMINS = Select(KnownUser, "FROM users WHERE role = 'admin' AND state = 'ACTIVE' ORDER BY id FOR UPDATE")
 HELD_FAILURES = Select(Failures, "FROM sign_in_failures WHERE id = %s FOR UPDATE")
 
 
@@ -97,6 +98,14 @@ async def claim_unfinished(tx: Transaction, *, retry_s: float) -> list[Unfinishe
     if found:
         await take_up(tx, [one.id for one in found], retry_s=retry_s)
     return found
+
+
+# Roles -----------------------------------------------------------------------------------------------------
+
+
+async def lock_admins(tx: Transaction) -> set[int]:
+    """Every admin who may sign in, held until the commit."""
+    return {admin.id for admin in await tx.find(HELD_ADMINS)}
 
 
 # Sign-ins that fail --------------------------------------------------------------------------------------

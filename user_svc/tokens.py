@@ -10,6 +10,7 @@ from uuid import UUID
 
 import jwt
 
+from user_svc.domain import roles_of
 from user_svc.models import SigningKey, User
 
 
@@ -66,7 +67,7 @@ def access_token(
     now: datetime,
     life: timedelta,
 ) -> str:
-    """A signed statement of who the bearer is and in which role, valid for `life` from `now`.
+    """A signed statement of who the bearer is and in which roles, valid for `life` from `now`.
 
     `sid` and `gen` say which sign-in and which generation of the user's tokens it belongs to: when one of
     these ends, it ends with it.
@@ -75,7 +76,8 @@ def access_token(
         "iss": issuer,
         "aud": audience,
         "sub": str(user.id),
-        "role": user.role,
+        "role": user.role,  # read by gateways that are older than `roles`
+        "roles": roles_of(user.roles),
         "sid": str(session_id),
         "gen": user.generation,
         "iat": now,

@@ -6,12 +6,13 @@ from litestar.response import Stream
 from gateway.console import pages
 from gateway.console.filters import Query, takes
 from gateway.console.requests import ConsoleRequest
+from gateway.door.roles import ADMIN
 from gateway.operators.audit import audit
 
 SHOWN = 50
 
 
-@get("/audit", opt=takes("after"))
+@get("/audit", opt=ADMIN | takes("after"))
 async def list_audit(request: ConsoleRequest) -> Response[str] | Stream:
     """What operators did, newest first."""
     query = Query(request)

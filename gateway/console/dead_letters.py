@@ -11,6 +11,7 @@ from gateway.console import pages, words
 from gateway.console.filters import Query, takes
 from gateway.console.forms import Form, fields
 from gateway.console.requests import ConsoleRequest
+from gateway.door.roles import ADMIN
 from query_svc.dead_letters.contracts import (
     Acted,
     DeadLetterGroup,
@@ -32,7 +33,7 @@ LetterNumber = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 Group = Annotated[str, PathParameter(pattern="^[0-9a-f]{16}$")]
 
 
-@get("/dead-letters", opt=takes("show", "after"))
+@get("/dead-letters", opt=ADMIN | takes("show", "after"))
 async def list_groups(request: ConsoleRequest) -> Response[str] | Stream:
     """Dead letters by queue and exception, the freshest first."""
     query = Query(request)
@@ -50,7 +51,7 @@ async def list_groups(request: ConsoleRequest) -> Response[str] | Stream:
     return await pages.live_page(request, "dead_letters.html", load, everything=everything)
 
 
-@get("/dead-letters/groups/{group:str}", opt=takes("state", "after"))
+@get("/dead-letters/groups/{group:str}", opt=ADMIN | takes("state", "after"))
 async def show_group(request: ConsoleRequest, group: Group) -> Response[str] | Stream:
     """One group: how many of its letters stand where, and which they are."""
     query = Query(request)
@@ -81,7 +82,7 @@ async def _find_group(request: ConsoleRequest, wanted: str) -> DeadLetterGroup:
             raise NotFound("There is no such group of dead letters.")
 
 
-@get("/dead-letters/{letter_id:str}", opt=takes())
+@get("/dead-letters/{letter_id:str}", opt=ADMIN | takes())
 async def show_letter(request: ConsoleRequest, letter_id: LetterNumber) -> Response[str] | Stream:
     """One dead letter with all that is known of it."""
 
@@ -104,7 +105,7 @@ def _readable(body: str) -> str:
         return body
 
 
-@post("/dead-letters/redrive", opt=fields("ids", "group", "reason", "back"), status_code=200)
+@post("/dead-letters/redrive", opt=ADMIN | fields("ids", "group", "reason", "back"), status_code=200)
 async def redrive(request: ConsoleRequest) -> Response[str]:
     """Send letters back to the queue in which they failed: those that were chosen, or a group."""
     form = Form(request)
@@ -115,7 +116,7 @@ async def redrive(request: ConsoleRequest) -> Response[str]:
     return pages.see_other(request, _back(form), said=_told(acted, "being redriven"))
 
 
-@post("/dead-letters/discard", opt=fields("ids", "group", "reason", "back"), status_code=200)
+@post("/dead-letters/discard", opt=ADMIN | fields("ids", "group", "reason", "back"), status_code=200)
 async def discard(request: ConsoleRequest) -> Response[str]:
     """Give letters up, for a reason: those that were chosen, or a group."""
     form = Form(request)

@@ -17,6 +17,7 @@ from gateway.console.gathering import Missing, lag, or_missing
 from gateway.console.order_card import OrderCard, from_facts, from_order
 from gateway.console.requests import ConsoleRequest
 from gateway.console.timeline_picture import draw
+from gateway.door.roles import SUPPORT
 from order_svc.contracts import CancelOrder, GetOrder
 from query_svc.contracts import (
     FindOrders,
@@ -39,7 +40,7 @@ OrderId = Annotated[UUID, PathParameter(description="The order's id.")]
 MessageId = Annotated[str, PathParameter(description="The message's id.", max_length=255)]
 
 
-@get("/orders", opt=takes("q", "status", "settled", "from", "to", "after"))
+@get("/orders", opt=SUPPORT | takes("q", "status", "settled", "from", "to", "after"))
 async def list_orders(request: ConsoleRequest) -> Response[str] | Stream:
     """Orders, newest first, that fit the filters in the address."""
     query = Query(request)
@@ -71,7 +72,7 @@ async def list_orders(request: ConsoleRequest) -> Response[str] | Stream:
     return await pages.live_page(request, "orders.html", load, **around)
 
 
-@get("/orders/{order_id:str}", opt=takes("lines", "messages"))
+@get("/orders/{order_id:str}", opt=SUPPORT | takes("lines", "messages"))
 async def show_order(request: ConsoleRequest, order_id: OrderId) -> Response[str] | Stream:
     """One order: its facts, and how it came to them."""
     query = Query(request)
@@ -114,7 +115,7 @@ async def _card(request: ConsoleRequest, order_id: UUID) -> OrderCard:
         return from_facts(await request.rpc.call(GetOrderFacts(order_id=order_id)))
 
 
-@post("/orders/{order_id:str}/cancel", opt=fields(), status_code=200)
+@post("/orders/{order_id:str}/cancel", opt=SUPPORT | fields(), status_code=200)
 async def cancel_order(request: ConsoleRequest, order_id: OrderId) -> Response[str]:
     """Call the order off, as an admin."""
     await write_down(request, Form(request), "cancel order", f"order {order_id}")
@@ -123,7 +124,7 @@ async def cancel_order(request: ConsoleRequest, order_id: OrderId) -> Response[s
     return pages.see_other(request, f"/console/orders/{order_id}", said="The order is cancelled.")
 
 
-@get("/messages/{message_id:str}", opt=takes())
+@get("/messages/{message_id:str}", opt=SUPPORT | takes())
 async def show_message(request: ConsoleRequest, message_id: MessageId) -> Response[str]:
     """One message as it was sent."""
     try:

@@ -7,12 +7,13 @@ from msgspec.structs import replace
 from gateway.console import pages
 from gateway.console.filters import Query, takes
 from gateway.console.requests import ConsoleRequest
+from gateway.door.roles import SUPPORT
 from order_svc.contracts import ListOverdue
 
 SHOWN = 50
 
 
-@get("/overdue", opt=takes("after"))
+@get("/overdue", opt=SUPPORT | takes("after"))
 async def list_overdue(request: ConsoleRequest) -> Response[str] | Stream:
     """Overdue orders, the one that waits longest first."""
     query = Query(request)

@@ -18,8 +18,8 @@ from litestar import Response
 from litestar.datastructures import Cookie
 from litestar.response import Stream
 
+from gateway.console import menu, words
 from gateway.console import session as sessions
-from gateway.console import words
 from gateway.console.filters import VERSION
 from gateway.console.requests import ConsoleRequest
 from gateway.door.sse import News, event_stream
@@ -47,19 +47,6 @@ HEADERS = {
 Facts: TypeAlias = dict[str, Any]
 Load: TypeAlias = Callable[[], Awaitable[Facts]]
 
-PAGES = (
-    ("orders", "Orders", "1"),
-    ("dead-letters", "Dead letters", "2"),
-    ("queues", "Outbox and queues", "3"),
-    ("overdue", "Overdue orders", "4"),
-    ("payments", "Payments", "9"),
-    ("flow", "Flow", "5"),
-    ("sales", "Sales", "6"),
-    ("services", "Services", "7"),
-    ("audit", "Audit log", "8"),
-)
-"""Address, name and access key of each page, in the order of the menu."""
-
 
 def _fingerprint(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=9).hexdigest()
@@ -83,7 +70,6 @@ def _environment() -> "jinja2.Environment":
     )
     environment.filters.update(words.FILTERS)
     environment.globals |= {
-        "pages": PAGES,
         "style": _asset_url("console.css"),
         "script": _asset_url("console.js"),
         "icon": _asset_url("icon.svg"),
@@ -160,6 +146,7 @@ def _frame(request: ConsoleRequest) -> Facts:
         "layout": "layout.html",
         "path": request.scope["path"],
         "session": request.state.get("session"),
+        "pages": menu.pages_for(user.roles) if (user := request.scope.get("user")) else (),
         "waiting": request.state.get("waiting", {}),
         "said": unquote(request.cookies.get(SAID, "")),
     }

@@ -13,6 +13,7 @@ from gateway.console import pages, words
 from gateway.console.filters import Query, takes
 from gateway.console.forms import Form, fields
 from gateway.console.requests import ConsoleRequest
+from gateway.door.roles import FINANCE
 from payment_svc.contracts import ListPayments, OperatorPayment, Outcome, PaymentStatus, ResolvePayment
 from shared.errors import FieldError, RuleBroken
 
@@ -35,7 +36,7 @@ class Row(Struct, frozen=True):
     facts: list[tuple[str, str]]
 
 
-@get("/payments", opt=takes("status", "q", "after"))
+@get("/payments", opt=FINANCE | takes("status", "q", "after"))
 async def list_payments(request: ConsoleRequest) -> Response[str] | Stream:
     """Payments of one status, the one that stands so longest first; at first those that need a person."""
     query = Query(request)
@@ -80,7 +81,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= LONGEST_SAID else f"{text[:LONGEST_SAID]}…"
 
 
-@post("/payments/{payment_id:str}/resolve", opt=fields("as", "reason", "back"), status_code=200)
+@post("/payments/{payment_id:str}/resolve", opt=FINANCE | fields("as", "reason", "back"), status_code=200)
 async def resolve(request: ConsoleRequest, payment_id: PaymentId) -> Response[str]:
     """Close a payment. The payment service writes it into the audit log, together with the change."""
     form = Form(request)

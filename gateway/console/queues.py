@@ -14,6 +14,7 @@ from gateway.console.filters import Query, takes
 from gateway.console.forms import Form, fields
 from gateway.console.gathering import Missing, or_missing
 from gateway.console.requests import ConsoleRequest
+from gateway.door.roles import ADMIN
 from gateway.operators.directory import directory
 from gateway.operators.management import Queue, management
 from gateway.operators.ops import outboxes
@@ -78,7 +79,7 @@ def _owner(queue: str) -> str:
     return rest if first == "rpc" else first
 
 
-@get("/queues", opt=takes("show"))
+@get("/queues", opt=ADMIN | takes("show"))
 async def show_queues(request: ConsoleRequest) -> Response[str] | Stream:
     """Outboxes by service; queues that have something in them, or all."""
     query = Query(request)
@@ -105,7 +106,7 @@ async def show_queues(request: ConsoleRequest) -> Response[str] | Stream:
     return await pages.live_page(request, "queues.html", load, everything=everything, stuck_s=STUCK_S)
 
 
-@post("/queues/{service:str}/publish", opt=fields(), status_code=200)
+@post("/queues/{service:str}/publish", opt=ADMIN | fields(), status_code=200)
 async def publish(request: ConsoleRequest, service: FromPath[str]) -> Response[str]:
     """Publish what waits in a service's outbox at once."""
     if service not in directory(request).services:
@@ -118,7 +119,7 @@ async def publish(request: ConsoleRequest, service: FromPath[str]) -> Response[s
 
 @post(
     "/queues/orphans/remove",
-    opt=fields("queue", "exchange", "routing_key", "with_messages", "reason"),
+    opt=ADMIN | fields("queue", "exchange", "routing_key", "with_messages", "reason"),
     status_code=200,
 )
 async def remove_orphan(request: ConsoleRequest) -> Response[str]:

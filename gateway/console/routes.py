@@ -24,7 +24,8 @@ from gateway.console import (
 )
 from gateway.console.forms import FIELDS, FORM_TOKEN, refuse_unknown
 from gateway.console.requests import ConsoleRequest
-from gateway.door.guards import QUERY, door_of, refuse_untidy
+from gateway.door.guards import QUERY, check_roles, door_of, refuse_untidy
+from gateway.door.roles import allowed
 from shared.errors import NotFound, ProblemDetails
 from shared.service.web import exception_handlers
 
@@ -43,6 +44,7 @@ async def let_in(request: Request[Any, Any, Any]) -> None:
             app = request.app.state
             renewals = app.setdefault("console_renewals", session.Renewals())
             request.state["session"], request.state["renewed"] = await session.identify(request, renewals)
+            check_roles(allowed(request.route_handler.opt) or menu.STAFF, asked.user)
             if acting:
                 fields = request.state["fields"] = await asked.fields()
                 session.check_form(asked.operator, dict(fields).get(FORM_TOKEN, ""))
@@ -56,8 +58,8 @@ async def let_in(request: Request[Any, Any, Any]) -> None:
 
 @get("/", sync_to_thread=False)
 def home(request: ConsoleRequest) -> Response[str]:
-    """The console begins with the orders."""
-    return pages.see_other(request, "/console/orders")
+    """The console begins with the first page that one may see."""
+    return pages.see_other(request, f"/console/{menu.pages_for(request.user.roles)[0][0]}")
 
 
 @get("/{path:path}", opt={QUERY: None}, sync_to_thread=False)

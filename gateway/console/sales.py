@@ -11,6 +11,7 @@ from gateway.console import pages, words
 from gateway.console.charts import Value, columns
 from gateway.console.filters import Query, takes
 from gateway.console.requests import ConsoleRequest
+from gateway.door.roles import FINANCE
 from query_svc.contracts import Bucket, GetRanking, GetSales, Measure, Period, Sales, SalesBucket
 
 LOOK_AGAIN_S = 2.0
@@ -25,7 +26,7 @@ SPANS: dict[str, tuple[str, timedelta, Bucket]] = {
 }
 
 
-@get("/sales", opt=takes("span", "from", "to", "bucket", "period", "by"))
+@get("/sales", opt=FINANCE | takes("span", "from", "to", "bucket", "period", "by"))
 async def show_sales(request: ConsoleRequest) -> Response[str] | Stream:
     """Sales of the last hours or days, or of those that the address names, and the ranking."""
     query = Query(request)

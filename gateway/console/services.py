@@ -15,6 +15,7 @@ from gateway.console.gathering import Missing, lag, or_missing
 from gateway.console.queues import QueueRow, rows
 from gateway.console.requests import ConsoleRequest
 from gateway.docs.asyncapi_page import POLICY, render, whole
+from gateway.door.roles import ADMIN
 from gateway.operators.directory import directory
 from gateway.operators.management import management
 from gateway.operators.ops import ServiceCard, ServiceOutbox, live_flow, outboxes, service_card
@@ -42,7 +43,7 @@ def behind(service: str, queues: Sequence[QueueRow] | None, boxes: Sequence[Serv
     return Behind(queued, next((status.pending for status in statuses if status), None))
 
 
-@get("/services", opt=takes())
+@get("/services", opt=ADMIN | takes())
 async def show_services(request: ConsoleRequest) -> Response[str] | Stream:
     """A card for each service."""
 
@@ -74,7 +75,7 @@ def _rounded(process: Process) -> Process:
     return replace(process, memory_bytes=None if memory is None else round(memory / MIB) * MIB)
 
 
-@get("/flow", opt=takes())
+@get("/flow", opt=ADMIN | takes())
 async def show_flow(request: ConsoleRequest) -> Response[str] | Stream:
     """The map of services and events, with what waits on each way."""
 
@@ -85,7 +86,7 @@ async def show_flow(request: ConsoleRequest) -> Response[str] | Stream:
     return await pages.live_page(request, "flow.html", load, look_again_s=LOOK_AGAIN_S)
 
 
-@get("/asyncapi")
+@get("/asyncapi", opt=ADMIN)
 async def show_messages(request: ConsoleRequest) -> Response[str]:
     """All messages of the shop, with who hears them, and the calls of services alone."""
     return pages.page_of_its_own(request, render(await whole(request)), POLICY)

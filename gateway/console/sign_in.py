@@ -5,10 +5,11 @@ from typing import Annotated
 from litestar import Response, get, post
 from litestar.params import QueryParameter
 
-from gateway.console import pages, session
+from gateway.console import menu, pages, session
 from gateway.console.forms import fields, refuse_unknown
 from gateway.console.requests import ConsoleRequest
 from gateway.door.guards import door_of
+from gateway.door.roles import SIGNED_IN
 from shared.errors import Forbidden, Problem, TooMany, Unauthorized
 from user_svc.contracts import Login, Logout
 
@@ -18,14 +19,14 @@ Then = Annotated[str, QueryParameter(description="Where to go afterwards.")]
 
 
 @get("/sign-in", opt={OPEN: True}, sync_to_thread=False)
-def ask(request: ConsoleRequest, then: Then = "/console/orders") -> Response[str]:
+def ask(request: ConsoleRequest, then: Then = "/console") -> Response[str]:
     """The form."""
     return pages.sign_in_page(request, then=_ours(then))
 
 
 @post("/sign-in", opt={OPEN: True}, status_code=200)
 async def sign_in(request: ConsoleRequest) -> Response[str]:
-    """Let an admin in; tell everybody else why not."""
+    """Let an operator in; tell everybody else why not."""
     given = await request.fields()
     refuse_unknown((name for name, _ in given), ("email", "password", "then"))
     form = dict(given)
@@ -40,17 +41,17 @@ async def sign_in(request: ConsoleRequest) -> Response[str]:
 
 
 async def _session(request: ConsoleRequest, email: str, password: str) -> session.Session:
-    """Raises `Unauthorized`, `TooMany`, and `Forbidden` for a customer, who is not kept signed in."""
+    """Raises `Unauthorized`, `TooMany`, and `Forbidden` for who may see no page."""
     address = request.client.host if request.client else ""
     tokens = await request.rpc.call(Login(email=email, password=password, client=address))
     user = await door_of(request.app).tokens.user(f"Bearer {tokens.access_token}")
-    if not user.is_admin:
+    if not menu.STAFF.lets_in(user.roles):
         await request.rpc.call(Logout(refresh_token=tokens.refresh_token))
-        raise Forbidden(f"{email} is a customer's account; the console is for the shop's operators.")
+        raise Forbidden(f"{email} has no role with a page in the console, which is for the shop's operators.")
     return session.begin(email, tokens)
 
 
-@post("/sign-out", opt=fields(), status_code=200)
+@post("/sign-out", opt=SIGNED_IN | fields(), status_code=200)
 async def sign_out(request: ConsoleRequest) -> Response[str]:
     """End the session here and at the user service."""
     with_token = Logout(refresh_token=request.operator.refresh_token)
@@ -69,7 +70,7 @@ def _ours(where: str) -> str:
     """A path of the console, so that nobody can be sent elsewhere from here."""
     inside = where == "/console" or where.startswith(("/console/", "/console?"))
     sane = inside and where.isprintable() and not where.startswith("/console/sign-")
-    return where if sane else "/console/orders"
+    return where if sane else "/console"
 
 
 routes = [ask, sign_in, sign_out]

@@ -11,8 +11,8 @@ import msgspec
 from litestar import Response, get
 
 from gateway.docs.asyncapi import document, for_the_public
-from gateway.door.guards import ADMIN
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import ADMIN
 from gateway.operators.directory import directory
 from shared.messages import service_of
 from shared.rpc import PLATFORM_CALLS, callers_of

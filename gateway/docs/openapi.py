@@ -12,7 +12,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
 from swagger_ui_bundle import swagger_ui_path
 
-from gateway.door.guards import WHO
+from gateway.door.roles import WHO
 from shared.errors import NotFound, ProblemDetails
 from shared.service.describe import version
 

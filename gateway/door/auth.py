@@ -94,9 +94,10 @@ class TokenReader:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "iss", "sub"], "verify_aud": bool(self._audience)},
             )
+            # A token that was signed before users had several roles names one.
             said = {
                 "id": int(claims["sub"]),
-                "role": claims["role"],
+                "roles": claims["roles"] if "roles" in claims else [claims["role"]],
                 "session": claims.get("sid", ""),
                 "generation": claims.get("gen", 0),
             }

@@ -10,17 +10,13 @@ from litestar import Litestar, Request
 
 from gateway.door.auth import TokenReader
 from gateway.door.rate_limit import parse_rate
-from gateway.door.requests import ShopRequest
+from gateway.door.requests import ShopRequest, User
+from gateway.door.roles import Allowed, allowed
 from gateway.door.strict import LONGEST_NAME, MOST_ERRORS
 from gateway.settings import GatewaySettings
 from shared.errors import FieldError, Forbidden, Malformed, NotFound, RuleBroken
 from shared.rpc import Rpc
 
-WHO = "who"
-SIGNED_IN: dict[str, Any] = {WHO: "user"}
-"""`opt=` of a route for signed-in users."""
-ADMIN: dict[str, Any] = {WHO: "admin"}
-"""`opt=` of a route for admins."""
 QUERY = "query"
 """`opt=` of a route: names of query parameters, besides those that its handler takes; None: any."""
 
@@ -38,15 +34,15 @@ class Door:
 
     async def enter(self, request: ShopRequest) -> None:
         """Refuse the request, or let it in with its `user` known where its route asks for one."""
-        who = request.route_handler.opt.get(WHO)
+        who = allowed(request.route_handler.opt)
         authorization = request.headers.get("authorization") if who else None
         try:
             if who:
                 request.scope["user"] = await self.tokens.user(authorization)
         finally:  # a caller who tries tokens is limited as well, by address
             self.count(request)
-        if who == "admin" and not request.user.is_admin:
-            raise Forbidden("This is for admins.")
+        if who:
+            check_roles(who, request.user)
         refuse_untidy(request)
 
     def count(self, request: Request[Any, Any, Any]) -> None:
@@ -58,6 +54,12 @@ class Door:
 async def at_the_door(request: Request[Any, Any, Any]) -> None:
     """`before_request` of all routes. One hook, because the framework copies the route for every guard."""
     await door_of(request.app).enter(cast(ShopRequest, request))
+
+
+def check_roles(who: Allowed, user: User) -> None:
+    """Raise `Forbidden` where none of the user's roles is let in."""
+    if not who.lets_in(user.roles):
+        raise Forbidden(f"This needs one of the roles {', '.join(sorted(who.roles))}.")
 
 
 def door_of(app: Litestar) -> Door:

@@ -1,16 +1,18 @@
 """The request as the gateway's handlers see it: who asks, the way to the services, and a strict JSON body."""
 
 import codecs
-from typing import Any, Literal
+from typing import Any
 
 from litestar import Request
 from litestar.exceptions import HTTPException, InternalServerException
 from msgspec import Struct
 
+from gateway.door.roles import allowed
 from gateway.door.strict import decode
 from gateway.settings import GatewaySettings
 from shared.errors import Malformed
 from shared.rpc import Rpc
+from user_svc.contracts import Role
 
 JSON_TYPES = {"application/json", ""}
 """What a body may say it is; one that does not say is taken for JSON."""
@@ -20,21 +22,11 @@ class User(Struct, frozen=True):
     """Who asks, as a verified access token says."""
 
     id: int
-    role: Literal["customer", "admin"]
+    roles: frozenset[Role]
     session: str = ""
     """The sign-in that the token belongs to."""
     generation: int = 0
     """Of the user's tokens: when one ends, all of it do."""
-
-    @property
-    def is_admin(self) -> bool:
-        """Whether this user may see and do what belongs to others."""
-        return self.role == "admin"
-
-    @property
-    def owner(self) -> int | None:
-        """Whose things this user is limited to: their own, or (None) anybody's for an admin."""
-        return None if self.is_admin else self.id
 
 
 class ShopRequest(Request[User, Any, Any]):
@@ -49,6 +41,13 @@ class ShopRequest(Request[User, Any, Any]):
     def rpc(self) -> Rpc:
         """Asks the services."""
         return self.app.state["rpc"]
+
+    @property
+    def owner(self) -> int | None:
+        """Whose things this request is limited to: its user's own, or (None) anybody's for some roles."""
+        who = allowed(self.route_handler.opt)
+        unlimited = who is not None and not who.unlimited.isdisjoint(self.user.roles)
+        return None if unlimited else self.user.id
 
     @property
     def settings(self) -> GatewaySettings:

@@ -12,8 +12,8 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from gateway.door.api import PageSize, problems
-from gateway.door.guards import ADMIN
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import ADMIN
 from payment_svc import contracts as payment
 from query_svc.dead_letters import contracts as query
 from shared.errors import FieldError, Malformed

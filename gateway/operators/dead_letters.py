@@ -7,9 +7,9 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.door.api import BODY, After, Id, PageSize, problems
-from gateway.door.guards import ADMIN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import ADMIN
 from query_svc.dead_letters.contracts import (
     Acted,
     DeadLetterDetails,

@@ -10,9 +10,9 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.door.api import BODY, PageSize, problems
-from gateway.door.guards import ADMIN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import ADMIN, SUPPORT
 from gateway.operators.directory import Directory, Replicas, directory
 from gateway.operators.flow import Flow, flow
 from gateway.operators.management import Queue, management
@@ -244,7 +244,7 @@ async def send_parked(
     "/ops/orders/overdue",
     operation_id="list_overdue_orders",
     summary="Overdue orders",
-    opt=ADMIN,
+    opt=SUPPORT,
     responses=problems(400, 401, 403),
 )
 async def list_overdue_orders(

@@ -14,8 +14,8 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from gateway.door.api import problems
-from gateway.door.guards import ADMIN
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import ADMIN
 from gateway.operators.directory import Known, directory
 from gateway.operators.management import Bound, Management, Standing, management
 from query_svc.dead_letters.contracts import RecordAction

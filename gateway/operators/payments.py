@@ -8,9 +8,9 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Struct
 
 from gateway.door.api import BODY, PageSize, Why, problems
-from gateway.door.guards import ADMIN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import FINANCE
 from gateway.shop.payments import PaymentId
 from payment_svc.contracts import (
     ListPayments,
@@ -42,7 +42,7 @@ class ResolveRequest(Struct, frozen=True, forbid_unknown_fields=True, rename={"o
     "/ops/payments",
     operation_id="list_payments",
     summary="Payments by their status",
-    opt=ADMIN,
+    opt=FINANCE,
     responses=problems(400, 401, 403),
 )
 async def list_payments(
@@ -62,7 +62,7 @@ async def list_payments(
     "/ops/payments/{payment_id:str}/resolve",
     operation_id="resolve_payment",
     summary="Close a payment that needs attention",
-    opt=ADMIN,
+    opt=FINANCE,
     status_code=200,
     responses=problems(*BODY, 401, 403, 404, 409),
 )

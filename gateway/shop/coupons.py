@@ -31,9 +31,9 @@ from coupon_svc.contracts import (
     PolicyPage,
 )
 from gateway.door.api import BODY, After, Id, LongPageSize, parse_ids, problems
-from gateway.door.guards import ADMIN, SIGNED_IN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import CATALOGUE, OWN
 from shared.errors import FieldError, RuleBroken
 from shared.ids import new_id
 
@@ -73,7 +73,7 @@ async def list_coupons(request: ShopRequest, limit: LongPageSize = 50, after: Af
     "/coupons",
     operation_id="create_coupon",
     summary="Make a coupon policy",
-    opt=ADMIN,
+    opt=CATALOGUE,
     responses=problems(*BODY, 401, 403, 409),
 )
 async def create_coupon(
@@ -98,8 +98,8 @@ def _refuse_far_times(policy: NewPolicy) -> None:
     "/coupons/{coupon_id:str}/issue",
     operation_id="take_coupon",
     summary="Take a coupon",
-    opt=SIGNED_IN,
-    responses=problems(400, 401, 404, 409, 422),
+    opt=OWN,
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
 async def take_coupon(
     request: ShopRequest, coupon_id: Id, idempotency_key: IdempotencyKey = None
@@ -113,7 +113,7 @@ async def take_coupon(
     "/coupons/{coupon_id:str}/grants",
     operation_id="grant_coupons",
     summary="Grant coupons",
-    opt=ADMIN,
+    opt=CATALOGUE,
     responses=problems(*BODY, 401, 403, 404, 409),
 )
 async def grant_coupons(
@@ -128,7 +128,7 @@ async def grant_coupons(
     "/coupons/{coupon_id:str}/uses",
     operation_id="list_coupon_uses",
     summary="What a policy's coupons were used for",
-    opt=ADMIN,
+    opt=CATALOGUE,
     responses=problems(400, 401, 403, 404),
 )
 async def list_coupon_uses(
@@ -142,8 +142,8 @@ async def list_coupon_uses(
     "/users/me/coupons",
     operation_id="list_my_coupons",
     summary="Your coupons",
-    opt=SIGNED_IN,
-    responses=problems(400, 401),
+    opt=OWN,
+    responses=problems(400, 401, 403),
 )
 async def list_my_coupons(request: ShopRequest, limit: LongPageSize = 50, after: After = None) -> HeldPage:
     """The coupons that you hold, used ones included."""
@@ -154,8 +154,8 @@ async def list_my_coupons(request: ShopRequest, limit: LongPageSize = 50, after:
     "/coupons/applied-amount",
     operation_id="get_applied_amount",
     summary="A price with coupons",
-    opt=SIGNED_IN,
-    responses=problems(400, 401, 404, 422),
+    opt=OWN,
+    responses=problems(400, 401, 403, 404, 422),
 )
 async def get_applied_amount(
     request: ShopRequest, item_id: ItemId, user_coupon_ids: UserCouponIds = None

@@ -10,9 +10,9 @@ from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.door.api import BODY, After, Id, LongPageSize, parse_ids, problems
-from gateway.door.guards import ADMIN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import CATALOGUE
 from item_svc.contracts import (
     AdjustStock,
     ChangeItem,
@@ -98,7 +98,7 @@ async def get_item(request: ShopRequest, item_id: Id) -> Response[Item]:
     "/items",
     operation_id="create_item",
     summary="Add an item",
-    opt=ADMIN,
+    opt=CATALOGUE,
     responses=problems(*BODY, 401, 403, 409),
 )
 async def create_item(
@@ -113,7 +113,7 @@ async def create_item(
     "/items/{item_id:str}",
     operation_id="change_item",
     summary="Change an item",
-    opt=ADMIN,
+    opt=CATALOGUE,
     responses=problems(*BODY, 401, 403, 404, 409, 412, 428),
     response_headers=ETAG,
 )
@@ -133,7 +133,7 @@ async def change_item(
     "/items/{item_id:str}",
     operation_id="delete_item",
     summary="Remove an item",
-    opt=ADMIN,
+    opt=CATALOGUE,
     responses=problems(400, 401, 403, 404, 412, 428),
 )
 async def delete_item(request: ShopRequest, item_id: Id, if_match: IfMatch = None) -> None:
@@ -146,7 +146,7 @@ async def delete_item(request: ShopRequest, item_id: Id, if_match: IfMatch = Non
     "/items/{item_id:str}/stock",
     operation_id="adjust_stock",
     summary="Adjust an item's stock",
-    opt=ADMIN,
+    opt=CATALOGUE,
     status_code=200,
     responses=problems(*BODY, 401, 403, 404, 409),
 )
@@ -165,7 +165,7 @@ async def adjust_stock(
     "/items/{item_id:str}/stock-history",
     operation_id="list_stock_history",
     summary="The stock history of an item",
-    opt=ADMIN,
+    opt=CATALOGUE,
     responses=problems(400, 401, 403, 404),
 )
 async def list_stock_history(

@@ -8,9 +8,9 @@ from litestar.params import HeaderParameter
 from litestar.response import Stream
 
 from gateway.door.api import After, Id, LongPageSize, problems
-from gateway.door.guards import SIGNED_IN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import SIGNED_IN
 from gateway.door.sse import News, event_stream, follow, stream_answer
 from gateway.shop.events import notifications
 from user_svc.contracts import (

@@ -8,9 +8,9 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.door.api import BODY, also, problems
-from gateway.door.guards import ADMIN, SIGNED_IN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import FINANCE, OWN, own_or
 from payment_svc.contracts import (
     Amount,
     GetPayment,
@@ -83,8 +83,8 @@ def refuse_unless_by_card(
     "/payments/intents",
     operation_id="make_payment_intent",
     summary="Make the number of a payment",
-    opt=SIGNED_IN,
-    responses=problems(*BODY, 401, 404, 409),
+    opt=OWN,
+    responses=problems(*BODY, 401, 403, 404, 409),
 )
 async def make_intent(
     request: ShopRequest, data: JSONBody[IntentRequest], idempotency_key: IdempotencyKey = None
@@ -114,9 +114,9 @@ async def make_intent(
     "/payments",
     operation_id="pay",
     summary="Pay for an order",
-    opt=SIGNED_IN,
+    opt=OWN,
     responses=also(202, PaymentView, "It is not known yet whether the card was charged; poll the payment.")
-    | problems(*BODY, 401, 404, 409),
+    | problems(*BODY, 401, 403, 404, 409),
 )
 async def pay(
     request: ShopRequest, data: JSONBody[PayRequest], idempotency_key: IdempotencyKey = None
@@ -144,19 +144,19 @@ async def pay(
     "/payments/{payment_id:str}",
     operation_id="get_payment",
     summary="Look at a payment",
-    opt=SIGNED_IN,
-    responses=problems(400, 401, 404),
+    opt=own_or("finance"),
+    responses=problems(400, 401, 403, 404),
 )
 async def get_payment(request: ShopRequest, payment_id: PaymentId) -> PaymentView:
-    """A payment as it is now: your own, or as an admin anybody's."""
-    return await request.rpc.call(GetPayment(payment_id=payment_id, user_id=request.user.owner))
+    """A payment as it is now: your own, or for support anybody's."""
+    return await request.rpc.call(GetPayment(payment_id=payment_id, user_id=request.owner))
 
 
 @post(
     "/payments/{payment_id:str}/refund",
     operation_id="refund_payment",
     summary="Refund a payment",
-    opt=ADMIN,
+    opt=FINANCE,
     status_code=202,
     responses=problems(*BODY, 401, 403, 404, 409),
 )

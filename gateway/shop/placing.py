@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from gateway.door.api import BODY, also, problems
 from gateway.door.fast_path import Answer, fast_path
-from gateway.door.guards import SIGNED_IN, at_the_door
+from gateway.door.guards import at_the_door
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import OWN
 from gateway.door.strict import decode
 from gateway.door.waiting import Watch, wait_seconds
 from gateway.settings import GatewaySettings
@@ -82,9 +83,9 @@ async def place_at_once(request: ShopRequest) -> Answer:
     operation_id="place_order",
     middleware=[fast_path(place_at_once, unless=frozenset({b"idempotency-key"}))],
     summary="Place an order",
-    opt=SIGNED_IN,
+    opt=OWN,
     responses=also(202, OrderView, "The order as it is now; it is not settled yet.")
-    | problems(*BODY, 401, 409),
+    | problems(*BODY, 401, 403, 409),
     response_description="The order, settled, whatever the outcome.",
     response_headers=[
         ResponseHeader(

@@ -8,9 +8,9 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from gateway.door.api import BODY, After, Id, PageSize, Why, also, problems
-from gateway.door.guards import ADMIN, SIGNED_IN
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import FINANCE, OWN
 from gateway.shop.payments import PAY_S
 from payment_svc.contracts import (
     Amount,
@@ -50,8 +50,8 @@ class GrantRequest(Struct, frozen=True, forbid_unknown_fields=True):
     "/points",
     operation_id="get_points",
     summary="Your points",
-    opt=SIGNED_IN,
-    responses=problems(400, 401, 404),
+    opt=OWN,
+    responses=problems(400, 401, 403, 404),
 )
 async def get_points(request: ShopRequest) -> Balance:
     """The points that you have now."""
@@ -62,8 +62,8 @@ async def get_points(request: ShopRequest) -> Balance:
     "/points/history",
     operation_id="list_point_history",
     summary="The history of your points",
-    opt=SIGNED_IN,
-    responses=problems(400, 401, 404),
+    opt=OWN,
+    responses=problems(400, 401, 403, 404),
 )
 async def list_history(request: ShopRequest, limit: PageSize = 20, after: After = None) -> LedgerPage:
     """Every change of your points with the balance after it, newest first."""
@@ -74,9 +74,9 @@ async def list_history(request: ShopRequest, limit: PageSize = 20, after: After 
     "/points/charge",
     operation_id="charge_points",
     summary="Buy points with a card",
-    opt=SIGNED_IN,
+    opt=OWN,
     responses=also(202, PointsBought, "It is not known yet whether the card was charged; poll the payment.")
-    | problems(*BODY, 401, 404, 409),
+    | problems(*BODY, 401, 403, 404, 409),
     response_description="Bought; the points are in the balance.",
 )
 async def charge(
@@ -103,7 +103,7 @@ async def charge(
     "/users/{user_id:str}/points",
     operation_id="grant_points",
     summary="Give a user points, or take some",
-    opt=ADMIN,
+    opt=FINANCE,
     responses=problems(*BODY, 401, 403, 404, 409),
     response_description="The points that the user has now.",
 )

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 from coupon_svc.contracts import GetQuote, Quoted, QuotedLine
 from coupon_svc.contracts import QuoteLine as CouponLine
 from gateway.door.api import BODY, problems
-from gateway.door.guards import SIGNED_IN
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import OWN
 from item_svc.contracts import CartQuantity, GetItems, ItemNumber
 from shared.errors import FieldError, NotFound, RuleBroken
 from shared.rpc import Rpc
@@ -49,9 +49,9 @@ class Quote(Struct, frozen=True, kw_only=True):
     "/quotes",
     operation_id="quote",
     summary="What an order would cost",
-    opt=SIGNED_IN,
+    opt=OWN,
     status_code=200,
-    responses=problems(*BODY, 401, 404),
+    responses=problems(*BODY, 401, 403, 404),
 )
 async def quote(request: ShopRequest, data: JSONBody[QuoteRequest]) -> Quote:
     """Today's prices and discounts, ready to be ordered as they are. Nothing is reserved or promised."""

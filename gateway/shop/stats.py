@@ -11,8 +11,8 @@ from litestar.params import QueryParameter
 from gateway.door.api import PageSize, parse_moment, problems
 from gateway.door.cache import Memory
 from gateway.door.etags import IfNoneMatch, names
-from gateway.door.guards import ADMIN
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import FINANCE
 from query_svc.contracts import Bucket, GetRanking, GetSales, Measure, Period, Ranking, Sales
 from shared.clock import utc_now
 from shared.errors import FieldError, Malformed, RuleBroken
@@ -67,7 +67,7 @@ async def list_popular_items(
     "/stats/sales",
     operation_id="get_sales",
     summary="Sales by time",
-    opt=ADMIN,
+    opt=FINANCE,
     responses=NOT_CHANGED | problems(400, 401, 403, 422),
     response_headers=ETAG,
 )

@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Response, delete, get, patch, post
+from litestar import Response, delete, get, patch, post, put
 from litestar.params import JSONBody, PathParameter, QueryParameter
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from gateway.door.api import BODY, After, LongPageSize, problems
-from gateway.door.guards import ADMIN, SIGNED_IN
+from gateway.door.api import BODY, After, Id, LongPageSize, problems
 from gateway.door.idempotency import IdempotencyKey, same_id
 from gateway.door.requests import ShopRequest
+from gateway.door.roles import ADMIN, SIGNED_IN, SUPPORT
 from shared.errors import RuleBroken
 from shared.ids import new_id
 from user_svc.contracts import (
@@ -27,7 +27,10 @@ from user_svc.contracts import (
     PublicKey,
     Refresh,
     Register,
+    Role,
+    SetRoles,
     Tokens,
+    UserEntry,
     UserId,
     UserPage,
 )
@@ -67,6 +70,12 @@ class RefreshToken(Struct, frozen=True, forbid_unknown_fields=True):
     """The refresh token of the latest sign-in or refresh."""
 
     refresh_token: str
+
+
+class NewRoles(Struct, frozen=True, forbid_unknown_fields=True):
+    """All roles that a user is to have."""
+
+    roles: Annotated[list[Role], Meta(min_length=1, max_length=5)]
 
 
 class PublicKeys(Struct, frozen=True):
@@ -203,12 +212,27 @@ async def change_me(request: ShopRequest, data: JSONBody[ProfileChange]) -> Prof
     "/users",
     operation_id="list_users",
     summary="List users",
-    opt=ADMIN,
+    opt=SUPPORT,
     responses=problems(400, 401, 403),
 )
 async def list_users(request: ShopRequest, limit: LongPageSize = 50, after: After = None) -> UserPage:
     """All users, by ascending id."""
     return await request.rpc.call(ListUsers(limit=limit, after=after))
+
+
+@put(
+    "/users/{user_id:str}/roles",
+    operation_id="set_roles",
+    summary="Set the roles of a user",
+    opt=ADMIN,
+    responses=problems(*BODY, 401, 403, 404, 409),
+)
+async def set_roles(request: ShopRequest, user_id: Id, data: JSONBody[NewRoles]) -> UserEntry:
+    """Give a user exactly these roles. Tokens with others end within seconds; a refresh gives a new one.
+
+    The last admin stays one: 409.
+    """
+    return await request.rpc.call(SetRoles(user_id=user_id, roles=data.roles, by=request.user.id))
 
 
 @get(
@@ -238,5 +262,6 @@ routes = [
     my_sessions,
     end_session,
     list_users,
+    set_roles,
     public_keys,
 ]

@@ -59,7 +59,7 @@ async def test_a_customer_is_refused_and_nobody_sees_anything_without_signing_in
         desk = Desk(shop.gateway_url, await context.new_page())
         await desk.sign_in("buyer1@sagamart.local", "sagamart-buyer")
         await expect(desk.page.get_by_role("alert")).to_contain_text(
-            "buyer1@sagamart.local is a customer's account"
+            "buyer1@sagamart.local has no role with a page in the console"
         )
         await desk.photograph("sign-in-refused")
         for path in (

@@ -19,8 +19,16 @@ SOURCES = {".py", ".toml", ".html", ".js", ".css", ".yaml", ".txt", ".svg"}
 NOT_OURS = {".venv", ".tools", ".run", ".git", "build", "node_modules"}
 MADE = re.compile(r"^(\.run|\.tools|\.venv|build|SHOP_RUN_DIR)/")
 """Files that only a run makes."""
-ELSEWHERE = {"made-by.json", "supervisor.log", "migrate.log", "/.well-known/jwks.json"}
-"""Files of a run that are named alone, and a route that looks like a file."""
+ELSEWHERE = {
+    "made-by.json",
+    "supervisor.log",
+    "migrate.log",
+    "/.well-known/jwks.json",
+    "/asyncapi.json",
+    "/openapi.json",
+    "/ops/asyncapi.json",
+}
+"""Files of a run that are named alone, and routes that look like files."""
 NOT_MADE_YET = ("parcel_svc", "tests/parcel_svc", "<service>_svc")
 """Of services that the documents make up."""
 LIBRARIES = {

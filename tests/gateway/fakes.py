@@ -115,9 +115,10 @@ class Signer:
     def token(self, user_id: int = 2, role: str = "customer", *, life: float = 900, **claims: Any) -> str:
         """An access token; `claims` replace its own, and None takes one away."""
         now = time.time()
-        payload = {
+        payload: dict[str, Any] = {
             "sub": str(user_id),
             "role": role,
+            "roles": [role],
             "iss": ISSUER,
             "aud": AUDIENCE,
             "iat": int(now),

@@ -33,7 +33,7 @@ from user_svc.contracts import (
 Client = httpx.AsyncClient
 Headers = dict[str, str]
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-ME = Profile(id=2, email="kim@mail.example", name="Kim", address="Seoul", role="customer")
+ME = Profile(id=2, email="kim@mail.example", name="Kim", address="Seoul", role="customer", roles=["customer"])
 
 
 def _notification(number: int) -> Notification:
@@ -58,6 +58,7 @@ async def test_what_is_given_of_a_profile_is_changed(client: Client, rpc: FakeRp
         "name": "Kim",
         "address": "Seoul",
         "role": "customer",
+        "roles": ["customer"],
     }
     body = {"password": "a new password", "current_password": "the old one"}
     await client.patch("/users/me", json=body, headers=buyer)

@@ -40,7 +40,9 @@ async def _refresh(db: Database, tokens: Tokens) -> Tokens:
 
 async def test_a_profile_shows_no_more_than_it_should(db: Database) -> None:
     me = await db.read(lambda r: profiles.get_me(GetMe(user_id=2), r))
-    assert me == Profile(id=2, email=EMAIL, name="Buyer One", address="Seoul", role="customer")
+    assert me == Profile(
+        id=2, email=EMAIL, name="Buyer One", address="Seoul", role="customer", roles=["customer"]
+    )
     with pytest.raises(NotFound):
         await db.read(lambda r: profiles.get_me(GetMe(user_id=2**63 - 1), r))
 
