@@ -45,7 +45,7 @@ def _listed() -> str:
     lines = ["Servers that can be fetched (at most one database and one broker for a run):"]
     for server in SERVERS:
         state = "fetched" if packages.is_fetched(server) else "not fetched yet"
-        lines.append(f"  {server.name:13} {server.package} of Debian {server.suite}, {state}")
+        lines.append(f"  {server.name:13} {server.packages[0]} of Debian {server.suite}, {state}")
     lines.append("./just engines mysql rabbitmq-4.3 runs " + ", ".join(STEPS[:-1]) + " on those two.")
     lines.append("Without a database or a broker named, the machine's own is used.")
     return "\n".join(lines)

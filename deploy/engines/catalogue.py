@@ -8,24 +8,25 @@ from deploy.local.errors import FleetError
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server of a Debian suite: the package that has it, and the programs that are called by name."""
+    """A server of a Debian suite: the packages that have it, and the programs that are called by name."""
 
     name: str
     setting: str
     """Which setting names its program: it tells databases from brokers."""
     suite: str
-    package: str
+    packages: tuple[str, ...]
+    """The first is the server's own; of the others its programs need one that the first does not ask for."""
     programs: tuple[str, ...]
     """Paths in the suite; the first is the server."""
 
 
 SERVERS = (
-    Server("mysql", DATABASE_SETTING, "sid", "mysql-server-core", ("/usr/sbin/mysqld",)),
+    Server("mysql", DATABASE_SETTING, "sid", ("mysql-server-core",), ("/usr/sbin/mysqld",)),
     Server(
         "mariadb-11",
         DATABASE_SETTING,
         "trixie",
-        "mariadb-server-core",
+        ("mariadb-server-core", "mariadb-client-core"),
         ("/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db"),
     ),
     *(
@@ -33,7 +34,7 @@ SERVERS = (
             name,
             BROKER_SETTING,
             suite,
-            "rabbitmq-server",
+            ("rabbitmq-server",),
             ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmqctl"),
         )
         for name, suite in (("rabbitmq-4.0", "trixie"), ("rabbitmq-4.3", "sid"))

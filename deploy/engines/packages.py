@@ -43,8 +43,10 @@ def fetch(server: Server) -> None:
     shutil.rmtree(home, ignore_errors=True)
     root = home / "root"
     root.mkdir(parents=True)
-    print(f"fetching {server.package} of Debian {server.suite} into {home.relative_to(ROOT)}/", flush=True)
-    debian.unpack(server.suite, (*_BASICS, server.package), root)
+    print(
+        f"fetching {server.packages[0]} of Debian {server.suite} into {home.relative_to(ROOT)}/", flush=True
+    )
+    debian.unpack(server.suite, (*_BASICS, *server.packages), root)
     for name, text in _FILES.items():
         (root / name).write_text(text, encoding="utf-8")
     for name in ("proc", "dev", "root", "tmp"):

@@ -14,6 +14,7 @@ from shared.database.pipeline import DuplicateKey, DuplicateKeyPutOff
 DEADLOCK, LOCK_TIMEOUT = 1213, 1205
 READ_ONLY_OPTION = 1290
 """The server runs with some option that forbids the statement: `read_only`, or one of several others."""
+_READ_ONLY = re.compile(r"--(?:super[-_])?read[-_]only\b")
 
 # Too many connections, shutdown in progress, killed, cannot connect, gone away, lost during query, idle for
 # too long; a server that its operators took offline.
@@ -72,11 +73,15 @@ def is_away(error: BaseException) -> bool:
 def cannot_write(error: BaseException) -> bool:
     """Whether an error says that no change whatever would be taken now.
 
-    1290 is not among these: what it means only `@@read_only` says.
+    1290 is, where its text names the option `read_only`: to ask the server which one it means would be too
+    late where that was switched off again in the meantime. Of a text without it only `@@read_only` can tell.
     """
     code = code_of(error)
-    return code in CANNOT_WRITE or (
-        code in _OF_A_FILE and _NO_SPACE.search(str(driver_error(error))) is not None
+    text = str(driver_error(error))
+    return (
+        code in CANNOT_WRITE
+        or (code in _OF_A_FILE and _NO_SPACE.search(text) is not None)
+        or (code == READ_ONLY_OPTION and _READ_ONLY.search(text) is not None)
     )
 
 

@@ -71,7 +71,7 @@ def test_a_database_as_its_maker_ships_it_has_defaults_of_its_own(private_fakes:
 def test_each_server_can_be_fetched_and_says_what_it_is(server: packages.Server) -> None:
     packages.fetch(server)
     program = packages.program(server)
-    if server.package == "rabbitmq-server":
+    if server.packages[0] == "rabbitmq-server":
         said = subprocess.run(
             [program.with_name("rabbitmqctl"), "version"], capture_output=True, text=True, check=True
         ).stdout
