@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta
 
+from shared.clients import networks
 from shared.crash import POINTS
 from shared.rpc.http import parse_peers
 
@@ -40,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a statement may keep silent: longer than the ten seconds for which it may wait for a lock."""
     peers: str = ""
     """Where services answer over HTTP: `item=http://127.0.0.1:8020-8028 order=http://order:8000`."""
+    trusted_proxies: str = ""
+    """Addresses and networks of proxies whose word counts on where requests come from, by `X-Forwarded-For`
+    and `X-Forwarded-Proto` or `Forwarded`: `10.0.0.7 192.168.0.0/16`. Anybody else's is not heard."""
     rpc_timeout_s: Positive = 3.0
     retry_delays_s: str = "5,30,300"
     """The waits before a failed event is tried again; after the last one it is a dead letter."""
@@ -154,6 +158,10 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
         parse_peers(values.get("peers", ""))
     except ValueError as error:
         wrong.append(f"  {said['peers']}: {error}")
+    try:
+        networks(values.get("trusted_proxies", ""))
+    except ValueError as error:
+        wrong.append(f"  {said['trusted_proxies']}: {error}")
     if values.get("crash_at", "") not in ("", *POINTS):
         wrong.append(f"  {said['crash_at']}: Expected one of {', '.join(POINTS)}")
     if values.get("log_format", "auto") not in ("json", "pretty", "auto"):

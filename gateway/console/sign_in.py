@@ -42,8 +42,7 @@ async def sign_in(request: ConsoleRequest) -> Response[str]:
 
 async def _session(request: ConsoleRequest, email: str, password: str) -> session.Session:
     """Raises `Unauthorized`, `TooMany`, and `Forbidden` for who may see no page."""
-    address = request.client.host if request.client else ""
-    tokens = await request.rpc.call(Login(email=email, password=password, client=address))
+    tokens = await request.rpc.call(Login(email=email, password=password, client=request.came_from.address))
     user = await door_of(request.app).tokens.user(f"Bearer {tokens.access_token}")
     if not menu.STAFF.lets_in(user.roles):
         await request.rpc.call(Logout(refresh_token=tokens.refresh_token))

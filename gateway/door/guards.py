@@ -10,10 +10,11 @@ from litestar import Litestar, Request
 
 from gateway.door.auth import TokenReader
 from gateway.door.rate_limit import parse_rate
-from gateway.door.requests import ShopRequest, User
+from gateway.door.requests import ShopRequest, User, came_from
 from gateway.door.roles import Allowed, allowed
 from gateway.door.strict import LONGEST_NAME, MOST_ERRORS
 from gateway.settings import GatewaySettings
+from shared.clients import owner_of
 from shared.errors import FieldError, Forbidden, Malformed, NotFound, RuleBroken
 from shared.rpc import Rpc
 
@@ -71,9 +72,10 @@ def door_of(app: Litestar) -> Door:
 
 
 def _caller(request: Request[Any, Any, Any]) -> str:
+    """Whose request counts together: a user's, else those of an address (of IPv6, its /64)."""
     if user := request.scope.get("user"):
         return f"user {user.id}"
-    return request.client.host if request.client else "nobody"
+    return owner_of(came_from(request).address)
 
 
 def refuse_untidy(request: ShopRequest) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from gateway.door.roles import allowed
 from gateway.door.strict import decode
 from gateway.settings import GatewaySettings
+from shared.clients import Client, client_of, networks
 from shared.errors import Malformed
 from shared.rpc import Rpc
 from user_svc.contracts import Role
@@ -54,6 +55,11 @@ class ShopRequest(Request[User, Any, Any]):
         """The gateway's settings."""
         return self.app.state["settings"]
 
+    @property
+    def came_from(self) -> Client:
+        """Its client, past the proxies that are ours."""
+        return came_from(self)
+
     async def body(self) -> bytes:
         """The body of a request that must have one, as JSON in UTF-8; empty where its handler can do without.
 
@@ -80,6 +86,14 @@ class ShopRequest(Request[User, Any, Any]):
         """The body as the type of the handler's `data`; see `gateway.door.strict.decode`."""
         kind = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         return decode(await self.body(), kind)
+
+
+def came_from(request: Request[Any, Any, Any]) -> Client:
+    """The client of a request, past the proxies that are ours."""
+    scope = request.scope
+    peer, _ = scope["client"] or ("", 0)
+    trusted = networks(request.app.state["settings"].trusted_proxies)
+    return client_of(peer, scope["scheme"] == "https", scope["headers"], trusted)
 
 
 def _is_utf_8(charset: str | None) -> bool:

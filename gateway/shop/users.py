@@ -109,7 +109,7 @@ async def sign_up(
 )
 async def sign_in(request: ShopRequest, data: JSONBody[SignIn]) -> Tokens:
     """An access token and a refresh token for an address and its password."""
-    call = Login(email=data.email, password=data.password, client=_client(request))
+    call = Login(email=data.email, password=data.password, client=request.came_from.address)
     return await request.rpc.call(call)
 
 
@@ -204,7 +204,7 @@ async def change_me(request: ShopRequest, data: JSONBody[ProfileChange]) -> Prof
     given = {name: value for name, value in structs.asdict(data).items() if value is not UNSET}
     if not given.keys() - {"current_password"}:
         raise RuleBroken("Say what to change: `name`, `address` or `password`.")
-    call = ChangeMe(user_id=request.user.id, client=_client(request), **given)
+    call = ChangeMe(user_id=request.user.id, client=request.came_from.address, **given)
     return await request.rpc.call(call)
 
 
@@ -245,11 +245,6 @@ async def public_keys(request: ShopRequest) -> Response[PublicKeys]:
     """The public keys that access tokens are verified with."""
     answer = await request.rpc.call(GetKeys())
     return Response(PublicKeys(answer.keys), headers={"Cache-Control": "public, max-age=300"})
-
-
-def _client(request: ShopRequest) -> str:
-    """The network address that failed passwords are counted by."""
-    return request.client.host if request.client else ""
 
 
 routes = [

@@ -21,6 +21,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from shared import libraries, logs
+from shared.clients import networks
 from shared.database.idempotency import Key
 from shared.errors import Malformed, Unavailable
 from shared.ids import new_text_id
@@ -131,10 +132,11 @@ def _server(
 def connections(service: Service, settings: Settings) -> Connections:
     """The connections of the public port: what they may take, and which requests are refused at once."""
     limits = _limits(settings, allow_files(settings.http_connections))
+    proxies = networks(settings.trusted_proxies)
     refuses = service.refuses
     if refuses is None:
-        return Connections(limits)
-    return Connections(limits, lambda method, target: refuses(method, target, settings))
+        return Connections(limits, proxies=proxies)
+    return Connections(limits, lambda method, target: refuses(method, target, settings), proxies=proxies)
 
 
 def service_connections(settings: Settings) -> Connections:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared import metrics
+from shared.clients import Network, is_within
 from shared.errors import Overloaded
 from shared.logs import log
 
@@ -62,9 +63,15 @@ class Connections:
     """The connections of this process."""
 
     def __init__(
-        self, limits: Limits, refuses: Callable[[bytes, bytes], bool] = lambda method, target: False
+        self,
+        limits: Limits,
+        refuses: Callable[[bytes, bytes], bool] = lambda method, target: False,
+        *,
+        proxies: tuple[Network, ...] = (),
     ) -> None:
         self.limits = limits
+        self._proxies = proxies
+        """Peers whose connections are those of many."""
         self.refuses = refuses
         """Whether a request, by method and target, is not to be worked on at present."""
         self.open: set[_Connection] = set()
@@ -82,6 +89,8 @@ class Connections:
         """Count a connection in; False where there is no room for it."""
         limits, address = self.limits, one.address
         is_counted = limits.most_of_address > 0 and (limits.counts_loopback or not _is_loopback(address))
+        if self._proxies and is_within(address, self._proxies):
+            is_counted = False
         if is_counted and self._of_address[address] >= limits.most_of_address:
             self.say("too many of one address", address)
             return False
