@@ -121,12 +121,15 @@ async def _one_run(
     arguments: argparse.Namespace, faults: Sequence[Fault], seed: int, say: Any, *, keep: bool = False
 ) -> Result:
     ground = _ground(arguments, say)
+    good = False
     try:
         await ground.begin(arguments.replicas)
         orders = arguments.orders or arguments.seconds * ORDERS_A_SECOND
-        return await run(ground, faults, orders=orders, seconds=arguments.seconds, seed=seed, buyers=BUYERS)
+        result = await run(ground, faults, orders=orders, seconds=arguments.seconds, seed=seed, buyers=BUYERS)
+        good = result.good
+        return result
     finally:
-        await ground.leave(keep=keep)
+        await ground.leave(keep=keep, failed=not good)
 
 
 async def _shrink(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -75,10 +76,15 @@ class Ground:
         if replicas > 1:
             await self._each(lambda name: fleet.scale(name, replicas, self.environ))
 
-    async def leave(self, *, keep: bool = False) -> None:
-        """Delete an own shop, unless it is to stay; give the running one its straight links back."""
+    async def leave(self, *, keep: bool = False, failed: bool = False) -> None:
+        """Delete an own shop, unless it is to stay; give the running one its straight links back.
+
+        The logs of one that failed are kept beside it: without them nobody can tell why.
+        """
         try:
             if self.own and not keep:
+                if failed:
+                    await asyncio.to_thread(self._keep_logs)
                 await asyncio.to_thread(fleet.reset, self.environ)
                 if self.disk is not None:
                     await asyncio.to_thread(self.disk.unmount)
@@ -90,6 +96,13 @@ class Ground:
         finally:
             if self.links is not None:
                 await self.links.close()
+
+    def _keep_logs(self) -> None:
+        kept = self.at.run_dir.with_name(f"{self.at.run_dir.name}-failed")
+        shutil.rmtree(kept, ignore_errors=True)
+        with suppress(OSError):  # none, where it failed before anything was started
+            shutil.copytree(self.at.logs, kept)
+            self.report(f"the logs of this run: {kept}")
 
     def restart(self, name: str) -> None:
         """Restart a service, a replica or a server in good order, on the same links. Raises FleetError."""
