@@ -5,7 +5,7 @@ from datetime import timedelta
 from shared.database import Database, Reader, Transaction
 from shared.errors import Conflict, Unauthorized
 from shared.ids import new_id
-from user_svc import accounts, domain, ending, sessions, signing_keys, tokens
+from user_svc import accounts, domain, ending, sessions, signing_keys, store, tokens
 from user_svc.contracts import GetKeys, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.domain import RefreshVerdict
 from user_svc.models import User
@@ -35,9 +35,8 @@ async def _look_and_let_in(call: Login, db: Database, settings: UserSettings) ->
     throttle = Throttle(call.email, call.client, settings)
 
     async def look(reader: Reader) -> tuple[User | None, int]:
-        failed = await sessions.failures(reader, throttle.key)
-        throttle.check(failed, reader)
-        return await accounts.with_address(reader, call.email), failed.count if failed else 0
+        user = await accounts.with_address(reader, call.email)
+        return user, await throttle.look(reader, user.id if user else None)
 
     found, failed = await db.read(look)
     right = await verify(
@@ -53,7 +52,8 @@ async def _look_and_let_in(call: Login, db: Database, settings: UserSettings) ->
         user = await User.filter(id=checked.id).using_db(tx.models).select_for_update().get_or_none()
         if user is None or user.password_hash != checked.password_hash:
             return None
-        await throttle.forget(tx)
+        await throttle.forget(tx, user.id)
+        await store.remember_client(tx, user.id, throttle.client)
         if renewed_hash:
             user.password_hash = renewed_hash
             await user.save(using_db=tx.models, update_fields=["password_hash"])
@@ -63,7 +63,7 @@ async def _look_and_let_in(call: Login, db: Database, settings: UserSettings) ->
 
     if found and right:
         return await db.transaction(lambda tx: let_in(tx, found))
-    await db.transaction(throttle.count)
+    await db.transaction(lambda tx: throttle.count(tx, found.id if found else None))
     raise Unauthorized("The address or the password is wrong.")
 
 
@@ -125,11 +125,22 @@ async def rotate_keys(call: RotateKeys, tx: Transaction, settings: UserSettings)
     )
 
 
-async def purge_expired(tx: Transaction, settings: UserSettings) -> None:
-    """A job: delete sessions, failures and keys that do not matter any more."""
-    await sessions.purge(tx, tx.now - timedelta(seconds=settings.sign_in_pause_s))
+async def purge_all_expired(db: Database, settings: UserSettings) -> None:
+    """A job: delete what does not matter any more, however much strangers have made of it."""
+    while await db.transaction(lambda tx: purge_expired(tx, settings)):
+        pass
+
+
+async def purge_expired(tx: Transaction, settings: UserSettings) -> bool:
+    """Delete sessions, failures and keys that do not matter any more; returns whether there may be more."""
+    more = await sessions.purge(
+        tx,
+        failures_before=tx.now - timedelta(seconds=settings.sign_in_pause_s),
+        known_before=tx.now - timedelta(days=settings.sign_in_known_days),
+    )
     await signing_keys.purge(tx, tx.now - timedelta(days=1))
     await ending.purge(tx, _access_life(settings))
+    return more
 
 
 async def _tokens(tx: Transaction, settings: UserSettings, token: tokens.RefreshToken, user: User) -> Tokens:

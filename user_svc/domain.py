@@ -116,7 +116,7 @@ def old_role(roles: Collection[Role]) -> OldRole:
 
 
 class Failures(Struct, frozen=True):
-    """How often signing in to one account from one client address has failed in a row, and when last."""
+    """How often signing in has failed, and when last; of counts within a time, when that began."""
 
     count: int
     last_at: datetime
@@ -127,11 +127,37 @@ def throttle_key(email: str, client: str) -> str:
     return hashlib.sha256(f"{email_key(email)}\n{client}".encode()).hexdigest()
 
 
+def client_key(client: str) -> str:
+    """The key that failures from one client at all accounts are counted under."""
+    return _key(b"client", client)
+
+
+def account_key(email: str) -> str:
+    """The key that failures at one account from all clients are counted under."""
+    return _key(b"account", email_key(email))
+
+
+def known_client_key(user_id: int, client: str) -> str:
+    """What stands for a client from which a user has signed in."""
+    return _key(b"known", f"{user_id}\n{client}")
+
+
+def _key(kind: bytes, text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32, person=kind).hexdigest()
+
+
 def seconds_to_wait(failures: Failures | None, now: datetime, limit: int, pause: timedelta) -> int:
     """Whole seconds until the next try is heard; 0 if it may be made now."""
     if failures is None or failures.count < limit:
         return 0
     return max(0, math.ceil((failures.last_at + pause - now).total_seconds()))
+
+
+def one_more_within(failures: Failures | None, now: datetime, pause: timedelta) -> Failures:
+    """The count after another failure; it begins anew so long after its first, for many share it."""
+    if failures is None or failures.count == 0 or failures.last_at + pause <= now:
+        return Failures(1, now)
+    return Failures(failures.count + 1, failures.last_at)
 
 
 def one_more_failure(failures: Failures | None, now: datetime, pause: timedelta) -> Failures:

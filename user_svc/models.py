@@ -84,8 +84,20 @@ class EndedTokens(Model):
         indexes = (Index(fields=("ended_at",)),)
 
 
+class KnownClient(Model):
+    """A client from which a user has signed in; the key is a hash of both, of IPv6 by its /64."""
+
+    id = fields.CharField(max_length=64, primary_key=True)
+    user_id = fields.BigIntField()
+    last_at = fields.DatetimeField()
+
+    class Meta:
+        table = "known_clients"
+        indexes = (Index(fields=("last_at",)), Index(fields=("user_id",)))
+
+
 class SignInFailures(Model):
-    """Failed sign-ins in a row, of one account from one address; the key is a hash of both."""
+    """Failed sign-ins of one account from one client, of either from all; the key is a hash of them."""
 
     id = fields.CharField(max_length=64, primary_key=True)
     count = fields.IntField()

@@ -86,10 +86,10 @@ async def _checked_hash(call: ChangeMe, db: Database, settings: UserSettings) ->
 
     Raises `RuleBroken` where it is the wrong one, which is counted as a failed sign-in is.
     """
-    throttle = Throttle(f"user {call.user_id}", call.client, settings)
+    throttle = Throttle(f"user {call.user_id}", call.client, settings, alone=True)
 
     async def look(reader: Reader) -> str:
-        throttle.check(await sessions.failures(reader, throttle.key), reader)
+        await throttle.look(reader)
         user = await _active(call.user_id).using_db(reader.models).get_or_none()
         if user is None:
             raise _missing()

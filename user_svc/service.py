@@ -51,6 +51,6 @@ service = Service(
     jobs=(
         every(2.0, registration.take_up_unfinished),
         every(2.0, deliveries.deliver_due),
-        every(60.0, calls.purge_expired),
+        every(60.0, calls.purge_all_expired),
     ),
 )

@@ -8,9 +8,9 @@ import msgspec
 from shared.database import Reader, Transaction, page
 from shared.errors import NotFound
 from user_svc.contracts import EndSignIn, ListSignIns, SignIn, SignInPage
-from user_svc.domain import Failures, Session
+from user_svc.domain import Session
 from user_svc.ending import end_tokens, end_tokens_of_session
-from user_svc.models import SignInFailures, SignInSession
+from user_svc.models import KnownClient, SignInFailures, SignInSession
 from user_svc.tokens import RefreshToken, new_salt, successor
 
 PURGED_AT_ONCE = 1000
@@ -96,27 +96,20 @@ async def end_sign_in(call: EndSignIn, tx: Transaction) -> None:
         raise NotFound("You have no such session.")
 
 
-async def failures(db: Reader, key: str, *, lock: bool = False) -> Failures | None:
-    """The failed tries counted under a throttle key; `lock` holds them, if there are any."""
-    counted = SignInFailures.filter(id=key).using_db(db.models)
-    row = await (counted.select_for_update() if lock else counted).get_or_none()
-    return msgspec.convert(row, Failures, from_attributes=True) if row is not None else None
-
-
-async def keep_failures(tx: Transaction, key: str, counted: Failures) -> None:
-    """Write down the count of a key that is held."""
-    held = SignInFailures.filter(id=key).using_db(tx.models)
-    await held.update(count=counted.count, last_at=counted.last_at)
-
-
 async def forget_failures(tx: Transaction, key: str) -> None:
     """A sign-in has succeeded: the next failure is the first again."""
     await SignInFailures.filter(id=key).using_db(tx.models).delete()
 
 
-async def purge(tx: Transaction, failures_before: datetime) -> None:
-    """Delete what has expired, some at a time."""
-    expired = SignInSession.filter(expires_at__lt=tx.now).using_db(tx.models)
-    await expired.order_by("expires_at").limit(PURGED_AT_ONCE).delete()
-    past = SignInFailures.filter(last_at__lt=failures_before).using_db(tx.models)
-    await past.order_by("last_at").limit(PURGED_AT_ONCE).delete()
+async def is_known_client(db: Reader, key: str, since: datetime) -> bool:
+    """Whether a user has signed in from a client since then; `key` stands for both."""
+    return await KnownClient.exists(id=key, last_at__gte=since, using_db=db.models)
+
+
+async def purge(tx: Transaction, *, failures_before: datetime, known_before: datetime) -> bool:
+    """Delete what has expired, some at a time; returns whether there may be more."""
+    expired = SignInSession.filter(expires_at__lt=tx.now).using_db(tx.models).order_by("expires_at")
+    past = SignInFailures.filter(last_at__lt=failures_before).using_db(tx.models).order_by("last_at")
+    known = KnownClient.filter(last_at__lt=known_before).using_db(tx.models).order_by("last_at")
+    gone = [await one.limit(PURGED_AT_ONCE).delete() for one in (expired, past, known)]
+    return max(gone) == PURGED_AT_ONCE

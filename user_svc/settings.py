@@ -30,6 +30,13 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     sign-in."""
     sign_in_failures: Annotated[int, Meta(ge=1)] = 10
     """After so many failed sign-ins in a row to one account from one address, the next has to wait."""
+    sign_in_failures_of_client: Annotated[int, Meta(ge=1)] = 100
+    """After so many within `sign_in_pause_s` from one client (of IPv6: a /64) at all accounts, it has to
+    wait."""
+    sign_in_failures_of_account: Annotated[int, Meta(ge=1)] = 100
+    """After so many within that time at one account, from wherever, only those clients are heard from which
+    it has been signed in to in the last `sign_in_known_days`."""
+    sign_in_known_days: Positive = 30.0
     sign_in_pause_s: Positive = 300.0
     open_account_timeout_s: Positive = 2.0
     """How long a sign-up waits for its point account; below `rpc_timeout_s`, so that its caller hears."""

@@ -1,13 +1,13 @@
 """What user asks of its database in SQL: lists, and rows under locks. All else goes through its models."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from shared.database import Row, Select, Transaction
+from shared.database import Reader, Row, Select, Transaction
 from user_svc.contracts import NotificationKind
-from user_svc.domain import Failures, News
+from user_svc.domain import Failures, News, known_client_key
 
 AT_ONCE = 100
 """How many unfinished sign-ups are taken up at once."""
@@ -24,6 +24,14 @@ class KnownUser(Row):
     """A user who is there."""
 
     id: int
+
+
+class Counted(Row):
+    """Failed tries to sign in, by the key that they are counted under."""
+
+    id: str
+    count: int
+    last_at: datetime
 
 
 class Told(NamedTuple):
@@ -78,7 +86,8 @@ DUE = Select(
     made={"notification_id": "n.id", "attempts": "d.attempts", "email": "u.email"},
 )
 HELD_ADMINS = Select(KnownUser, "FROM users WHERE role = 'admin' AND state = 'ACTIVE' ORDER BY id FOR UPDATE")
-HELD_FAILURES = Select(Failures, "FROM sign_in_failures WHERE id = %s FOR UPDATE")
+COUNTED = Select(Counted, "FROM sign_in_failures WHERE id IN %s")
+HELD_FAILURES = Select(Counted, "FROM sign_in_failures WHERE id IN %s ORDER BY id FOR UPDATE")
 
 
 # Sign-ups ------------------------------------------------------------------------------------------------
@@ -111,18 +120,53 @@ async def lock_admins(tx: Transaction) -> set[int]:
 # Sign-ins that fail --------------------------------------------------------------------------------------
 
 
-async def lock_failures(tx: Transaction, key: str) -> Failures:
-    """The failed tries counted under a throttle key, held until the commit, also where there are none yet.
+async def failures(reader: Reader, keys: Collection[str]) -> dict[str, Failures]:
+    """The failed tries counted under some throttle keys, where there are any."""
+    [found] = await reader.ask(COUNTED.among(set(keys)))
+    return _by_key(found)
+
+
+async def hold_failures(tx: Transaction, keys: Collection[str]) -> None:
+    """Hold what is counted under some keys until the commit, where there is something."""
+    await tx.ask(HELD_FAILURES.among(set(keys)))
+
+
+async def lock_failures(tx: Transaction, keys: Collection[str]) -> dict[str, Failures]:
+    """The failed tries counted under throttle keys, held until the commit, also where there are none yet.
 
     A row that is not there cannot be held: of guesses made at once, several would each be the first. Here the
-    insert makes it or holds it, exclusively from the start, so that two can never wait for each other.
+    insert makes it or holds it, exclusively from the start and in the order of the keys, so that two can
+    never wait for each other.
     """
-    await tx.write(
+    await tx.write_many(
         "INSERT INTO sign_in_failures (id, count, last_at) VALUES (%s, 0, %s)"
         " ON DUPLICATE KEY UPDATE count = count",
-        (key, tx.now),
+        [(key, tx.now) for key in sorted(keys)],
     )
-    return await tx.find_one(HELD_FAILURES, key) or Failures(0, tx.now)
+    [found] = await tx.ask(HELD_FAILURES.among(set(keys)))
+    return _by_key(found)
+
+
+async def keep_failures(tx: Transaction, counted: Mapping[str, Failures]) -> None:
+    """Write down the counts of keys that are held."""
+    await tx.write_many(
+        "INSERT INTO sign_in_failures (id, count, last_at) VALUES (%s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE count = VALUES(count), last_at = VALUES(last_at)",
+        [(key, one.count, one.last_at) for key, one in sorted(counted.items())],
+    )
+
+
+async def remember_client(tx: Transaction, user_id: int, client: str) -> None:
+    """The user has signed in from this client just now."""
+    await tx.write(
+        "INSERT INTO known_clients (id, user_id, last_at) VALUES (%s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE last_at = VALUES(last_at)",
+        (known_client_key(user_id, client), user_id, tx.now),
+    )
+
+
+def _by_key(found: Sequence[Counted]) -> dict[str, Failures]:
+    return {one.id: Failures(one.count, one.last_at) for one in found}
 
 
 # Notifications -------------------------------------------------------------------------------------------

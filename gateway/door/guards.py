@@ -14,9 +14,9 @@ from gateway.door.requests import ShopRequest, User, came_from
 from gateway.door.roles import Allowed, allowed
 from gateway.door.strict import LONGEST_NAME, MOST_ERRORS
 from gateway.settings import GatewaySettings
-from shared.clients import owner_of
 from shared.errors import FieldError, Forbidden, Malformed, NotFound, RuleBroken
 from shared.rpc import Rpc
+from shared.service import owner_of
 
 QUERY = "query"
 """`opt=` of a route: names of query parameters, besides those that its handler takes; None: any."""

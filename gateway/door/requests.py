@@ -10,9 +10,9 @@ from msgspec import Struct
 from gateway.door.roles import allowed
 from gateway.door.strict import decode
 from gateway.settings import GatewaySettings
-from shared.clients import Client, client_of, networks
 from shared.errors import Malformed
 from shared.rpc import Rpc
+from shared.service import Client, client_of, networks
 from user_svc.contracts import Role
 
 JSON_TYPES = {"application/json", ""}

@@ -31,7 +31,9 @@ async def _people(db: Database) -> None:
     ],
 )
 async def test_good_ones_get_in_within_a_second(db: Database, address: str, accounts: int) -> None:
-    settings = UserSettings(sign_in_failures=1000)
+    settings = UserSettings(
+        sign_in_failures=1000, sign_in_failures_of_client=100_000, sign_in_failures_of_account=100_000
+    )
 
     async def sign_in(email: str, password: str, client: str) -> None:
         with Until(time.monotonic() + 3.0):
