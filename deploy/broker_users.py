@@ -57,7 +57,10 @@ def read(text: bytes, services: Sequence[Service]) -> list[Permission]:
 def definitions(
     permissions: Sequence[Permission], password: Callable[[str], str], vhost: str = "/"
 ) -> dict[str, Any]:
-    """What the broker is to read: all users with the hashes of their passwords, and what they may do."""
+    """What the broker is to read: all users with the hashes of their passwords, and what they may do.
+
+    With them go the exchanges that this is about, as publishers declare them.
+    """
     return {
         "vhosts": [{"name": vhost}],
         "users": [
@@ -79,6 +82,18 @@ def definitions(
             }
             for one in permissions
         ],
+        "exchanges": [
+            {
+                "name": exchange,
+                "vhost": vhost,
+                "type": "topic",
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+            for exchange in sorted({keys.exchange for one in permissions for keys in one.topics})
+        ],
         "topic_permissions": [
             {
                 "user": one.user,
@@ -93,6 +108,19 @@ def definitions(
     }
 
 
+def in_order(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Definitions in the parts in which a broker can take them.
+
+    Of one document RabbitMQ takes the permissions before the exchanges, whatever stands first in it, and from
+    4.2 on it refuses permissions for the keys of an exchange that is not there.
+    """
+    first = ("vhosts", "exchanges")
+    return [
+        {name: wanted[name] for name in first},
+        {name: part for name, part in wanted.items() if name not in first},
+    ]
+
+
 def hashed(password: str, salt: bytes | None = None) -> str:
     """A password as the broker keeps it: the salt, and SHA-256 of the salt and the password."""
     salt = os.urandom(4) if salt is None else salt
@@ -101,7 +129,8 @@ def hashed(password: str, salt: bytes | None = None) -> str:
 
 def send(management_url: str, wanted: Mapping[str, Any]) -> None:
     """Have a broker that runs take these definitions. Raises `Refusal`."""
-    _ask(management_url, "POST", "definitions", dict(wanted))
+    for part in in_order(wanted):
+        _ask(management_url, "POST", "definitions", part)
 
 
 def is_administrator(management_url: str) -> bool:

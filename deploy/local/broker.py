@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deploy.broker_users import in_order
 from deploy.local.broker_users import definitions
 from deploy.local.engines import Engine, broker_engine, sign
 from deploy.local.layout import HOST, Layout
@@ -31,7 +32,7 @@ def prepare(at: Layout) -> Program:
     if is_new:
         sign(engine, data_of(at))
     (home / "rabbitmq.conf").write_text(_configuration(at), encoding="utf-8")
-    _write_definitions(home / "definitions.json", definitions(at))
+    _write_definitions(home / "definitions", definitions(at))
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n", encoding="utf-8")
     (home / "rabbitmq-env.conf").write_text("", encoding="utf-8")
     _write_cookie(home / ".erlang.cookie")
@@ -106,7 +107,7 @@ def _configuration(at: Layout) -> str:
             f"management.tcp.ip = {HOST}",
             f"management.tcp.port = {at.management_port}",
             # All users there are: with it the broker makes none by itself.
-            f"load_definitions = {_home(at) / 'definitions.json'}",
+            f"load_definitions = {_home(at) / 'definitions'}",
             "log.console = true",
             "log.console.level = info",
             "log.file = false",
@@ -117,11 +118,15 @@ def _configuration(at: Layout) -> str:
     )
 
 
-def _write_definitions(path: Path, wanted: Mapping[str, Any]) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(wanted, file, indent=2)
+def _write_definitions(folder: Path, wanted: Mapping[str, Any]) -> None:
+    """One file a part: of a folder, the broker takes all files by their names."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for number, part in enumerate(in_order(wanted), start=1):
+        path = folder / f"{number}.json"
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(part, file, indent=2)
 
 
 def _write_cookie(path: Path) -> None:

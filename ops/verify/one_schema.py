@@ -80,6 +80,7 @@ COUPONS_HAVE_POLICIES = Statement(
     {"coupon_policies": ("id",), "user_coupons": ("policy_id",)},
 )
 
+# Ids are compared as their columns compare them: MariaDB 11.8 refuses to mix collations.
 # An answer to whoever placed an order names the order, that to whoever paid names the payment.
 ORDER_KEYS = Statement(
     "idempotency keys name what exists",
@@ -89,7 +90,7 @@ ORDER_KEYS = Statement(
     """
     SELECT k.id, k.owner, k.order_id, COALESCE(o.buyer_id, 'nobody') AS buyer
       FROM (SELECT id, owner, CAST(COALESCE(JSON_VALUE(answer, '$.id'), JSON_VALUE(answer, '$.order_id'))
-                                   AS CHAR(36)) AS order_id
+                                   AS CHAR(36) CHARACTER SET ascii) COLLATE ascii_bin AS order_id
               FROM kept_answers WHERE `call` = 'order.place' AND answer IS NOT NULL) k
       LEFT JOIN orders o ON o.id = k.order_id
      WHERE o.id IS NULL OR o.buyer_id <> k.owner
@@ -105,7 +106,7 @@ PAYMENT_KEYS = Statement(
     """
     SELECT k.id, k.owner, k.payment_id, COALESCE(p.user_id, 'nobody') AS payer
       FROM (SELECT id, owner, CAST(COALESCE(JSON_VALUE(answer, '$.id'), JSON_VALUE(answer, '$.payment_id'))
-                                   AS CHAR(36)) AS payment_id
+                                   AS CHAR(36) CHARACTER SET ascii) COLLATE ascii_bin AS payment_id
               FROM kept_answers WHERE `call` IN ('payment.pay', 'payment.charge') AND answer IS NOT NULL) k
       LEFT JOIN payments p ON p.payment_id = k.payment_id
      WHERE p.payment_id IS NULL OR p.user_id <> k.owner

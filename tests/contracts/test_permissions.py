@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.broker_users import definitions, file_name, hashed
+from deploy.broker_users import definitions, file_name, hashed, in_order
 from deploy.secrets import secret
 from deploy.services import load_services
 from ops.permissions import rows
@@ -133,3 +133,11 @@ def test_the_table_has_all_users_and_the_calls_of_each() -> None:
     assert found["migrate"].calls == found[PEOPLE].calls == ()
     assert set(found["coupon-svc"].calls) == {"item.get", "item.get_many", "item.list", "user.find"}
     assert all(may_call("gateway", call) for call in found["gateway-svc"].calls)
+
+
+def test_what_permissions_are_about_is_there_before_them() -> None:
+    exchanges, users = in_order(definitions(list(PERMISSIONS.values()), lambda _: "a"))
+    assert {one["name"] for one in exchanges["exchanges"]} >= {
+        one["exchange"] for one in users["topic_permissions"]
+    }
+    assert exchanges.keys() & users.keys() == set()
