@@ -5,7 +5,7 @@ from datetime import timedelta
 from shared.database import Database, Reader, Transaction
 from shared.errors import Conflict, Unauthorized
 from shared.ids import new_id
-from user_svc import accounts, domain, ending, sessions, signing_keys, store, tokens
+from user_svc import accounts, domain, ending, mailings, sessions, signing_keys, store, tokens
 from user_svc.contracts import GetKeys, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.domain import RefreshVerdict
 from user_svc.models import User
@@ -140,6 +140,7 @@ async def purge_expired(tx: Transaction, settings: UserSettings) -> bool:
     )
     await signing_keys.purge(tx, tx.now - timedelta(days=1))
     await ending.purge(tx, _access_life(settings))
+    await mailings.purge(tx)
     return more
 
 

@@ -79,6 +79,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     address: str
     role: OldRole
     roles: list[Role] = []  # none only from a service that is older than roles are
+    email_proven: bool = False
 
 
 class UserEntry(Struct, frozen=True, kw_only=True):
@@ -255,6 +256,39 @@ class EndSignIn(Call[None], name="user.end_sign_in", idempotent=True):
     session_id: UUID
 
 
+class AskPasswordReset(Call[None], name="user.ask_password_reset", idempotent=True):
+    """Mail a one-time token to the user of an address; the same happens to be seen where there is none.
+
+    `client` is the network address of who asks; letters are counted by it. Raises `TooMany`.
+    """
+
+    email: str
+    client: str = ""
+
+
+class ResetPassword(Call[None], name="user.reset_password"):
+    """Set a new password with the token of a letter, and end all sign-ins. Raises `RuleBroken`."""
+
+    token: str
+    password: str
+
+
+class AskEmailProof(Call[None], name="user.ask_email_proof", idempotent=True):
+    """Mail a one-time token to the user of an address, who proves with it to read it. As for the reset."""
+
+    email: str
+    client: str = ""
+
+
+class ProveEmail(Call[None], name="user.prove_email"):
+    """The token of such a letter has come back; a new address becomes the account's.
+
+    Raises `RuleBroken` for a token that does not count, `Conflict` where the address is another's by now.
+    """
+
+    token: str
+
+
 class GetMe(Call[Profile], name="user.me", idempotent=True):
     """One user's own profile. Raises `NotFound`."""
 
@@ -263,6 +297,8 @@ class GetMe(Call[Profile], name="user.me", idempotent=True):
 
 class ChangeMe(Call[Profile], name="user.change_me", idempotent=True):
     """Change what is given of one's own profile; a new password needs the current one, and ends all sign-ins.
+
+    A new `email` needs it too, and becomes the account's once it is proven (`ProveEmail`).
 
     `client` is the network address that the user comes from; wrong passwords are counted by it. Harmless to
     repeat. Raises `RuleBroken` (with the bad fields), `NotFound`, `Conflict` and `TooMany`.
@@ -274,6 +310,7 @@ class ChangeMe(Call[Profile], name="user.change_me", idempotent=True):
     password: str | None = None
     current_password: str | None = None
     client: str = ""
+    email: str | None = None
 
 
 class SetRoles(Call[UserEntry], name="user.set_roles", idempotent=True):

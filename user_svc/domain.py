@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 from uuid import UUID
 
 from msgspec import Struct
@@ -37,20 +37,30 @@ def registration_errors(email: str, name: str, address: str, password: str) -> l
     """Every field that keeps a sign-up from being accepted, each with what is allowed."""
     errors = []
     if not _is_email(email):
-        errors.append(
-            FieldError("email", f"Expected an address like name@example.com, at most {EMAIL_MAX} long")
-        )
+        errors.append(_wrong_email())
     return errors + _profile_errors(name, address, password)
 
 
 def change_errors(
-    name: str | None, address: str | None, password: str | None, current_password: str | None
+    name: str | None,
+    address: str | None,
+    password: str | None,
+    current_password: str | None,
+    email: str | None = None,
 ) -> list[FieldError]:
     """Every field that keeps a change of a profile from being accepted; what is None stays as it is."""
     errors = _profile_errors(name, address, password)
+    if email is not None and not _is_email(email):
+        errors.append(_wrong_email())
     if password is not None and current_password is None:
         errors.append(FieldError("current_password", "is required to set a new password"))
+    elif email is not None and current_password is None:
+        errors.append(FieldError("current_password", "is required to change the e-mail address"))
     return errors
+
+
+def _wrong_email() -> FieldError:
+    return FieldError("email", f"Expected an address like name@example.com, at most {EMAIL_MAX} long")
 
 
 def _profile_errors(name: str | None, address: str | None, password: str | None) -> list[FieldError]:
@@ -296,6 +306,39 @@ def text(news: News) -> str:
         return f"Your {order} was cancelled{by}."
     because = _BECAUSE.get(news.reason or "")
     return f"Your {order} could not be fulfilled" + (f": {because}." if because else ".")
+
+
+# Letters about accounts -------------------------------------------------------------------------------------
+
+MailingKind = Literal["reset", "proof", "change", "moved"]
+"""A forgotten password, the proof of an address, of a new one, and the notice to the one before it."""
+
+
+def letter_subject(kind: MailingKind) -> str:
+    """A letter about an account in a few words."""
+    return {
+        "reset": "Set a new password",
+        "proof": "Confirm your address",
+        "change": "Confirm your new address",
+        "moved": "Your address was changed",
+    }[kind]
+
+
+def letter_text(kind: MailingKind, token: str, link: str) -> str:
+    """The letter: where to go with the token, by a link where the shop has pages for that."""
+    if kind == "moved":
+        return (
+            "Your account now has another e-mail address. If that was not you, set a new password"
+            " and tell the shop at once."
+        )
+    page = "password-reset" if kind == "reset" else "email-proof"
+    where = link.replace("{page}", page).replace("{token}", token) if link else f"POST /users/{page}\n{token}"
+    what = {
+        "reset": "Somebody, probably you, wants to set a new password for your account:",
+        "proof": "Confirm that you read this address:",
+        "change": "Confirm that this is to be the address of your account:",
+    }[kind]
+    return f"{what}\n\n{where}\n\nIt works once, and not for long. If it was not you, do nothing."
 
 
 def next_try(attempts: int) -> timedelta | None:

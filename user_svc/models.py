@@ -24,6 +24,7 @@ class User(Model):
         description="admin if that is among the roles, else customer: what finds and holds the admins",
     )
     roles = fields.CharField(max_length=100, default="customer", description="All roles, by comma")
+    email_proven_at = fields.DatetimeField(null=True, description="When its owner was last seen to read it")
     generation = fields.IntField(
         default=0, description="Access tokens of an earlier one do not count any more"
     )
@@ -65,6 +66,48 @@ class SignInSession(Model):
     class Meta:
         table = "sessions"
         indexes = (Index(fields=("expires_at",)), Index(fields=("user_id",)))
+
+
+class Mailing(Model):
+    """A letter about an account that somebody asked for, with a one-time token or without.
+
+    It is written down alike whether there is such an account or not: who sends it looks. Once that is done
+    the address goes; the rest stays for an hour, for letters are counted.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    kind = fields.CharField(max_length=10, description="See `domain.MailingKind`")
+    email = fields.CharField(max_length=254, description="To whom; empty once it is done")
+    address_hash = fields.CharField(max_length=64)
+    client = fields.CharField(max_length=64, description="The address that it was asked for from")
+    user_id = fields.BigIntField(null=True, description="Whose new address, or old one, it is")
+    due_at = fields.DatetimeField(null=True, description="The next try; none once it is done or given up")
+    attempts = fields.IntField(default=0)
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        table = "mailings"
+        indexes = (
+            Index(fields=("due_at",)),
+            Index(fields=("address_hash", "created_at")),
+            Index(fields=("client", "created_at")),
+            Index(fields=("created_at",)),
+            Index(fields=("user_id",)),
+        )
+
+
+class MailedToken(Model):
+    """A one-time token that was mailed; of the token itself only a hash is kept."""
+
+    id = fields.CharField(max_length=64, primary_key=True, description="SHA-256 of the token")
+    user_id = fields.BigIntField()
+    kind = fields.CharField(max_length=10)
+    email = fields.CharField(max_length=254, description="The address that it was sent to")
+    expires_at = fields.DatetimeField()
+
+    class Meta:
+        table = "mailed_tokens"
+        indexes = (Index(fields=("user_id",)), Index(fields=("expires_at",)))
 
 
 class EndedTokens(Model):

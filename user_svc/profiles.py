@@ -6,7 +6,7 @@ from tortoise.queryset import QuerySet
 
 from shared.database import Database, Reader, Transaction, page
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
-from user_svc import domain, sessions
+from user_svc import domain, mailings, sessions
 from user_svc.contracts import (
     ChangeMe,
     FindUsers,
@@ -38,7 +38,9 @@ async def change_me(call: ChangeMe, db: Database, settings: UserSettings) -> Pro
 
     A sign-in at the same time may make the same password's hash anew: then it is checked once more.
     """
-    if errors := domain.change_errors(call.name, call.address, call.password, call.current_password):
+    if errors := domain.change_errors(
+        call.name, call.address, call.password, call.current_password, call.email
+    ):
         raise RuleBroken("Some fields cannot be accepted.", errors=errors)
     for _ in range(MOST_LOOKS):
         if changed := await _look_and_change(call, db, settings):
@@ -48,21 +50,25 @@ async def change_me(call: ChangeMe, db: Database, settings: UserSettings) -> Pro
 
 async def _look_and_change(call: ChangeMe, db: Database, settings: UserSettings) -> Profile | None:
     """One try; None if the password's hash has changed since it was checked."""
-    old_hash = await _checked_hash(call, db, settings) if call.password is not None else None
+    proven = call.password is not None or call.email is not None
+    old_hash = await _checked_hash(call, db, settings) if proven else None
     new_hash = await hash_password(call.password, settings) if call.password and old_hash else None
 
     async def change(tx: Transaction) -> Profile | None:
         user = await _active(call.user_id).using_db(tx.models).select_for_update().get_or_none()
         if user is None:
             raise _missing()
-        if new_hash and user.password_hash != old_hash:
+        if old_hash and user.password_hash != old_hash:
             return None
         user.name = user.name if call.name is None else call.name.strip()
         user.address = user.address if call.address is None else call.address.strip()
         user.password_hash = new_hash or user.password_hash
         await user.save(using_db=tx.models, update_fields=["name", "address", "password_hash"])
         if new_hash:
+            await mailings.forget_tokens(tx, call.user_id)
             await sessions.end_sessions(tx, call.user_id)
+        if call.email is not None:
+            await mailings.ask(tx, "change", call.email, client=call.client, user_id=call.user_id)
         return _profile(user)
 
     return await db.transaction(change)
@@ -99,7 +105,7 @@ async def _checked_hash(call: ChangeMe, db: Database, settings: UserSettings) ->
     if await verify(old_hash, call.current_password or "", settings):
         await db.transaction(throttle.forget)
         return old_hash
-    if await verify(old_hash, call.password or "", settings):
+    if call.password and await verify(old_hash, call.password, settings):
         return None  # the answer to the first try of this change was lost
     await db.transaction(throttle.count)
     raise RuleBroken(
@@ -130,6 +136,7 @@ def _profile(user: User) -> Profile:
         address=user.address,
         role=domain.old_role(roles),
         roles=roles,
+        email_proven=user.email_proven_at is not None,
     )
 
 

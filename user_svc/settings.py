@@ -28,6 +28,15 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     refresh_grace_s: Annotated[float, Meta(ge=0)] = 10.0
     """How long a used refresh token still gets the successor that it got first; after that it ends the
     sign-in."""
+    reset_token_s: Positive = 3600.0
+    """How long a mailed token that sets a new password counts."""
+    proof_token_s: Positive = 24 * 3600.0
+    """The same of one that proves an address."""
+    mail_link: str = ""
+    """Where letters send their readers, as in `https://shop.example/{page}#{token}`; `{page}` is
+    `password-reset` or `email-proof`. Empty: letters name the request, and the token."""
+    log_letters: bool = False
+    """Whether letters that cannot be mailed are logged, with their tokens: for local runs only."""
     sign_in_failures: Annotated[int, Meta(ge=1)] = 10
     """After so many failed sign-ins in a row to one account from one address, the next has to wait."""
     sign_in_failures_of_client: Annotated[int, Meta(ge=1)] = 100

@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from shared.database import Reader, Row, Select, Transaction
 from user_svc.contracts import NotificationKind
-from user_svc.domain import Failures, News, known_client_key
+from user_svc.domain import Failures, MailingKind, News, known_client_key
 
 AT_ONCE = 100
 """How many unfinished sign-ups are taken up at once."""
@@ -70,6 +72,20 @@ class Due(Row):
     amount: int | None
 
 
+class DueMailing(Row):
+    """A letter about an account that is to be sent now, and the how-manieth try that is."""
+
+    id: int
+    kind: MailingKind
+    email: str
+    address_hash: str
+    user_id: int | None
+    attempts: int
+
+
+DUE_MAILINGS = Select(
+    DueMailing, "FROM mailings WHERE due_at <= %s ORDER BY due_at, id LIMIT %s FOR UPDATE SKIP LOCKED"
+)
 UNFINISHED = Select(
     Unfinished, "FROM users WHERE due_at <= %s ORDER BY due_at, id LIMIT %s FOR UPDATE SKIP LOCKED"
 )
@@ -213,3 +229,17 @@ async def claim_due(tx: Transaction, most: int, lease: timedelta) -> Sequence[Du
         (tx.now + lease, ids),
     )
     return await tx.find(DUE, ids)
+
+
+# Letters about accounts ----------------------------------------------------------------------------------
+
+
+async def claim_mailings(tx: Transaction, most: int, lease: timedelta) -> list[DueMailing]:
+    """Take up letters that are due: nobody else does, until the lease has run out."""
+    claimed = await tx.find(DUE_MAILINGS, tx.now, most)
+    if claimed:
+        await tx.write(
+            "UPDATE mailings SET due_at = %s, attempts = attempts + 1 WHERE id IN %s",
+            (tx.now + lease, sorted(one.id for one in claimed)),
+        )
+    return [replace(one, attempts=one.attempts + 1) for one in claimed]

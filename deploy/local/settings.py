@@ -81,7 +81,7 @@ def plain(environ: Mapping[str, str]) -> dict[str, str]:
 
 def service_environment(at: Layout, service: Service, settings: Mapping[str, str]) -> dict[str, str]:
     """What every process of a service is told: where the others are, and its own database if it has one."""
-    environment = {"SHOP_LOG_FORMAT": "json"}
+    environment = {"SHOP_LOG_FORMAT": "json", "SHOP_LOG_LETTERS": "true"}
     for other in at.services:
         if url := at.outside_url(other.name):
             environment[f"SHOP_{other.name.upper()}_URL"] = url

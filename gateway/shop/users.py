@@ -15,6 +15,8 @@ from gateway.door.roles import ADMIN, SIGNED_IN, SUPPORT
 from shared.errors import RuleBroken
 from shared.ids import new_id
 from user_svc.contracts import (
+    AskEmailProof,
+    AskPasswordReset,
     ChangeMe,
     EndSignIn,
     GetKeys,
@@ -24,9 +26,11 @@ from user_svc.contracts import (
     Login,
     Logout,
     Profile,
+    ProveEmail,
     PublicKey,
     Refresh,
     Register,
+    ResetPassword,
     Role,
     SetRoles,
     Tokens,
@@ -51,12 +55,16 @@ class SignUp(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProfileChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change of your profile; what is left out stays. A new password needs the current one."""
+    """What to change of your profile; what is left out stays.
+
+    A new password or e-mail address needs the current password.
+    """
 
     name: str | UnsetType = UNSET
     address: str | UnsetType = UNSET
     password: str | UnsetType = UNSET
     current_password: str | UnsetType = UNSET
+    email: str | UnsetType = UNSET
 
 
 class SignIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +145,21 @@ async def sign_out(request: ShopRequest, data: JSONBody[RefreshToken]) -> None:
     await request.rpc.call(Logout(refresh_token=data.refresh_token))
 
 
+class PasswordReset(Struct, frozen=True):
+    """An `email` to get a letter, or the letter's `token` and a new `password`."""
+
+    email: str | UnsetType = UNSET
+    token: str | UnsetType = UNSET
+    password: str | UnsetType = UNSET
+
+
+class EmailProof(Struct, frozen=True):
+    """An `email` to get a letter, or the letter's `token`."""
+
+    email: str | UnsetType = UNSET
+    token: str | UnsetType = UNSET
+
+
 class Session(Struct, frozen=True):
     """A session of yours: when and from which address it was begun, when it was last refreshed (null: never).
 
@@ -186,6 +209,48 @@ async def end_session(request: ShopRequest, session_id: SessionId) -> None:
     await request.rpc.call(EndSignIn(user_id=request.user.id, session_id=session_id))
 
 
+@post(
+    "/users/password-reset",
+    operation_id="reset_password",
+    summary="Forgot your password",
+    status_code=202,
+    responses=problems(*BODY),
+)
+async def reset_password(request: ShopRequest, data: JSONBody[PasswordReset]) -> Response[None]:
+    """With `email`: a letter with a one-time token, if that is somebody's address; the answer does not tell.
+
+    With `token` and `password`: the new password is set (204), and all your sessions end.
+    """
+    if isinstance(data.email, str) and data.token is UNSET and data.password is UNSET:
+        await request.rpc.call(AskPasswordReset(email=data.email, client=request.came_from.address))
+        return Response(None, status_code=202)
+    if data.email is UNSET and isinstance(data.token, str) and isinstance(data.password, str):
+        await request.rpc.call(ResetPassword(token=data.token, password=data.password))
+        return Response(None, status_code=204)
+    raise RuleBroken("Send `email` to get a letter, or the letter's `token` and a new `password`.")
+
+
+@post(
+    "/users/email-proof",
+    operation_id="prove_email",
+    summary="Prove your address",
+    status_code=202,
+    responses=problems(*BODY, 409),
+)
+async def prove_email(request: ShopRequest, data: JSONBody[EmailProof]) -> Response[None]:
+    """With `email`: a letter with a one-time token, if that is somebody's address; the answer does not tell.
+
+    With `token`: the address that the letter came to is proven (204), and a new one is your account's.
+    """
+    if isinstance(data.email, str) and data.token is UNSET:
+        await request.rpc.call(AskEmailProof(email=data.email, client=request.came_from.address))
+        return Response(None, status_code=202)
+    if data.email is UNSET and isinstance(data.token, str):
+        await request.rpc.call(ProveEmail(token=data.token))
+        return Response(None, status_code=204)
+    raise RuleBroken("Send `email` to get a letter, or the letter's `token`.")
+
+
 @get("/users/me", operation_id="me", summary="Your account", opt=SIGNED_IN, responses=problems(400, 401, 404))
 async def me(request: ShopRequest) -> Profile:
     """Who you are."""
@@ -200,10 +265,14 @@ async def me(request: ShopRequest) -> Profile:
     responses=problems(*BODY, 401, 404, 409),
 )
 async def change_me(request: ShopRequest, data: JSONBody[ProfileChange]) -> Profile:
-    """Change your name, address or password. A new password ends all your sessions: sign in again."""
+    """Change your name, address, password or e-mail address.
+
+    A new password ends all your sessions: sign in again. A new e-mail address gets a letter, and is your
+    account's once its token comes back (`POST /users/email-proof`); the old one is told.
+    """
     given = {name: value for name, value in structs.asdict(data).items() if value is not UNSET}
     if not given.keys() - {"current_password"}:
-        raise RuleBroken("Say what to change: `name`, `address` or `password`.")
+        raise RuleBroken("Say what to change: `name`, `address`, `password` or `email`.")
     call = ChangeMe(user_id=request.user.id, client=request.came_from.address, **given)
     return await request.rpc.call(call)
 
@@ -254,6 +323,8 @@ routes = [
     sign_out,
     me,
     change_me,
+    reset_password,
+    prove_email,
     my_sessions,
     end_session,
     list_users,

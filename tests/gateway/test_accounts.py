@@ -11,8 +11,11 @@ import pytest
 from gateway.shop.events import UserNotified, user_notified
 from shared.errors import NotFound
 from shared.ids import new_id
+from shared.messages import Call
 from tests.gateway.fakes import FakeRpc, Signer, gateway
 from user_svc.contracts import (
+    AskEmailProof,
+    AskPasswordReset,
     ChangeMe,
     EndSignIn,
     FollowNotifications,
@@ -23,7 +26,9 @@ from user_svc.contracts import (
     Notification,
     NotificationPage,
     Profile,
+    ProveEmail,
     ReadNotification,
+    ResetPassword,
     SignIn,
     SignInPage,
     UserEntry,
@@ -59,6 +64,7 @@ async def test_what_is_given_of_a_profile_is_changed(client: Client, rpc: FakeRp
         "address": "Seoul",
         "role": "customer",
         "roles": ["customer"],
+        "email_proven": False,
     }
     body = {"password": "a new password", "current_password": "the old one"}
     await client.patch("/users/me", json=body, headers=buyer)
@@ -86,6 +92,33 @@ async def test_a_change_that_says_nothing_is_refused(
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     assert not any(isinstance(call, ChangeMe) for call in rpc.calls)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "asked"),
+    [
+        ("password-reset", {"email": "a@b.example"}, 202, AskPasswordReset),
+        ("password-reset", {"email": ""}, 202, AskPasswordReset),
+        ("password-reset", {"token": "t", "password": "p"}, 204, ResetPassword),
+        ("password-reset", {"token": "t"}, 422, None),
+        ("password-reset", {"email": "a@b.example", "token": "t"}, 422, None),
+        ("password-reset", {}, 422, None),
+        ("password-reset", {"email": None}, 400, None),
+        ("password-reset", [], 400, None),
+        ("email-proof", {"email": "a@b.example"}, 202, AskEmailProof),
+        ("email-proof", {"token": "t"}, 204, ProveEmail),
+        ("email-proof", {"token": 3}, 400, None),
+        ("email-proof", {"email": "a@b.example", "token": "t"}, 422, None),
+    ],
+)
+async def test_letters_and_their_tokens(
+    client: Client, rpc: FakeRpc, path: str, body: Any, status: int, asked: type[Call[Any]] | None
+) -> None:
+    for kind in (AskPasswordReset, ResetPassword, AskEmailProof, ProveEmail):
+        rpc.answers[kind] = lambda _: None
+    response = await client.post(f"/users/{path}", json=body)
+    assert response.status_code == status
+    assert [type(call) for call in rpc.calls] == ([asked] if asked else [])
 
 
 async def test_sessions_are_the_users_own_and_one_of_them_is_this_one(
