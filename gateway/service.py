@@ -3,6 +3,7 @@
 from gateway.console.routes import console
 from gateway.docs import openapi as docs
 from gateway.door import auth, ended
+from gateway.door.headers import Dressing
 from gateway.routes import shop
 from gateway.settings import GatewaySettings
 from gateway.shop import events
@@ -24,4 +25,5 @@ service = Service(
     routes=(shop, console),
     openapi=docs.config,
     refuses=is_refused,
+    dressing=Dressing,
 )

@@ -1,10 +1,28 @@
 """What the gateway can be told from outside."""
 
+import re
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
 
 from shared.service import Positive, Settings
+
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+
+
+@lru_cache(8)
+def origins(text: str) -> frozenset[bytes]:
+    """Origins as `SHOP_CORS_ORIGINS` lists them, between spaces or commas. Raises `ValueError`."""
+    words = text.replace(",", " ").split()
+    for word in words:
+        if not _ORIGIN.fullmatch(word):
+            raise ValueError(
+                f"{word!r} is no origin; expected such as https://shop.example https://app.example:8443,"
+                " in lower case, without a path and without *"
+            )
+    return frozenset(word.encode() for word in words)
 
 
 class GatewaySettings(Settings, frozen=True, kw_only=True):
@@ -22,7 +40,17 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     """How many event streams one gateway has open at once; more are 503."""
     management_url: str = ""
     """The broker's management API with its sign-in: `http://user:password@host:15672`. Empty: no figures."""
+    cors_origins: str = ""
+    """Whose pages may read our answers: `https://shop.example https://app.example`; empty: nobody's."""
     console_secure_cookie: bool = False
-    """Whether the console's session travels over HTTPS alone; switch it on wherever the shop has HTTPS."""
+    """Whether the console's session travels over HTTPS alone. It does anyway where it is begun over HTTPS."""
     figures_s: Positive = 5.0
     """How long rankings and sales figures are remembered before they are asked for again."""
+
+    def complaints(self) -> Iterator[str]:
+        """What cannot be used, with what is expected."""
+        yield from super().complaints()
+        try:
+            origins(self.cors_origins)
+        except ValueError as error:
+            yield f"SHOP_CORS_ORIGINS={self.cors_origins!r}: {error}"

@@ -6,7 +6,7 @@ for `SHOP_AMQP_URL` with what that file holds. This is so for every setting.
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -88,6 +88,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """`retry_delays_s` as seconds."""
         return tuple(float(delay) for delay in self.retry_delays_s.split(",") if delay.strip())
 
+    def complaints(self) -> Iterator[str]:
+        """What cannot be used though each setting has its type, with what is expected."""
+        yield from ()
+
 
 class WrongSettings(SystemExit):
     """Settings that cannot be used; the message lists every one of them."""
@@ -168,6 +172,9 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
         wrong.append(f"  {said['log_format']}: Expected `json`, `pretty` or `auto`")
     if values.get("log_level", "INFO").upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         wrong.append(f"  {said['log_level']}: Expected DEBUG, INFO, WARNING or ERROR")
-    if wrong:
+    settings = None if wrong else kind(**values)
+    if settings is not None:
+        wrong += [f"  {complaint}" for complaint in settings.complaints()]
+    if settings is None or wrong:
         raise WrongSettings("These settings cannot be used:\n" + "\n".join(wrong))
-    return kind(**values)
+    return settings

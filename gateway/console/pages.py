@@ -165,7 +165,7 @@ def _cookies(request: ConsoleRequest) -> list[Cookie]:
     """The session, where its tokens have just been renewed."""
     if not request.state.get("renewed"):
         return []
-    return [request.operator.cookie(secure=request.settings.console_secure_cookie)]
+    return [request.operator.cookie(secure=request.is_secure)]
 
 
 def _said_cookie(text: str, max_age: int = 30) -> Cookie:

@@ -24,6 +24,11 @@ class ConsoleRequest(ShopRequest):
         return self.state["session"]
 
     @property
+    def is_secure(self) -> bool:
+        """Whether the cookies of the answer are for HTTPS alone."""
+        return self.settings.console_secure_cookie or self.came_from.is_https
+
+    @property
     def wants_stream(self) -> bool:
         """Whether this asks for the page's changes as they come, rather than for the page."""
         return EVENT_STREAM in self.headers.get("accept", "")

@@ -36,7 +36,7 @@ async def sign_in(request: ConsoleRequest) -> Response[str]:
     except (Unauthorized, Forbidden, TooMany) as no:
         return pages.sign_in_page(request, then=then, email=email, wrong=no.detail, status=no.status)
     answer = pages.see_other(request, then)
-    answer.set_cookie(begun.cookie(secure=request.settings.console_secure_cookie))
+    answer.set_cookie(begun.cookie(secure=request.is_secure))
     return answer
 
 
@@ -61,7 +61,7 @@ async def sign_out(request: ConsoleRequest) -> Response[str]:
         answer = pages.see_other(request, "/console/sign-in", said=said)
     else:
         answer = pages.see_other(request, "/console/sign-in")
-    answer.set_cookie(session.ended(secure=request.settings.console_secure_cookie))
+    answer.set_cookie(session.ended(secure=request.is_secure))
     return answer
 
 

@@ -28,7 +28,7 @@ LONGEST_S = 900.0
 LOOK_AGAIN_S = 5.0
 """How often news are asked for without being told of, as while the broker is away."""
 COME_BACK_MS = 1000
-HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class News(NamedTuple):

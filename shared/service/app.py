@@ -26,7 +26,7 @@ from shared.database.idempotency import Key
 from shared.errors import Malformed, Unavailable
 from shared.ids import new_text_id
 from shared.rpc import wire
-from shared.service.connections import Connections, Limits, allow_files
+from shared.service.connections import Connections, Limits, allow_files, undressed
 from shared.service.runtime import Runtime, can_serve
 from shared.service.service import Service
 from shared.service.web import exception_handlers, problem_response
@@ -66,7 +66,7 @@ def create_public_app(service: Service, settings: Settings, runtime: Runtime) ->
 
     An app of its own, so that no spelling of a path leads from here to calls or metrics.
     """
-    return _app(
+    app = _app(
         [livez, readyz_in_short, *service.routes],
         runtime,
         settings,
@@ -74,6 +74,9 @@ def create_public_app(service: Service, settings: Settings, runtime: Runtime) ->
         openapi_config=service.openapi,
         **service.app_options,
     )
+    if service.dressing is not None:
+        app.asgi_handler = service.dressing(settings).around(app.asgi_handler)
+    return app
 
 
 def _app(routes: list[Any], runtime: Runtime, settings: Settings, **options: Any) -> Litestar:
@@ -133,10 +136,13 @@ def connections(service: Service, settings: Settings) -> Connections:
     """The connections of the public port: what they may take, and which requests are refused at once."""
     limits = _limits(settings, allow_files(settings.http_connections))
     proxies = networks(settings.trusted_proxies)
+    early = service.dressing(settings).early if service.dressing is not None else undressed
     refuses = service.refuses
     if refuses is None:
-        return Connections(limits, proxies=proxies)
-    return Connections(limits, lambda method, target: refuses(method, target, settings), proxies=proxies)
+        return Connections(limits, proxies=proxies, early=early)
+    return Connections(
+        limits, lambda method, target: refuses(method, target, settings), proxies=proxies, early=early
+    )
 
 
 def service_connections(settings: Settings) -> Connections:

@@ -10,9 +10,11 @@ import random
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from http import HTTPStatus
 from ipaddress import ip_address
+from typing import NamedTuple
 
 import msgspec
 from httptools import HttpRequestParser
@@ -21,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared import metrics
 from shared.clients import Network, is_within
-from shared.errors import Overloaded
+from shared.errors import Malformed, Overloaded, ProblemDetails, Unavailable
 from shared.logs import log
 
 _REFUSED = metrics.REQUESTS_REFUSED.labels("overloaded")
@@ -35,17 +37,49 @@ FILES_KEPT = 256
 """Of the files that a process may open, so many are for others than its clients."""
 
 
-def _overloaded(retry_after: int) -> bytes:
-    body = msgspec.json.encode(Overloaded(retry_after=retry_after).details())
-    head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
-    return f"{head}retry-after: {retry_after}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+class _Refusal(NamedTuple):
+    """An answer of the server's own, in front of and behind the headers that all answers have."""
+
+    head: bytes
+    tail: bytes
+
+    def dressed(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """The whole of it."""
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        return b"".join([self.head, *lines, self.tail])
 
 
-_CLOSED = b"content-length: 0\r\nconnection: close\r\n\r\n"
-TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\n" + _CLOSED
-OVERLOADED = [_overloaded(seconds) for seconds in (1, 2, 3)]
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _CLOSED
-TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _CLOSED
+def _refusal(details: ProblemDetails, *, closes: bool = True) -> _Refusal:
+    body = msgspec.json.encode(details)
+    head = f"HTTP/1.1 {details.status} {HTTPStatus(details.status).phrase}\r\n"
+    head += "content-type: application/problem+json\r\n"
+    if details.retry_after is not None:
+        head += f"retry-after: {details.retry_after}\r\n"
+    if closes:
+        head += "connection: close\r\n"
+    return _Refusal(head.encode(), f"content-length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def _plain(status: int, detail: str) -> _Refusal:
+    phrase = HTTPStatus(status).phrase
+    kind = f"/problems/{phrase.lower().replace(' ', '-')}"
+    return _refusal(ProblemDetails(type=kind, title=phrase, status=status, detail=detail))
+
+
+def undressed(scheme: str, peer: str, asked: Iterable[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+    """The headers of answers that need none besides their own."""
+    return ()
+
+
+NOT_HTTP = _refusal(Malformed("This is no HTTP request that can be read.").details())
+TOO_MANY = _refusal(Unavailable("There are too many connections; try again later.").details())
+OVERLOADED = [_refusal(Overloaded(retry_after=seconds).details(), closes=False) for seconds in (1, 2, 3)]
+TOO_LARGE = _plain(431, f"The head of a request may have {HEAD_BYTES} octets at most.")
+TOO_SLOW = _plain(408, "The request has taken too long to arrive.")
+
+
+Early = Callable[[str, str, Iterable[tuple[bytes, bytes]]], Sequence[tuple[bytes, bytes]]]
+"""The headers of an answer to who asks over a scheme, from an address, with these headers."""
 
 
 class Limits(Struct, frozen=True):
@@ -68,8 +102,11 @@ class Connections:
         refuses: Callable[[bytes, bytes], bool] = lambda method, target: False,
         *,
         proxies: tuple[Network, ...] = (),
+        early: Early = undressed,
     ) -> None:
         self.limits = limits
+        self.early = early
+        """The headers of what is answered here."""
         self._proxies = proxies
         """Peers whose connections are those of many."""
         self.refuses = refuses
@@ -163,7 +200,7 @@ class _Connection(HttpToolsProtocol):
         self._waits_for, self._since = "head", time.monotonic()
         if not self.all.add(self):
             self._is_refused = True
-            transport.write(TOO_MANY)
+            self._say(TOO_MANY)
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -179,7 +216,7 @@ class _Connection(HttpToolsProtocol):
             if self._head_bytes > HEAD_BYTES:
                 self.all.say("head too large", self.address)
                 self._is_refused = True
-                self.transport.write(TOO_LARGE)
+                self._say(TOO_LARGE)
                 self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -211,7 +248,7 @@ class _Connection(HttpToolsProtocol):
         """Answer here and now: the app, for which a task and more would be made, hears nothing of it."""
         _REFUSED.inc()
         self._is_skipping = True
-        self.transport.write(random.choice(OVERLOADED))  # noqa: S311  no secret
+        self._say(random.choice(OVERLOADED), self.headers)  # noqa: S311  no secret
         if request.get_http_version() == "1.0" or not request.should_keep_alive():
             self.transport.close()
 
@@ -221,7 +258,11 @@ class _Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self.all.say("not HTTP", self.address)
-        super().send_400_response(msg)
+        self._say(NOT_HTTP)
+        self.transport.close()
+
+    def _say(self, refusal: _Refusal, asked: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self.transport.write(refusal.dressed(self.all.early(self.scheme or "http", self.address, asked)))
 
     def pause_writing(self) -> None:
         self._unread_since = time.monotonic()
@@ -248,7 +289,7 @@ class _Connection(HttpToolsProtocol):
         """Close it; who is in the middle of a request is told why."""
         is_answering = self.cycle is not None and self.cycle.response_started
         if self._waits_for is not None and (not is_answering or self.cycle.response_complete):
-            self.transport.write(TOO_SLOW)
+            self._say(TOO_SLOW)
         if self._unread_since is None:
             self.transport.close()
         else:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from litestar.openapi import OpenAPIConfig
-from litestar.types import ControllerRouterHandler, Middleware
+from litestar.types import ASGIApp, ControllerRouterHandler, Middleware
 
 from shared.messages import Call, Event, service_of
 from shared.registry import (
@@ -29,6 +29,20 @@ __all__ = ["Rank", "Service", "answer", "every", "hear", "hear_everything", "tap
 Message = TypeVar("Message")
 
 
+class Dressing(Protocol):
+    """Headers of all answers, those that the server gives by itself included."""
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """The app, its answers with these headers."""
+        ...
+
+    def early(
+        self, scheme: str, peer: str, asked: Iterable[tuple[bytes, bytes]]
+    ) -> Sequence[tuple[bytes, bytes]]:
+        """The headers of an answer before the app has heard of the request, whose headers were these."""
+        ...
+
+
 class Service:
     """What a service is made of.
 
@@ -37,7 +51,8 @@ class Service:
     publishes those events, and answers all those calls. `models` are Tortoise modules; a service without any
     has no database. One whose handlers ask in SQL alone says `asks_models=False`: its models are for
     migrations, and its processes do without Tortoise. `routes`, `middleware` and `openapi` are for a service
-    with HTTP of its own; what it `refuses` (by method, target and settings) is answered 503 before any work.
+    with HTTP of its own; what it `refuses` (by method, target and settings) is answered 503 before any work,
+    and its `dressing` (by settings) puts headers on all that it answers.
     Nobody waits for a service in the `background`: where processors are scarce, it gives way to others.
     """
 
@@ -61,6 +76,7 @@ class Service:
         background: bool = False,
         app_options: dict[str, Any] | None = None,
         refuses: Callable[[bytes, bytes, Any], bool] | None = None,
+        dressing: Callable[[Any], Dressing] | None = None,
     ) -> None:
         self.name = name
         self.app_id = app_id or f"{name}-svc"
@@ -79,6 +95,7 @@ class Service:
         self.openapi = openapi
         self.app_options = app_options or {}
         self.refuses = refuses
+        self.dressing = dressing
         self._check(set(_named(contracts, Call)))
 
     def _check(self, declared: set[type[Call[Any]]]) -> None:
