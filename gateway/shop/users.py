@@ -145,7 +145,7 @@ async def sign_out(request: ShopRequest, data: JSONBody[RefreshToken]) -> None:
     await request.rpc.call(Logout(refresh_token=data.refresh_token))
 
 
-class PasswordReset(Struct, frozen=True):
+class PasswordReset(Struct, frozen=True, forbid_unknown_fields=True):
     """An `email` to get a letter, or the letter's `token` and a new `password`."""
 
     email: str | UnsetType = UNSET
@@ -153,7 +153,7 @@ class PasswordReset(Struct, frozen=True):
     password: str | UnsetType = UNSET
 
 
-class EmailProof(Struct, frozen=True):
+class EmailProof(Struct, frozen=True, forbid_unknown_fields=True):
     """An `email` to get a letter, or the letter's `token`."""
 
     email: str | UnsetType = UNSET
