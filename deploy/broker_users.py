@@ -1,21 +1,28 @@
 """The users of the broker, with their passwords and with what they may do: as its definitions.
 
 A broker that is ours reads them from a file when it starts. To others they are sent over the management API,
-which takes them from an administrator.
+which takes them from an administrator: `python -m deploy.broker_users FOLDER` does that with the broker of
+SHOP_MANAGEMENT_URL, and keeps the passwords in that folder, each in the file `broker-<user>`.
 """
 
+import argparse
 import base64
 import hashlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from deploy.services import ROOT, Service
+from deploy.secrets import secret
+from deploy.services import ROOT, Service, load_services
 from shared.broker.identity import named
 from shared.permissions import Permission, pattern
+from shared.settings import given
 
 if TYPE_CHECKING:
     import httpx
@@ -39,11 +46,14 @@ def command(services: Sequence[Service], python: str = sys.executable) -> list[s
 
 def packages(services: Sequence[Service]) -> list[str]:
     """The packages of those services that register something with the broker."""
-    return [
-        service.module
-        for service in services
-        if not service.outside and (ROOT / service.module.replace(".", "/") / "service.py").exists()
-    ]
+    return [service.module for service in services if not service.outside and _registers(service.module)]
+
+
+def _registers(package: str) -> bool:
+    try:
+        return find_spec(f"{package}.service") is not None
+    except ModuleNotFoundError:  # it is no package
+        return False
 
 
 def read(text: bytes, services: Sequence[Service]) -> list[Permission]:
@@ -150,3 +160,38 @@ def _ask(management_url: str, method: str, path: str, body: Any = None) -> "http
     if not answer.is_success:
         raise Refusal(f"the management API answers {answer.status_code}: {answer.text[:200]}")
     return answer
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit 0 when the broker has all users; 1 if it does not make them; 2 if none is named."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.broker_users",
+        description="Have the broker of SHOP_MANAGEMENT_URL make a user for every declared service.",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the passwords are, or will be")
+    parser.add_argument("--vhost", default="/", help="default: /")
+    asked = parser.parse_args(arguments)
+    management = given("SHOP_MANAGEMENT_URL")
+    if management is None:
+        print(
+            "SHOP_MANAGEMENT_URL is not set: http://USER:PASSWORD@HOST:15672, an administrator's",
+            file=sys.stderr,
+        )
+        return 2
+    services = load_services()
+    done = subprocess.run(command(services), cwd=ROOT, stdout=subprocess.PIPE, check=False)  # noqa: S603
+    if done.returncode != 0:
+        return 1
+    permissions = read(done.stdout, services)
+    made = definitions(permissions, lambda user: secret(asked.folder, file_name(user)), asked.vhost)
+    try:
+        send(management.text, made)
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    print("users of the broker:", ", ".join(one.user for one in permissions))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -96,18 +96,18 @@ def _entered(root: Path, name: str, ports: int) -> dict[Path, str]:
     declared = f'[[service]]\nname = "{name}"\nports = {ports}\nmost = {MOST}\ndatabase = true\n\n'
     composed = (
         f'  {name}:\n    <<: *service\n    command: ["{package}"]\n    environment:\n      <<: *environment\n'
-        f"      SHOP_DATABASE_URL_FILE: /run/secrets/{url}\n    secrets: [amqp_url, {url}]\n\n"
+        "      SHOP_DATABASE_URL_FILE: /run/secrets/database_url\n"
+        f'    volumes: ["secrets-{name}:/run/secrets:ro"]\n\n'
     )
     told = f"      SHOP_{package.upper()}_DATABASE_URL_FILE: /run/secrets/{url}\n"
-    secret = f"  {url}:\n    file: ${{SHOP_SECRETS:-./deploy/containers/default-secrets}}/{url}\n"
     heard = f'        hear_everything("{name}", events.take_in, batch=LIST),\n'
     # In which file, after what, what is added.
     additions = [
         ("deploy/services.toml", r'(?=\[\[service\]\]\nname = "gateway")', declared),
         ("compose.yaml", r"(?=^  gateway:\n)", composed),
         ("compose.yaml", r"(?=^      SHOP_SEED:)", told),
-        ("compose.yaml", r"^      - verify_url\n", f"      - {url}\n"),
-        ("compose.yaml", r"^  verify_url:\n.*\n", secret),
+        ("compose.yaml", r"(?=^ +- secrets-gateway:/secrets)", f"      - secrets-{name}:/secrets/{name}\n"),
+        ("compose.yaml", r"(?=^  secrets-gateway: \{\}$)", f"  secrets-{name}: {{}}\n"),
         ("deploy/containers/prometheus.yml", r"names: \[query", f", {name}"),
         ("deploy/containers/replicas.yaml", r"^services:\n", f"  {name}: *two\n"),
         ("compose.yaml", r"SHOP_PEERS: >-\n(?: {4}\S+=.*\n)+", f"    {name}=http://{name}:8000\n"),
@@ -122,8 +122,6 @@ def _entered(root: Path, name: str, ports: int) -> dict[Path, str]:
         texts[path], count = re.subn(pattern, rf"\g<0>{addition}", text, flags=re.MULTILINE)
         if count == 0:
             raise Refused(f"{file} does not look as expected: enter {name} in it by hand, as the others are")
-    secrets = root / "deploy" / "containers" / "default-secrets"
-    texts[secrets / url] = f"mysql://{package}:{package}@database:3306/{package}\n"
     return texts
 
 

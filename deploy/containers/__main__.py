@@ -9,20 +9,17 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from deploy.containers import secrets
 from deploy.containers.buyers import buy_while
 from deploy.containers.docker import Shop, added_bytes, build, docker, inspect, missing, whole_bytes
 from deploy.local.errors import FleetError
-from deploy.local.layout import HOST, layout
+from deploy.local.layout import layout
 from deploy.services import ROOT, Service, load_services
 from deploy.standins import __main__ as standins
 from ops.commands import ADMIN_EMAIL
@@ -69,14 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show(figures: dict[str, Any], *, keep: bool, standins_used: bool) -> None:
-    folder = ROOT / ".run" / "containers"
     ports = _ports(layout().base)
-    password = cache(secrets.new)
-    told = _told(ports, password)
-    shop = Shop(PROJECT, _FILES, {**ports, "SHOP_SECRETS": str(folder)})
+    shop = Shop(PROJECT, _FILES, ports)
     shop.compose("down", "--volumes", "--timeout", "60")
-    shutil.rmtree(folder, ignore_errors=True)
-    secrets.write(folder, password)
     began = time.monotonic()
     build(on_the_machines_network=standins_used)
     figures["build_s"] = _since(began)
@@ -94,6 +86,7 @@ def _show(figures: dict[str, Any], *, keep: bool, standins_used: bool) -> None:
         figures["start_s"] = _since(began)
         count = len(shop.containers())
         print(f"up: {count} containers ready after {figures['start_s']:.0f} s", flush=True)
+        told = _told(shop)
         _check_containers(shop)
         _tool("demo", told)
         figures |= asyncio.run(_restarted_under_load(shop, told))
@@ -109,7 +102,6 @@ def _show(figures: dict[str, Any], *, keep: bool, standins_used: bool) -> None:
     shop.compose("stop")
     _check_ends(shop)
     shop.compose("down", "--volumes")
-    shutil.rmtree(folder)
     figures["down_s"] = _since(began)
     print(f"down: after {figures['down_s']:.0f} s; nobody had to be killed", flush=True)
 
@@ -169,20 +161,11 @@ def _outside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("SHOP_")}
 
 
-def _told(ports: dict[str, str], password: Callable[[str], str]) -> dict[str, str]:
+def _told(shop: Shop) -> dict[str, str]:
     """Where tools of this machine find the shop, with its secrets."""
-    here = secrets.Places(
-        broker=f"{HOST}:{ports['SHOP_AMQP_PORT']}",
-        management=f"{HOST}:{ports['SHOP_MANAGEMENT_PORT']}",
-        database=f"{HOST}:{ports['SHOP_DATABASE_PORT']}",
-    )
-    names = ("amqp_url", "management_url", "database_admin_url", "verify_url", "pg_secret", "admin_password")
-    texts = secrets.secrets_of(password, here)
-    return {
-        "SHOP_GATEWAY_URL": f"http://{HOST}:{ports['SHOP_PORT_BASE']}",
-        "SHOP_PG_URL": f"http://{HOST}:{ports['SHOP_PG_PORT']}",
-        **{f"SHOP_{name.upper()}": texts[name] for name in names},
-    }
+    said = shop.compose("run", "--rm", "secrets", "deploy.containers.secrets", "/secrets", "--tools")
+    words = (shlex.split(line) for line in said.splitlines() if line.startswith("export "))
+    return dict(word.split("=", 1) for _, word in words)
 
 
 async def _restarted_under_load(shop: Shop, told: dict[str, str]) -> dict[str, Any]:

@@ -1,40 +1,36 @@
-"""`python -m deploy.containers.secrets FOLDER`: the secrets of a shop in containers, with new passwords.
+"""`python -m deploy.containers.secrets FOLDER`: what nobody shall know of a shop in containers.
 
-`SHOP_SECRETS=FOLDER docker compose up` then uses them. `default-secrets/`, which compose.yaml takes without
-that setting, is for a shop on your own machine: everybody knows its passwords.
+The one-shot job `secrets` of compose.yaml runs it before all others. Passwords are made at random, once, and
+are kept in `FOLDER/all`. Every container sees one other folder and no more: its own, with the URLs and
+passwords that it needs. With `--tools` it prints the settings for tools of this machine instead.
 """
 
 import argparse
+import json
+import os
+import shlex
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from secrets import token_hex
 from typing import NamedTuple
 
+from deploy import broker_users
+from deploy.broker_users import file_name
 from deploy.databases import VERIFY_USER
-from deploy.local.layout import ADMIN_PASSWORD
-from deploy.services import load_services
-from payment_svc.settings import PaymentSettings
-from shared.permissions import PEOPLE
-from user_svc.settings import UserSettings
+from deploy.secrets import secret
+from deploy.services import ROOT, Service, load_services
+from shared.broker.identity import MIGRATE, named
+from shared.permissions import PAGES, PEOPLE, Permission
 
-DEFAULTS = Path(__file__).parent / "default-secrets"
+ALL = "all"
+"""The folder with every password, which the job alone sees."""
+DATABASE_ROOT = "root"
+_HOST = "127.0.0.1"
 
-_KNOWN = {
-    "root": ADMIN_PASSWORD,
-    "admin": UserSettings().admin_password,
-    "pg": PaymentSettings().pg_secret,
-}
-
-
-def known(user: str) -> str:
-    """The password that everybody knows, as in local runs: mostly the user's name."""
-    return _KNOWN.get(user, user)
-
-
-def new(_: str) -> str:
-    """A password that nobody can guess; no URL and no configuration has to escape a character of it."""
-    return token_hex(24)
+Password = Callable[[str], str]
+"""The password of that name, the same one each time."""
 
 
 class Places(NamedTuple):
@@ -45,51 +41,94 @@ class Places(NamedTuple):
     database: str = "database:3306"
 
 
-def secrets_of(password: Callable[[str], str], at: Places | None = None) -> dict[str, str]:
-    """Every secret by the name of its file, made of one password per user."""
-    at = at or Places()
-    broker, root = password(PEOPLE), password("root")
-    databases = [service.database for service in load_services({}) if service.database]
-    return {
-        "amqp_url": f"amqp://{PEOPLE}:{broker}@{at.broker}/",
-        "management_url": f"http://{PEOPLE}:{broker}@{at.management}",
-        "rabbitmq.conf": f"default_user = {PEOPLE}\ndefault_pass = {broker}",
-        "mysql_root_password": root,
-        "database_admin_url": f"mysql://root:{root}@{at.database}/",
-        "verify_url": f"mysql://{VERIFY_USER}:{password(VERIFY_USER)}@{at.database}",
-        **{
-            f"{name}_database_url": f"mysql://{name}:{password(name)}@{at.database}/{name}"
-            for name in databases
+def secrets_of(
+    password: Password, services: Sequence[Service], permissions: Sequence[Permission]
+) -> dict[str, dict[str, str]]:
+    """The texts of all secrets, by the container that needs them and the name of the file."""
+    at = Places()
+    databases = [service.database for service in services if service.database]
+    definitions = broker_users.definitions(permissions, lambda user: password(file_name(user)))
+    found: dict[str, dict[str, str]] = {
+        "broker": {"definitions.json": json.dumps(definitions)},
+        "database": {"mysql_root_password": password(f"database-{DATABASE_ROOT}")},
+        "migrate": {
+            "amqp_url": _amqp_url(password, MIGRATE, at),
+            "database_admin_url": _database_url(password, DATABASE_ROOT, at, ""),
+            "verify_url": _database_url(password, VERIFY_USER, at, ""),
+            "admin_password": password("admin-password"),
+            **{f"{name}_database_url": _database_url(password, name, at, name) for name in databases},
         },
-        "admin_password": password("admin"),
-        "pg_secret": password("pg"),
+    }
+    for service in services:
+        own = found[service.name] = {}
+        if not service.outside:
+            own["amqp_url"] = _amqp_url(password, named(service.name), at)
+        if service.database:
+            own["database_url"] = _database_url(password, service.database, at, service.database)
+        if service.public:
+            own["management_url"] = f"http://{PAGES}:{password(file_name(PAGES))}@{at.management}"
+        if service.outside or service.name == "payment":
+            own["pg_secret"] = password("pg-secret")
+    return found
+
+
+def tools_of(password: Password, ports: dict[str, str]) -> dict[str, str]:
+    """The settings by which tools of this machine find the shop, at the ports that compose publishes."""
+    at = Places(
+        broker=f"{_HOST}:{ports['SHOP_AMQP_PORT']}",
+        management=f"{_HOST}:{ports['SHOP_MANAGEMENT_PORT']}",
+        database=f"{_HOST}:{ports['SHOP_DATABASE_PORT']}",
+    )
+    return {
+        "SHOP_GATEWAY_URL": f"http://{_HOST}:{ports['SHOP_PORT_BASE']}",
+        "SHOP_PG_URL": f"http://{_HOST}:{ports['SHOP_PG_PORT']}",
+        "SHOP_PG_SECRET": password("pg-secret"),
+        "SHOP_AMQP_URL": _amqp_url(password, PEOPLE, at),
+        "SHOP_MANAGEMENT_URL": f"http://{PEOPLE}:{password(file_name(PEOPLE))}@{at.management}",
+        "SHOP_DATABASE_ADMIN_URL": _database_url(password, DATABASE_ROOT, at, ""),
+        "SHOP_VERIFY_URL": _database_url(password, VERIFY_USER, at, ""),
+        "SHOP_ADMIN_PASSWORD": password("admin-password"),
     }
 
 
-def write(folder: Path, password: Callable[[str], str]) -> None:
-    """Write every secret; the folder is for its owner alone, who is all that guards the files.
+def write(folder: Path, password: Password, services: Sequence[Service]) -> None:
+    """Write what every container needs into its own folder; what was there is replaced.
 
-    The files themselves can be read by everybody: containers see them as they are, and run as other users.
+    The files can be read by everybody: containers run as users of their own, and who does not see the folder
+    does not see them.
     """
-    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-    for name, text in secrets_of(password).items():
-        (folder / name).write_text(f"{text}\n", encoding="utf-8")
-        (folder / name).chmod(0o644)
+    done = subprocess.run(broker_users.command(services), cwd=ROOT, stdout=subprocess.PIPE, check=True)  # noqa: S603
+    permissions = broker_users.read(done.stdout, services)
+    for container, texts in secrets_of(password, services, permissions).items():
+        (folder / container).mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / container / name).write_text(f"{text}\n", encoding="utf-8")
+            (folder / container / name).chmod(0o644)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit 0 if they were written, 2 if the folder has some already."""
+    """Exit 0 when all of it is there."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.containers.secrets", description="Write secrets with new passwords."
+        prog="python -m deploy.containers.secrets", description="Make the secrets of a shop in containers."
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to; it must be new or empty")
-    folder: Path = parser.parse_args(arguments).folder
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        print(f"{folder} is not empty: a shop may be using those secrets", file=sys.stderr)
-        return 2
-    write(folder, new)
-    print(f"written; use them with: SHOP_SECRETS={folder.resolve()} docker compose up")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with one for each container")
+    parser.add_argument("--tools", action="store_true", help="print the settings for tools of this machine")
+    given = parser.parse_args(arguments)
+    password = partial(secret, given.folder / ALL)
+    if given.tools:
+        for name, value in tools_of(password, dict(os.environ)).items():
+            print(f"export {name}={shlex.quote(value)}")
+    else:
+        write(given.folder, password, load_services({}))
     return 0
+
+
+def _amqp_url(password: Password, user: str, at: Places) -> str:
+    return f"amqp://{user}:{password(file_name(user))}@{at.broker}/"
+
+
+def _database_url(password: Password, user: str, at: Places, database: str) -> str:
+    return f"mysql://{user}:{password(f'database-{user}')}@{at.database}/{database}"
 
 
 if __name__ == "__main__":

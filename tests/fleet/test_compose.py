@@ -1,7 +1,9 @@
 """compose.yaml runs the services that services.toml declares, the way it declares them; what the image is."""
 
 import fnmatch
+import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import yaml
 
 from deploy.containers import secrets
 from deploy.services import ROOT, Service, load_services
+from shared.permissions import Permission
 
 SERVICES = load_services({})
-SERVERS = {"broker", "database", "migrate", "prometheus"}
+SERVERS = {"broker", "database", "migrate", "prometheus", "secrets"}
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+AFTER_SECRETS = {"secrets": {"condition": "service_completed_successfully"}}
 IMAGE_LOCK = "requirements-image.txt"
 
 
@@ -68,12 +72,8 @@ def test_the_same_services(compose: dict[str, Any]) -> None:
 def test_each_runs_its_module_with_its_own_database(compose: dict[str, Any], service: Service) -> None:
     found = compose["services"][service.name]
     assert found["command"] == [service.module]
-    secret = f"{service.database}_database_url" if service.database else None
     url = found["environment"].get("SHOP_DATABASE_URL_FILE")
-    assert url == (f"/run/secrets/{secret}" if secret else None)
-    assert [name for name in found["secrets"] if name.endswith("_database_url")] == (
-        [secret] if secret else []
-    )
+    assert url == ("/run/secrets/database_url" if service.database else None)
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
@@ -81,7 +81,7 @@ def test_each_finds_the_others_and_waits_for_what_it_needs(compose: dict[str, An
     found = compose["services"][service.name]
     assert "healthcheck" not in found  # the image has one
     if service.outside:
-        assert not found["depends_on"]
+        assert found["depends_on"] == AFTER_SECRETS
         return
     assert found["environment"]["SHOP_PEERS"].split() == [
         f"{peer.name}=http://{peer.name}:8000" for peer in SERVICES if not peer.public and not peer.outside
@@ -123,41 +123,80 @@ def test_each_may_shut_down_in_all_its_steps(compose: dict[str, Any]) -> None:
         assert "SHOP_SHUTDOWN_S" not in found["environment"]
 
 
+def _made(password: Callable[[str], str]) -> dict[str, dict[str, str]]:
+    """The secrets, by container and file."""
+    permissions = [Permission(user=user) for user in ("migrate", "shop", "console")]
+    return secrets.secrets_of(password, SERVICES, permissions)
+
+
 def test_no_password_stands_in_an_environment(compose: dict[str, Any]) -> None:
+    made = _made(lambda name: name)
     for name, found in compose["services"].items():
         for variable, value in found.get("environment", {}).items():
             assert "@" not in value, f"{name}: {variable}"
             assert "PASSWORD" not in variable or variable.endswith("_FILE"), f"{name}: {variable}"
             assert "SECRET" not in variable or variable.endswith("_FILE"), f"{name}: {variable}"
             if variable.endswith("_FILE"):
-                assert value.removeprefix("/run/secrets/") in found["secrets"], f"{name}: {variable}"
+                assert value.removeprefix("/run/secrets/") in made[name], f"{name}: {variable}"
 
 
-def test_each_secret_is_a_file_that_somebody_needs(compose: dict[str, Any]) -> None:
-    needed: set[str] = set()
-    for found in compose["services"].values():
-        needed |= {one["source"] if isinstance(one, dict) else one for one in found.get("secrets", [])}
-    assert set(compose["secrets"]) == needed == set(secrets.secrets_of(secrets.known))
-    for name, secret in compose["secrets"].items():
-        assert secret == {"file": f"${{SHOP_SECRETS:-./deploy/containers/default-secrets}}/{name}"}
+def test_each_container_sees_its_own_secrets_alone(compose: dict[str, Any]) -> None:
+    made = _made(lambda name: name)
+    job = compose["services"]["secrets"]
+    assert set(job["volumes"]) == {
+        "secrets:/secrets/all",
+        *(f"secrets-{name}:/secrets/{name}" for name in made),
+    }
+    assert set(compose["volumes"]) >= {"secrets", *(f"secrets-{name}" for name in made)}
+    for name, found in compose["services"].items():
+        seen = [one for one in found.get("volumes", []) if one.startswith("secrets")]
+        if name != "secrets":
+            assert seen == ([f"secrets-{name}:/run/secrets:ro"] if name in made else []), name
+            assert "secrets" not in found
+    for name in ("broker", "database"):
+        assert compose["services"][name]["depends_on"] == AFTER_SECRETS
+    assert set(made) == {"broker", "database", "migrate", *(service.name for service in SERVICES)}
 
 
-def test_the_default_secrets_are_those_of_local_runs() -> None:
-    found = {path.name: path.read_text(encoding="utf-8") for path in secrets.DEFAULTS.iterdir()}
-    assert found == {name: f"{text}\n" for name, text in secrets.secrets_of(secrets.known).items()}
+def test_no_service_knows_anothers_password() -> None:
+    made = _made(lambda name: f"password-of-{name}")
+    for service in SERVICES:
+        known = set(re.findall(r"password-of-([\w-]+)", " ".join(made[service.name].values())))
+        own = {f"broker-{service.name}-svc"} if not service.outside else set[str]()
+        own |= {f"database-{service.database}"} if service.database else set[str]()
+        own |= {"broker-console"} if service.public else set[str]()
+        own |= {"pg-secret"} if service.name in ("pg", "payment") else set[str]()
+        assert known == own
 
 
-def test_new_secrets_have_new_passwords(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "secrets"
-    assert secrets.main([str(folder)]) == 0
-    assert folder.stat().st_mode & 0o777 == 0o700
-    made = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
-    assert set(made) == {path.name for path in secrets.DEFAULTS.iterdir()}
-    assert all(path.read_text(encoding="utf-8") != made[path.name] for path in secrets.DEFAULTS.iterdir())
-    root = made["mysql_root_password"].strip()
-    assert made["database_admin_url"] == f"mysql://root:{root}@database:3306/\n"
-    assert secrets.main([str(folder)]) == 2
-    assert "is not empty" in capsys.readouterr().err
+def test_secrets_are_made_once_and_tools_are_told_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("SHOP_PORT_BASE", "SHOP_MANAGEMENT_PORT", "SHOP_AMQP_PORT", "SHOP_DATABASE_PORT", "SHOP_PG_PORT")
+    for number, name in enumerate(names, 7001):
+        monkeypatch.setenv(name, str(number))
+    assert secrets.main([str(tmp_path)]) == 0
+
+    def everything() -> dict[str, str]:
+        files = (path for path in tmp_path.rglob("*") if path.is_file())
+        return {str(one.relative_to(tmp_path)): one.read_text() for one in files}
+
+    first = everything()
+    assert secrets.main([str(tmp_path)]) == 0
+    second = everything()
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {"broker/definitions.json"}, "its hashes have salts, and nothing else is new"
+    definitions = json.loads(first["broker/definitions.json"])
+    assert {"item-svc", "gateway-svc", "migrate"} <= {one["name"] for one in definitions["users"]}
+    root = first["database/mysql_root_password"].strip()
+    assert first["migrate/database_admin_url"] == f"mysql://root:{root}@database:3306/\n"
+    assert first["item/amqp_url"].startswith("amqp://item-svc:")
+    assert capsys.readouterr().out == ""
+    assert secrets.main([str(tmp_path), "--tools"]) == 0
+    told = dict(line.removeprefix("export ").split("=", 1) for line in capsys.readouterr().out.splitlines())
+    assert told["SHOP_DATABASE_ADMIN_URL"] == f"mysql://root:{root}@127.0.0.1:7004/"
+    assert told["SHOP_ADMIN_PASSWORD"] == first["migrate/admin_password"].strip()
+    assert told["SHOP_AMQP_URL"].startswith("amqp://shop:")
 
 
 def test_only_the_public_service_has_a_public_port(compose: dict[str, Any]) -> None:
@@ -206,8 +245,10 @@ def test_the_image_holds_every_module_and_nothing_else(compose: dict[str, Any]) 
     assert {path for path in context if path.startswith("deploy/")} == {
         *(
             f"deploy/{name}.py"
-            for name in ("__init__", "broker_users", "databases", "healthy", "queues", "services")
+            for name in ("__init__", "broker_users", "databases", "healthy", "queues", "secrets", "services")
         ),
+        "deploy/containers/__init__.py",
+        "deploy/containers/secrets.py",
         "deploy/services.toml",
         "deploy/tools.txt",
     }

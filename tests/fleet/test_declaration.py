@@ -110,8 +110,8 @@ def test_what_is_printed_says_how_to_make_an_unknown_management_ui_known(
     assert "secret" not in shown
 
 
-def test_a_replica_is_told_its_number_and_ports() -> None:
-    at = layout({"SHOP_PORT_BASE": "9100"})
+def test_a_replica_is_told_its_number_and_ports(tmp_path: Path) -> None:
+    at = layout({"SHOP_PORT_BASE": "9100", "SHOP_RUN_DIR": str(tmp_path)})
     second = replica_program(at, at.service("gateway"), 2, {}).environment
     assert second["SHOP_INSTANCE"] == "2"
     assert second["SHOP_SERVICE_PORT"] == "9102"
