@@ -11,7 +11,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,11 @@ def read(text: bytes, services: Sequence[Service]) -> list[Permission]:
     known = {one.user for one in found}
     others = [named(service.name) for service in services if not service.outside]
     return [*found, *(Permission(user=user) for user in others if user not in known)]
+
+
+def besides_administrators(permissions: Iterable[Permission]) -> list[Permission]:
+    """Those whom we make at a broker elsewhere: it has an administrator, whose password is none of ours."""
+    return [one for one in permissions if "administrator" not in one.tags]
 
 
 def definitions(
@@ -182,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     done = subprocess.run(command(services), cwd=ROOT, stdout=subprocess.PIPE, check=False)  # noqa: S603
     if done.returncode != 0:
         return 1
-    permissions = read(done.stdout, services)
+    permissions = besides_administrators(read(done.stdout, services))
     made = definitions(permissions, lambda user: secret(asked.folder, file_name(user)), asked.vhost)
     try:
         send(management.text, made)

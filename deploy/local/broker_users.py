@@ -35,7 +35,10 @@ def definitions(at: Layout) -> dict[str, Any]:
     known = _read(at)
     said = known.get("said", "") if known.get("code") == code else _said_by_code(at)
     _write(at, code=code, said=said, told=_place(at))
-    return users.definitions(users.read(said.encode(), at.services), at.broker_password, _vhost(at))
+    permissions = users.read(said.encode(), at.services)
+    if not at.private_broker:
+        permissions = users.besides_administrators(permissions)
+    return users.definitions(permissions, at.broker_password, _vhost(at))
 
 
 def bring_up_to_date(at: Layout, report: Report) -> None:
