@@ -49,6 +49,17 @@ async def create_policy(call: contracts.CreatePolicy, tx: Transaction) -> contra
         created_at=tx.now,
         using_db=tx.models,
     )
+    if before is None:
+        terms = {name: value for name, value in asdict(call).items() if name not in ("request_id", "by")}
+        tx.emit(
+            contracts.CouponAudited(
+                by=call.by,
+                action="create coupon policy",
+                target=f"coupon {policy.id}",
+                before=None,
+                after=terms,
+            )
+        )
     return contracts.PolicyCreated(id=policy.id)
 
 

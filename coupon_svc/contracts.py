@@ -146,6 +146,21 @@ class AppliedAmount(Struct, frozen=True, kw_only=True):
     discounted_price: int
 
 
+class CouponAudited(Event, name="coupon.audited", subject="target"):
+    """Somebody of the shop did something to a coupon policy: who, what, to what, and why.
+
+    It is emitted by the unit of work that did it. `by` is a user's id, 0 where nobody was named; `before` and
+    `after` are what it changed.
+    """
+
+    by: int
+    action: str
+    target: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None = None
+
+
 class CouponsApplied(Event, name="coupon.applied", subject="order_id"):
     """Every coupon of the order was good and is now used by it."""
 
@@ -182,6 +197,7 @@ class CreatePolicy(Call[PolicyCreated], name="coupon.create_policy", idempotent=
     quantity: Annotated[int, Meta(ge=1, le=10**9)] | None = None
     per_user_limit: Annotated[int, Meta(ge=1, le=10**6)] | None = None
     floor_price: FloorPrice | None = None
+    by: int = 0
 
 
 class ListPolicies(Call[PolicyPage], name="coupon.list_policies", idempotent=True):
@@ -212,6 +228,7 @@ class GrantCoupons(Call[Granted], name="coupon.grant", idempotent=True):
     request_id: UUID
     policy_id: Number
     user_ids: Annotated[list[Number], Meta(min_length=1, max_length=1000)]
+    by: int = 0
 
 
 class ListHeld(Call[HeldPage], name="coupon.held", idempotent=True):

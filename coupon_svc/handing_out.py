@@ -33,7 +33,18 @@ async def grant_coupons(
     async def grant(tx: Transaction) -> contracts.Granted:
         await idempotency.begin(tx)
         policy = await _lock(tx, call.policy_id)
+        again = bool(await _handed_out(tx, call.request_id, call.user_ids))
         handed_out = await _hand_out(tx, policy, call.request_id, call.user_ids)
+        if not again:
+            tx.emit(
+                contracts.CouponAudited(
+                    by=call.by,
+                    action="grant coupons",
+                    target=f"coupon {policy.id}",
+                    before=None,
+                    after={"user_ids": call.user_ids},
+                )
+            )
         granted = contracts.Granted(
             coupon_id=policy.id,
             granted=[

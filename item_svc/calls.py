@@ -3,6 +3,7 @@
 from typing import Any
 
 from item_svc import contracts
+from item_svc.auditing import audit, facts
 from item_svc.domain import MAX_CART_LINES, adjusted, tidy
 from item_svc.history import record
 from item_svc.models import CartLine, Item
@@ -18,17 +19,20 @@ async def create_item(call: contracts.CreateItem, tx: Transaction) -> contracts.
     if (item_id := await done_for(tx, call.request_id)) is not None:
         return contracts.ItemId(id=item_id)
     try:
-        item = await add_item(tx, name=name, size=size, price=call.price, stock=call.stock_quantity)
+        item = await add_item(
+            tx, name=name, size=size, price=call.price, stock=call.stock_quantity, by=call.by
+        )
     except DuplicateKey:
         # It may have been this very request, a moment ago on another connection.
         if (item_id := await done_for(tx, call.request_id)) is not None:
             return contracts.ItemId(id=item_id)
         raise _taken(name, size) from None
     await mark_done(tx, call.request_id, item.id)
+    audit(tx, call.by, "create item", item, before=None, after=facts(item))
     return contracts.ItemId(id=item.id)
 
 
-async def add_item(tx: Transaction, *, stock: int, **fields: Any) -> Item:
+async def add_item(tx: Transaction, *, stock: int, by: int | None = None, **fields: Any) -> Item:
     """Write an item down with its first stock, and tell. Raises `DuplicateKey` if it is there already."""
     item = await Item.create(
         **fields,
@@ -38,7 +42,7 @@ async def add_item(tx: Transaction, *, stock: int, **fields: Any) -> Item:
         changed_at=tx.now,
         using_db=tx.models,
     )
-    await record(tx, "initial", item, stock)
+    await record(tx, "initial", item, stock, by=by)
     tx.emit(
         contracts.ItemCreated(
             item_id=item.id, name=item.name, size=item.size, price=item.price, version=item.version
@@ -78,6 +82,7 @@ async def change_item(call: contracts.ChangeItem, tx: Transaction) -> contracts.
     if await done_for(tx, call.request_id) is not None:
         return _view(item)
     _check_version(item, call.expected_version)
+    before = facts(item)
     if call.name is not None:
         item.name = tidy(call.name, "name")
     if call.size is not None:
@@ -89,6 +94,7 @@ async def change_item(call: contracts.ChangeItem, tx: Transaction) -> contracts.
     except DuplicateKey:
         raise _taken(item.name, item.size) from None
     await mark_done(tx, call.request_id, item.id)
+    audit(tx, call.by, "change item", item, before=before, after=facts(item))
     _tell_change(tx, item)
     return _view(item)
 
@@ -102,6 +108,7 @@ async def delete_item(call: contracts.DeleteItem, tx: Transaction) -> None:
     item.retired = item.id
     await _save(tx, item, "retired")
     await mark_done(tx, call.request_id, item.id)
+    audit(tx, call.by, "delete item", item, before=facts(item), after=None)
     tx.emit(contracts.ItemDeleted(item_id=item.id, version=item.version), sequence=item.version)
 
 
@@ -112,9 +119,11 @@ async def adjust_stock(call: contracts.AdjustStock, tx: Transaction) -> contract
     if await done_for(tx, call.request_id) is not None:
         return _view(item)
     _check_on_sale(item)
+    before = facts(item)
     item.stock = adjusted(item.stock, call.delta)
     await _save(tx, item, "stock")
-    await record(tx, "adjustment", item, call.delta, reason)
+    await record(tx, "adjustment", item, call.delta, reason, by=call.by)
+    audit(tx, call.by, "adjust stock", item, before=before, after=facts(item), reason=reason)
     await mark_done(tx, call.request_id, item.id)
     _tell_change(tx, item)
     return _view(item)

@@ -47,7 +47,7 @@ class ItemId(Struct, frozen=True, kw_only=True):
 
 
 class StockChange(Struct, frozen=True, kw_only=True):
-    """One change of an item's stock: what caused it, and what was left after it."""
+    """One change of an item's stock: what caused it, what was left after it, and who did it by hand."""
 
     id: int
     delta: int
@@ -56,6 +56,7 @@ class StockChange(Struct, frozen=True, kw_only=True):
     order_id: UUID | None
     reason: str | None
     at: datetime
+    by: int | None = None
 
 
 class StockHistoryPage(Struct, frozen=True, kw_only=True):
@@ -84,6 +85,21 @@ class Cart(Struct, frozen=True, kw_only=True):
     """What a user has put aside, in the order of putting."""
 
     items: list[CartLine]
+
+
+class ItemAudited(Event, name="item.audited", subject="target"):
+    """Somebody of the shop did something to an item: who, what, to what, and why.
+
+    It is emitted by the unit of work that did it. `by` is a user's id, 0 where nobody was named; `before` and
+    `after` are what it changed.
+    """
+
+    by: int
+    action: str
+    target: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None = None
 
 
 class ItemCreated(Event, name="item.created", subject="item_id"):
@@ -145,6 +161,7 @@ class CreateItem(Call[ItemId], name="item.create", idempotent=True):
     price: Price
     size: Name = "-"
     stock_quantity: StockQuantity = 0
+    by: int = 0
 
 
 class GetItem(Call[Item], name="item.get", idempotent=True):
@@ -179,6 +196,7 @@ class ChangeItem(Call[Item], name="item.change", idempotent=True):
     name: Name | None = None
     size: Name | None = None
     price: Price | None = None
+    by: int = 0
 
 
 class DeleteItem(Call[None], name="item.delete", idempotent=True):
@@ -190,6 +208,7 @@ class DeleteItem(Call[None], name="item.delete", idempotent=True):
     request_id: UUID
     id: ItemNumber
     expected_version: int
+    by: int = 0
 
 
 class AdjustStock(Call[Item], name="item.adjust_stock", idempotent=True):
@@ -202,6 +221,7 @@ class AdjustStock(Call[Item], name="item.adjust_stock", idempotent=True):
     id: ItemNumber
     delta: StockDelta
     reason: Reason
+    by: int = 0
 
 
 class StockHistory(Call[StockHistoryPage], name="item.stock_history", idempotent=True):

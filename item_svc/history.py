@@ -9,9 +9,15 @@ from shared.errors import NotFound
 
 
 async def record(
-    tx: Transaction, cause: contracts.StockCause, item: Item, delta: int, reason: str | None = None
+    tx: Transaction,
+    cause: contracts.StockCause,
+    item: Item,
+    delta: int,
+    reason: str | None = None,
+    *,
+    by: int | None = None,
 ) -> None:
-    """Keep a change of an item's stock that no order made."""
+    """Keep a change of an item's stock that no order made; `by` is the user who did it by hand."""
     await StockChange.create(
         item_id=item.id,
         delta=delta,
@@ -19,6 +25,7 @@ async def record(
         cause=cause,
         reason=reason,
         at=tx.now,
+        by=by or None,
         using_db=tx.models,
     )
 

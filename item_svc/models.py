@@ -57,6 +57,7 @@ class StockChange(Model):
     cause = fields.CharField(max_length=10, description="initial, order, release or adjustment")
     reason = fields.CharField(max_length=200, null=True)
     at = fields.DatetimeField()
+    by = fields.BigIntField(null=True, source_field="by_user", description="Who did it by hand")
 
     class Meta:
         table = "stock_history"

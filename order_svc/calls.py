@@ -9,6 +9,7 @@ from order_svc.contracts import (
     GetPaymentDue,
     HistoryEntry,
     ListOrders,
+    OrderAudited,
     OrderPage,
     OrderPlaced,
     OrderView,
@@ -72,8 +73,19 @@ async def cancel_order(call: CancelOrder, tx: Transaction, settings: OrderSettin
     order = (await store.lock_orders(tx, [call.order_id])).get(call.order_id)
     if order is None or call.buyer_id not in (None, order.buyer_id):
         raise NotFound(f"There is no order {call.order_id}.")
+    before = order.saga.status.value
     if saga.cancel(order.saga, call.by):
-        await store.save_orders(tx, [order], settings)
+        await store.save_orders(tx, [order], settings, by=call.actor)
+        if call.by == "admin":
+            tx.emit(
+                OrderAudited(
+                    by=call.actor,
+                    action="cancel order",
+                    target=f"order {call.order_id}",
+                    before={"status": before},
+                    after={"status": order.saga.status.value, "reason": order.saga.reason},
+                )
+            )
     elif saga.was_cancelled(order.saga):
         await store.hasten_releases(tx, order, settings)
     else:

@@ -62,6 +62,21 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     details: dict[str, Any] | None
 
 
+class OrderAudited(Event, name="order.audited", subject="target"):
+    """Somebody of the shop did something to an order: who, what, to what, and why.
+
+    It is emitted by the unit of work that did it. `by` is a user's id, 0 where nobody was named; `before` and
+    `after` are what it changed.
+    """
+
+    by: int
+    action: str
+    target: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None = None
+
+
 class OrderPlaced(Event, name="order.placed", subject="order_id"):
     """An order was accepted; its participants are asked to check and reserve.
 
@@ -245,7 +260,7 @@ class ListOrders(Call[OrderPage], name="order.list", idempotent=True):
 
 
 class CancelOrder(Call[OrderView], name="order.cancel", idempotent=True):
-    """Cancel an order: `by` says who; with `buyer_id` only if it is that buyer's.
+    """Cancel an order: `by` says as what, `actor` which user; with `buyer_id` only if it is that buyer's.
 
     Cancelling what was cancelled already changes nothing; an order that failed otherwise is a `Conflict`.
     """
@@ -253,6 +268,7 @@ class CancelOrder(Call[OrderView], name="order.cancel", idempotent=True):
     order_id: UUID
     by: Literal["buyer", "admin"]
     buyer_id: int | None = None
+    actor: int = 0
 
 
 class PaymentDue(Struct, frozen=True, kw_only=True):

@@ -77,6 +77,7 @@ class OrderHistory(Model):
     participant = fields.CharField(max_length=10, null=True)
     status = fields.CharField(max_length=10, description="The order's status after the change")
     details = fields.TextField(null=True)
+    by = fields.BigIntField(null=True, source_field="by_user", description="Who did it, if a person did")
 
     class Meta:
         table = "order_history"

@@ -125,8 +125,13 @@ async def lock_orders(tx: Transaction, order_ids: Iterable[UUID]) -> dict[UUID, 
     return orders
 
 
-async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: OrderSettings) -> None:
-    """Save the orders that changed, with their history, and emit what follows from the changes."""
+async def save_orders(
+    tx: Transaction, orders: Iterable[StoredOrder], settings: OrderSettings, *, by: int = 0
+) -> None:
+    """Save the orders that changed, with their history, and emit what follows from the changes.
+
+    `by` is the user who changed them; 0: the saga did.
+    """
     changed = [order for order in orders if order.saga.changes]
     news = [(order, _entry(order, change, tx.now)) for order in changed for change in order.saga.changes]
     for order, entry in news:
@@ -140,10 +145,18 @@ async def save_orders(tx: Transaction, orders: Iterable[StoredOrder], settings: 
     await _save_states(tx, changed)
     await _save_participants(tx, changed, settings)
     await tx.write_many(
-        "INSERT INTO order_history (order_id, at, what, participant, status, details)"
-        " VALUES (%s, %s, %s, %s, %s, %s)",
+        "INSERT INTO order_history (order_id, at, what, participant, status, details, by_user)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
         [
-            (order.id, entry.at, entry.what, entry.participant, entry.status, _details(entry.details))
+            (
+                order.id,
+                entry.at,
+                entry.what,
+                entry.participant,
+                entry.status,
+                _details(entry.details),
+                by or None,
+            )
             for order, entry in news
         ],
     )

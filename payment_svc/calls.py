@@ -161,7 +161,7 @@ async def list_audit(call: ListAudit, db: Reader) -> AuditPage:
     """A page of the audit log."""
     items, after = await page(
         call.limit,
-        lambda most: audit.entries(db, limit=most, before=call.after),
+        lambda most: audit.entries(db, call, limit=most),
         lambda entry: entry.id,
     )
     return AuditPage(items=items, next=after)

@@ -358,7 +358,16 @@ class AuditPage(Struct, frozen=True, kw_only=True):
 
 
 class ListAudit(Call[AuditPage], name="payment.audit", idempotent=True):
-    """Who did what about money, newest first, after (that is, older than) the entry `after`."""
+    """Who did what about money, newest first, after (that is, older than) the entry `after`.
+
+    All, or by one user, of one kind, to one payment or user, within a time.
+    """
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
     after: LedgerNumber | None = None
+    by: int | None = None
+    action: str | None = None
+    payment_id: UUID | None = None
+    user_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None

@@ -1,6 +1,6 @@
 """What query hears: everything that anybody publishes."""
 
-from query_svc import projections, store
+from query_svc import audit, projections, store
 from shared.database import Transaction
 from shared.events import Undecoded
 
@@ -13,6 +13,7 @@ async def take_in(events: list[Undecoded], tx: Transaction) -> None:
     head = await store.lock_head(tx)
     was_folded = head.is_folded
     fresh = await store.append(tx, head, events)
+    await audit.keep(tx, fresh)
     if was_folded:
         await projections.fold(tx, fresh)
         head.folded = head.position

@@ -1,6 +1,6 @@
 """What the query service is made of."""
 
-from query_svc import calls, contracts, events, facts, rebuild
+from query_svc import audit, calls, contracts, events, facts, rebuild
 from query_svc.dead_letters import calls as dead_letters
 from query_svc.dead_letters import contracts as dead_letter_contracts
 from query_svc.dead_letters import jobs as dead_letter_jobs
@@ -38,11 +38,11 @@ service = Service(
         answer(dead_letters.record_action),
     ),
     hears=(
-        hear_everything("order", events.take_in, batch=LIST, reads=facts.OF_ORDER),
-        hear_everything("item", events.take_in, batch=LIST, reads=facts.OF_ITEM),
-        hear_everything("coupon", events.take_in, batch=LIST, reads=facts.OF_COUPON),
+        hear_everything("order", events.take_in, batch=LIST, reads=(*facts.OF_ORDER, audit.OrderAudited)),
+        hear_everything("item", events.take_in, batch=LIST, reads=(*facts.OF_ITEM, audit.ItemAudited)),
+        hear_everything("coupon", events.take_in, batch=LIST, reads=(*facts.OF_COUPON, audit.CouponAudited)),
         hear_everything("payment", events.take_in, batch=LIST, reads=facts.OF_PAYMENT),
-        hear_everything("user", events.take_in, batch=LIST),
+        hear_everything("user", events.take_in, batch=LIST, reads=(audit.UserAudited,)),
     ),
     jobs=(
         every(1.0, rebuild.carry_on),

@@ -1,7 +1,7 @@
 """What the user service publishes and answers."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -18,6 +18,21 @@ NotificationKind = Literal[
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
 Place = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A place in a list by id; 0 is before all."""
+
+
+class UserAudited(Event, name="user.audited", subject="target"):
+    """Somebody of the shop did something to a user: who, what, to what, and why.
+
+    It is emitted by the unit of work that did it. `by` is a user's id, 0 where nobody was named; `before` and
+    `after` are what it changed.
+    """
+
+    by: int
+    action: str
+    target: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None = None
 
 
 class UserRegistered(Event, name="user.registered", subject="user_id"):

@@ -3,7 +3,7 @@
 from shared.database import Transaction
 from shared.errors import Conflict, FieldError, NotFound, RuleBroken
 from user_svc import domain, profiles, store
-from user_svc.contracts import SetRoles, UserEntry
+from user_svc.contracts import SetRoles, UserAudited, UserEntry
 from user_svc.ending import end_tokens
 from user_svc.models import User
 
@@ -25,4 +25,13 @@ async def set_roles(call: SetRoles, tx: Transaction) -> UserEntry:
         user.roles, user.role = after, domain.old_role(call.roles)
         await user.save(using_db=tx.models, update_fields=["roles", "role"])
         await end_tokens(tx, user.id)
+        tx.emit(
+            UserAudited(
+                by=call.by,
+                action="set roles",
+                target=f"user {user.id}",
+                before={"roles": domain.roles_of(before)},
+                after={"roles": domain.roles_of(after)},
+            )
+        )
     return profiles.entry(user)

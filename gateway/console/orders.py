@@ -10,9 +10,8 @@ from litestar.params import PathParameter
 from litestar.response import Stream
 
 from gateway.console import pages, words
-from gateway.console.acting import write_down
 from gateway.console.filters import Query, takes
-from gateway.console.forms import Form, fields
+from gateway.console.forms import fields
 from gateway.console.gathering import Missing, lag, or_missing
 from gateway.console.order_card import OrderCard, from_facts, from_order
 from gateway.console.requests import ConsoleRequest
@@ -118,9 +117,10 @@ async def _card(request: ConsoleRequest, order_id: UUID) -> OrderCard:
 @post("/orders/{order_id:str}/cancel", opt=SUPPORT | fields(), status_code=200)
 async def cancel_order(request: ConsoleRequest, order_id: OrderId) -> Response[str]:
     """Call the order off, as an admin."""
-    await write_down(request, Form(request), "cancel order", f"order {order_id}")
     with working_on(str(order_id), traceparent()):
-        await request.rpc.call(CancelOrder(order_id=order_id, by="admin", buyer_id=None))
+        await request.rpc.call(
+            CancelOrder(order_id=order_id, by="admin", buyer_id=None, actor=request.user.id)
+        )
     return pages.see_other(request, f"/console/orders/{order_id}", said="The order is cancelled.")
 
 

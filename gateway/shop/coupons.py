@@ -81,7 +81,7 @@ async def create_coupon(
 ) -> PolicyCreated:
     """Make a coupon policy that users can take coupons of."""
     _refuse_far_times(data)
-    call = CreatePolicy(request_id=new_id(), **msgspec.structs.asdict(data))
+    call = CreatePolicy(request_id=new_id(), by=request.user.id, **msgspec.structs.asdict(data))
     return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
@@ -120,7 +120,7 @@ async def grant_coupons(
     request: ShopRequest, coupon_id: Id, data: JSONBody[Grant], idempotency_key: IdempotencyKey = None
 ) -> Granted:
     """Give one coupon to each of some users: to all of them or to none."""
-    call = GrantCoupons(request_id=new_id(), policy_id=coupon_id, user_ids=data.user_ids)
+    call = GrantCoupons(request_id=new_id(), policy_id=coupon_id, user_ids=data.user_ids, by=request.user.id)
     return await request.rpc.call(call, once=once(request, idempotency_key, coupon_id, data))
 
 

@@ -105,7 +105,7 @@ async def create_item(
     request: ShopRequest, data: JSONBody[NewItem], idempotency_key: IdempotencyKey = None
 ) -> ItemId:
     """Put an item into the catalogue."""
-    call = CreateItem(request_id=new_id(), **msgspec.structs.asdict(data))
+    call = CreateItem(request_id=new_id(), by=request.user.id, **msgspec.structs.asdict(data))
     return await request.rpc.call(call, once=once(request, idempotency_key, data))
 
 
@@ -125,7 +125,9 @@ async def change_item(
     version = await _version(request, item_id, if_match)
     if not changes:
         raise RuleBroken("Say what to change: `name`, `size` or `price`.")
-    call = ChangeItem(request_id=new_id(), id=item_id, expected_version=version, **changes)
+    call = ChangeItem(
+        request_id=new_id(), id=item_id, expected_version=version, by=request.user.id, **changes
+    )
     return _tagged(await request.rpc.call(call))
 
 
@@ -139,7 +141,8 @@ async def change_item(
 async def delete_item(request: ShopRequest, item_id: Id, if_match: IfMatch = None) -> None:
     """Remove an item from the catalogue, unless it was changed since you read it."""
     version = await _version(request, item_id, if_match)
-    await request.rpc.call(DeleteItem(request_id=new_id(), id=item_id, expected_version=version))
+    call = DeleteItem(request_id=new_id(), id=item_id, expected_version=version, by=request.user.id)
+    await request.rpc.call(call)
 
 
 @post(
@@ -157,7 +160,9 @@ async def adjust_stock(
     idempotency_key: IdempotencyKey = None,
 ) -> Item:
     """Add or remove pieces, with a reason that is kept in the history."""
-    call = AdjustStock(request_id=new_id(), id=item_id, delta=data.delta, reason=data.reason)
+    call = AdjustStock(
+        request_id=new_id(), id=item_id, delta=data.delta, reason=data.reason, by=request.user.id
+    )
     return await request.rpc.call(call, once=once(request, idempotency_key, item_id, data))
 
 

@@ -100,7 +100,7 @@ async def cancel_order(
 ) -> OrderView:
     """Cancel an order: your own, or for support anybody's. Repeating this changes nothing."""
     by = "admin" if request.owner is None else "buyer"
-    call = CancelOrder(order_id=order_id, by=by, buyer_id=request.owner)
+    call = CancelOrder(order_id=order_id, by=by, buyer_id=request.owner, actor=request.user.id)
     with working_on(str(order_id), traceparent()):
         return await request.rpc.call(call, once=once(request, idempotency_key, order_id))
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from payment_svc.contracts import AuditEntry, Resolution
+from payment_svc.contracts import AuditEntry, ListAudit, Resolution
 from shared.database import Reader, Row, Select, Transaction
 
 Action = Literal["payment.resolved", "payment.refunded", "points.granted"]
@@ -19,9 +19,7 @@ class _Noted(Row):
     details: dict[str, Any]
 
 
-_ENTRIES = Select(
-    AuditEntry, "FROM audit_log WHERE id < %s ORDER BY id DESC LIMIT %s", made={"by": "actor_id"}
-)
+_ENTRIES = Select(AuditEntry, "FROM audit_log", made={"by": "actor_id"})
 _REFUNDS = Select(_Noted, "FROM audit_log WHERE subject = %s AND action = 'payment.refunded'")
 _RESOLUTIONS = Select(
     _Noted, "FROM audit_log WHERE subject IN %s AND action = 'payment.resolved' ORDER BY id"
@@ -44,9 +42,20 @@ async def refund_asked(db: Reader, payment_id: UUID, refund_id: UUID) -> dict[st
     return next((one for one in noted if one["refund_id"] == str(refund_id)), None)
 
 
-async def entries(db: Reader, *, limit: int, before: int | None) -> list[AuditEntry]:
-    """The newest `limit` entries of the log that are older than the entry `before`."""
-    return await db.find(_ENTRIES, before or 2**63 - 1, limit)
+async def entries(db: Reader, wanted: ListAudit, *, limit: int) -> list[AuditEntry]:
+    """The newest `limit` entries of the log, as far as they are wanted."""
+    subject = wanted.payment_id if wanted.payment_id is not None else wanted.user_id
+    filters = {
+        "id < %s": wanted.after,
+        "actor_id = %s": wanted.by,
+        "action = %s": wanted.action,
+        "subject = %s": str(subject) if subject is not None else None,
+        "at >= %s": wanted.since,
+        "at < %s": wanted.until,
+    }
+    given = {sql: value for sql, value in filters.items() if value is not None}
+    where = f"WHERE {' AND '.join(given)} " if given else ""
+    return await db.find(_ENTRIES + f"{where}ORDER BY id DESC LIMIT %s", *given.values(), limit)
 
 
 async def resolutions(db: Reader, payment_ids: list[UUID]) -> dict[UUID, Resolution]:

@@ -67,7 +67,7 @@ async def discard(call: DiscardDeadLetters, tx: Transaction) -> Acted:
 async def list_audit(call: ListAudit, reader: Reader) -> AuditPage:
     """A page of what operators did, newest first."""
     items, after = await page(
-        call.limit, lambda most: store.audit(reader, after=call.after, limit=most), lambda entry: entry.id
+        call.limit, lambda most: store.audit(reader, call, limit=most), lambda entry: entry.id
     )
     return AuditPage(items=items, next=after)
 

@@ -16,7 +16,7 @@ Reason = Annotated[str, Meta(min_length=3, max_length=500)]
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):
-    """Something that an operator did: who, when, what, to what, and why."""
+    """Something that an operator did: who, when, what, to what, and why; `details` say what changed."""
 
     id: int
     at: datetime
@@ -25,6 +25,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     target: str
     affected: int
     reason: str | None
+    details: dict[str, Any] | None = None
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -181,10 +182,15 @@ class AuditPage(Struct, frozen=True, kw_only=True):
 
 
 class ListAudit(Call[AuditPage], name="query.audit", idempotent=True):
-    """What operators did, newest first."""
+    """What operators did, newest first: all, or by one user, of one kind, to one thing, within a time."""
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
     after: int | None = None
+    by: int | None = None
+    action: str | None = None
+    target: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class RecordAction(Call[AuditEntry], name="query.record_action", idempotent=True):

@@ -70,9 +70,15 @@ class OperatorAction(Model):
     affected = fields.IntField()
     unaffected = fields.IntField()
     reason = fields.CharField(max_length=500, null=True)
+    details = fields.TextField(null=True, description="JSON: what was changed, before and after")
 
     class Meta:
         table = "operator_actions"
+        indexes = (
+            Index(fields=("by_user", "id")),
+            Index(fields=("target", "id")),
+            Index(fields=("at", "id")),
+        )
 
 
 class LetterAction(Model):

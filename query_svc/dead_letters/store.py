@@ -14,6 +14,7 @@ from query_svc.dead_letters.contracts import (
     DeadLetterDetails,
     DeadLetterGroup,
     LetterState,
+    ListAudit,
     ListDeadLetterGroups,
     ListDeadLetters,
 )
@@ -137,7 +138,6 @@ _QUEUES = Select(_Queue, "FROM watched_queues ORDER BY queue")
 _RECORDED = Select(_Recorded, "FROM operator_actions WHERE request_id = %s")
 _ACTIONS = Select(AuditEntry, "FROM operator_actions", made={"by": "by_user"})
 _ACTION = _ACTIONS + "WHERE id = %s"
-_NEWEST_ACTIONS = _ACTIONS + "WHERE id < %s ORDER BY id DESC LIMIT %s"
 _OF_LETTERS = Select(
     _OfLetter,
     "FROM letter_actions s JOIN operator_actions a ON a.id = s.action_id"
@@ -362,9 +362,19 @@ async def came_to(tx: Transaction, action_id: int, affected: int, unaffected: in
     )
 
 
-async def audit(reader: Reader, *, after: int | None, limit: int) -> list[AuditEntry]:
-    """What operators did, newest first."""
-    return await reader.find(_NEWEST_ACTIONS, after if after is not None else 2**63 - 1, limit)
+async def audit(reader: Reader, wanted: ListAudit, *, limit: int) -> list[AuditEntry]:
+    """What operators did, newest first, as far as it is wanted."""
+    filters = {
+        "id < %s": wanted.after,
+        "by_user = %s": wanted.by,
+        "action = %s": wanted.action,
+        "target = %s": wanted.target,
+        "at >= %s": wanted.since,
+        "at < %s": wanted.until,
+    }
+    given = {sql: value for sql, value in filters.items() if value is not None}
+    where = f"WHERE {' AND '.join(given)} " if given else ""
+    return await reader.find(_ACTIONS + f"{where}ORDER BY id DESC LIMIT %s", *given.values(), limit)
 
 
 async def action(reader: Reader, action_id: int) -> AuditEntry:

@@ -318,7 +318,9 @@ async def test_a_buyer_sees_their_own_orders_and_an_admin_all(
         assert (await client.get(f"/orders/{order_id}", headers=headers)).status_code == 200
         assert rpc.calls[-1] == GetOrder(order_id=order_id, buyer_id=owner)
         assert (await client.post(f"/orders/{order_id}/cancel", headers=headers)).status_code == 202
-        assert rpc.calls[-1] == CancelOrder(order_id=order_id, by=by, buyer_id=owner)  # type: ignore[arg-type]
+        actor = owner or 1
+        expected = CancelOrder(order_id=order_id, by=by, buyer_id=owner, actor=actor)  # type: ignore[arg-type]
+        assert rpc.calls[-1] == expected
 
 
 async def test_pages_of_orders_are_asked_for_by_limit_and_order(

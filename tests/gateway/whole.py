@@ -51,6 +51,12 @@ class WholeShop(FakeRpc):
         assert found is not None
         return found
 
+    def keep_events(self) -> None:
+        """Have the services write what they tell into their outboxes, where it stays: there is no broker."""
+        for name, runtime in self._runtimes.items():
+            assert runtime.outbox is not None
+            self.database(name).publish_through(runtime.outbox)
+
     async def call(
         self,
         call: Call[R],

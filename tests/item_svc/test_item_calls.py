@@ -15,6 +15,7 @@ from item_svc.contracts import (
     GetItem,
     GetItems,
     Item,
+    ItemAudited,
     ItemChanged,
     ItemCreated,
     ItemDeleted,
@@ -120,11 +121,20 @@ async def test_the_catalogue_tells_what_it_does_by_version_and_once(db: Database
             await _do(db, handler, call)
     with pytest.raises(NotFound):
         await _do(db, calls.change_item, ChangeItem(request_id=new_id(), id=item, expected_version=4))
-    assert heard.events == [
+    assert [event for event in heard.events if not isinstance(event, ItemAudited)] == [
         ItemCreated(item_id=item, name="Mug", size="-", price=700, version=1),
         ItemChanged(item_id=item, name="Mug", size="-", price=800, version=2),
         ItemChanged(item_id=item, name="Mug", size="-", price=800, version=3),
         ItemDeleted(item_id=item, version=4),
+    ]
+    first, renamed = {"name": "Mug", "size": "-", "price": 700, "stock": 3}, {"price": 800}
+    more = {"stock": 4}
+    told = [(one.action, one.target, one.before, one.after, one.reason) for one in heard.of(ItemAudited)]
+    assert told == [
+        ("create item", f"item {item}", None, first, None),
+        ("change item", f"item {item}", first, first | renamed, None),
+        ("adjust stock", f"item {item}", first | renamed, first | renamed | more, "found"),
+        ("delete item", f"item {item}", first | renamed | more, None, None),
     ]
 
 
