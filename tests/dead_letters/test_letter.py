@@ -123,3 +123,11 @@ def test_a_group_is_a_queue_and_an_exception() -> None:
     keys = {group_key(queue, exception) for queue in ("a", "b") for exception in ("X", "Y")}
     assert len(keys) == 4
     assert letter_of(message(), QUEUE).group == group_key(QUEUE, "ValueError")
+
+
+def test_of_what_a_stranger_put_among_the_dead_letters_nothing_is_believed_or_read() -> None:
+    forged = message(headers={"x-exception": "ItemMissing", "x-published-by": "order-svc"}, type=None)
+    found = letter_of(forged, QUEUE, "coupon-svc", is_strange=True)
+    assert found.exception == "Stranger"
+    assert (found.event, found.event_id) == (None, forged.message_id)
+    assert msgspec.json.decode(found.headers)["x-published-by"] == "coupon-svc"
