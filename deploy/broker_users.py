@@ -20,6 +20,7 @@ import msgspec
 
 from deploy.secrets import secret
 from deploy.services import ROOT, Service, load_services
+from shared.addresses import HTTP, parse
 from shared.broker.identity import named
 from shared.permissions import Permission, pattern
 from shared.settings import given
@@ -157,14 +158,19 @@ def is_administrator(management_url: str) -> bool:
 def _ask(management_url: str, method: str, path: str, body: Any = None) -> "httpx.Response":
     import httpx  # most commands never need it
 
-    url = f"{management_url.rstrip('/')}/api/{path}"
-    try:
-        answer = httpx.request(method, url, json=body, trust_env=False, timeout=PATIENCE_S)
-    except httpx.HTTPError as error:  # its words may hold the URL, and the password in it
-        raise Refusal(f"the management API does not answer ({type(error).__name__})") from None
-    if not answer.is_success:
-        raise Refusal(f"the management API answers {answer.status_code}: {answer.text[:200]}")
-    return answer
+    refusal = "no management API is named"
+    for server in parse(management_url, HTTP) if management_url else ():
+        url = f"{server.url('https' if server.tls else 'http').rstrip('/')}/api/{path}"
+        try:
+            tls = server.tls.context() if server.tls else False
+            answer = httpx.request(method, url, json=body, trust_env=False, timeout=PATIENCE_S, verify=tls)
+        except (httpx.HTTPError, ConnectionError) as error:  # its words may hold the URL, and the password
+            refusal = f"the management API does not answer ({type(error).__name__})"
+            continue
+        if answer.is_success:
+            return answer
+        refusal = f"the management API answers {answer.status_code}: {answer.text[:200]}"
+    raise Refusal(refusal)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -191,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     made = definitions(permissions, lambda user: secret(asked.folder, file_name(user)), asked.vhost)
     try:
         send(management.text, made)
-    except Refusal as refusal:
+    except (Refusal, ValueError) as refusal:  # or a URL that names none
         print(refusal, file=sys.stderr)
         return 1
     print("users of the broker:", ", ".join(one.user for one in permissions))

@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 import pymysql
 
 from deploy.queues import command
 from deploy.services import ROOT, Service, load_services
+from shared.addresses import DATABASE_SERVER, Server, parse, takes_changes
 from shared.collation import COLLATION
 from shared.settings import given
 
@@ -28,29 +29,60 @@ VERIFY_USER = "verify"
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> "pymysql.connections.Connection[Any]":
-    """A connection by URL (`mysql://user:password@host:port/database`), autocommit on."""
-    parts = urlsplit(url)
+    """A connection by URL (`mysql://user:password@host:port/database`), autocommit on.
+
+    Of several servers it is the first that takes changes, else one that can be read.
+    """
+    spare: pymysql.connections.Connection[Any] | None = None
+    failure: Exception | None = None
+    for server in parse(url, DATABASE_SERVER):
+        try:
+            connection = _connect(server, timeout_s)
+        except (OSError, pymysql.err.MySQLError) as error:
+            failure = error
+            continue
+        if spare is None and not _takes_changes(connection):
+            spare = connection
+            continue
+        if spare is not None:
+            spare.close()
+        return connection
+    if spare is None:
+        assert failure is not None  # noqa: S101  a URL names one server at least
+        raise failure
+    return spare
+
+
+def _connect(server: Server, timeout_s: float) -> "pymysql.connections.Connection[Any]":
     return pymysql.connect(
-        host=parts.hostname or "127.0.0.1",
-        port=parts.port or 3306,
-        user=unquote(parts.username or "root"),
-        password=unquote(parts.password or ""),
-        database=unquote(parts.path.lstrip("/")) or None,
+        host=server.host,
+        port=server.port,
+        user=server.user or "root",
+        password=server.password or "",
+        database=unquote(server.path.lstrip("/")) or None,
         charset="utf8mb4",
         collation=COLLATION,
         autocommit=True,
         connect_timeout=max(1, round(timeout_s)),
         read_timeout=60,
         write_timeout=60,
+        ssl=server.tls.context() if server.tls else None,
     )
 
 
+def _takes_changes(connection: "pymysql.connections.Connection[Any]") -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@read_only")
+        return takes_changes((cursor.fetchone() or (0,))[0])
+
+
 def url_as(url: str, user: str, database: str = "") -> str:
-    """The same server for another user, whose password is its name: a default for local runs."""
-    parts = urlsplit(url)
-    host = parts.hostname or "127.0.0.1"
-    host = f"[{host}]" if ":" in host else host
-    return urlunsplit(("mysql", f"{user}:{user}@{host}:{parts.port or 3306}", f"/{database}", "", ""))
+    """The same servers for another user, whose password is its name: a default for local runs."""
+    own = (
+        server._replace(user=user, password=user, path=f"/{database}")
+        for server in parse(url, DATABASE_SERVER)
+    )
+    return ",".join(server.setting() for server in own)
 
 
 def create_databases(
@@ -100,7 +132,7 @@ def main(arguments: list[str]) -> int:
     create_databases(
         admin.text,
         services,
-        {user: unquote(urlsplit(url).password or "") for user, url in urls.items()},
+        {user: parse(url, DATABASE_SERVER)[0].password or "" for user, url in urls.items()},
     )
     print("databases ready:", ", ".join(service.database for service in services if service.database))
     return _migrate(admin.text, urls, services) if "--migrate" in arguments else 0
@@ -117,8 +149,14 @@ def _urls(services: Sequence[Service]) -> dict[str, str]:
     for user, variable in {**settings, VERIFY_USER: "SHOP_VERIFY_URL"}.items():
         if (found := given(variable)) is None:
             continue
-        if unquote(urlsplit(found.text).username or "") != user:
+        try:
+            servers = parse(found.text, DATABASE_SERVER)
+        except ValueError as error:
+            raise ValueError(f"{found.said}: {error}") from error
+        if {server.user for server in servers} != {user}:
             raise ValueError(f"{found.said}: expected mysql://{user}:PASSWORD@HOST:PORT/..., with this user")
+        if len({server.password for server in servers}) > 1:
+            raise ValueError(f"{found.said}: expected one password at all of these servers")
         urls[user] = found.text
     return urls
 

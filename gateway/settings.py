@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from shared.broker import HTTP, parse
 from shared.service import Positive, Settings
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
@@ -28,6 +29,8 @@ def origins(text: str) -> frozenset[bytes]:
 class GatewaySettings(Settings, frozen=True, kw_only=True):
     """Settings of the gateway, on top of those that every process has."""
 
+    checks: ClassVar = {**Settings.checks, "management_url": lambda text: parse(text, HTTP)}
+
     rate_limit: Annotated[str, Meta(pattern=r"^(?:[1-9][0-9]{0,8}/(?:second|minute|hour|day))?$")] = ""
     """How often one caller (user, else address) may ask, such as `600/minute`; empty: no limit."""
     admit_pending_s: Annotated[float, Meta(ge=0)] = 2.0
@@ -39,7 +42,8 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     streams: Annotated[int, Meta(ge=1)] = 2_000
     """How many event streams one gateway has open at once; more are 503."""
     management_url: str = ""
-    """The broker's management API with its sign-in: `http://user:password@host:15672`. Empty: no figures."""
+    """The broker's management API with its sign-in: `http://user:password@host:15672`; of a cluster
+    several, `http://user:password@a:15672,b:15672`. Empty: no figures."""
     cors_origins: str = ""
     """Whose pages may read our answers: `https://shop.example https://app.example`; empty: nobody's."""
     console_secure_cookie: bool = False

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import aiomysql
 import pymysql
 
-from shared.collation import SET_NAMES
+from shared.addresses import DATABASE_SERVER, parse
+from shared.database import connection as connections
+
+PATIENCE_S = 3600.0
+"""A question about the whole of the books may take so long."""
 
 Row = dict[str, Any]
 # One statement sees one moment of all databases, for they share a server and its snapshots.
@@ -20,22 +23,17 @@ class CannotRead(Exception):
 
 
 async def connect(url: str) -> aiomysql.Connection:
-    """A connection to `mysql://user:password@host:port/database`. Raises `CannotRead`."""
-    parts = urlsplit(url)
+    """A connection to `mysql://user:password@host:port/database`, or to one of several servers that writes.
+
+    Raises `CannotRead`.
+    """
     try:
-        return await aiomysql.connect(
-            host=parts.hostname or "127.0.0.1",
-            port=parts.port or 3306,
-            user=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
-            db=unquote(parts.path.lstrip("/")) or None,
-            charset="utf8mb4",
-            autocommit=True,
-            connect_timeout=5,
-            # A list of ids must not be cut after the default of 1,024 characters.
-            init_command=f"{SET_NAMES}, SESSION group_concat_max_len = 100000",
-        )
-    except (pymysql.err.MySQLError, OSError) as error:
+        servers = parse(url, DATABASE_SERVER)
+        connection = await connections.connect(servers, answer_s=PATIENCE_S, lock_wait_s=10)
+        # A list of ids must not be cut after the default of 1,024 characters.
+        await connection.query("SET SESSION group_concat_max_len = 100000")
+        return connection
+    except (pymysql.err.MySQLError, OSError, ValueError) as error:
         raise CannotRead(
             f"the databases cannot be read: {said(error)}\n`./just up` starts the shop; SHOP_VERIFY_URL"
             " names another read-only user"

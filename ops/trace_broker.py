@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from time import monotonic
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
-import aio_pika
 import httpx
 import msgspec
 from aio_pika.abc import AbstractIncomingMessage
@@ -29,6 +28,8 @@ from deploy.local.errors import FleetError
 from deploy.local.fleet import current_layout
 from deploy.local.layout import Layout
 from ops.commands import at_least, wide_console
+from shared.addresses import AMQP, HTTP, parse
+from shared.broker.connecting import connect
 from shared.broker.topology import RPC_EXCHANGE
 
 FIREHOSE = "amq.rabbitmq.trace"
@@ -165,12 +166,11 @@ async def firehose(at: Layout) -> "AsyncIterator[asyncio.Queue[Seen]]":
             "tracing is switched on over the management API: set SHOP_MANAGEMENT_URL"
             " (http://user:password@host:15672)"
         )
-    vhost = unquote(urlsplit(at.amqp_url).path[1:]) or "/"
-    api = f"{at.management_url.rstrip('/')}/api"
+    brokers = parse(at.amqp_url, AMQP)
+    vhost = unquote(brokers[0].path[1:]) or "/"
+    api = f"{parse(at.management_url, HTTP)[0].url().rstrip('/')}/api"
     found: asyncio.Queue[Seen] = asyncio.Queue(_KEPT)
-    connection = await aio_pika.connect(
-        at.amqp_url, client_properties={"connection_name": f"trace-broker {os.getpid()}"}
-    )
+    connection = await connect(brokers, f"trace-broker {os.getpid()}")
     try:
         channel = await connection.channel(publisher_confirms=False)
         queue = await channel.declare_queue(

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import aio_pika
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import AMQPError, ChannelLockedResource
 
 from shared import crash, logs
+from shared.addresses import AMQP, Servers
 from shared.broker import topology
+from shared.broker.connecting import connect
 from shared.broker.moving import InUse, bring_about, finish, is_unfinished
 from shared.broker.topology import Queue
 from shared.errors import describe
@@ -59,7 +60,7 @@ async def declare_all(services: Sequence[Service], settings: Settings) -> list[s
 
     Waits for a broker that is only starting, for two minutes at most.
     """
-    connection = await _connected(settings.amqp_url)
+    connection = await _connected(Servers(settings.amqp_url, AMQP))
     async with connection:
         await _lock(connection)
         async with connection.channel() as channel:
@@ -86,11 +87,11 @@ async def declare_all(services: Sequence[Service], settings: Settings) -> list[s
     return left
 
 
-async def _connected(url: str) -> AbstractConnection:
+async def _connected(servers: Servers) -> AbstractConnection:
     deadline = asyncio.get_running_loop().time() + BROKER_SECONDS
     while True:
         try:
-            return await aio_pika.connect(url, timeout=5, client_properties={"connection_name": "declare"})
+            return await connect(servers.now(), "declare")
         except (AMQPError, OSError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise SystemExit(f"no broker to declare queues at: {describe(error)}") from error

@@ -81,6 +81,7 @@ LIBRARIES = (
             "aiomysql.connection:Connection._execute_command",
             "aiomysql.connection:Connection._connect",
             "aiomysql.connection:Connection._set_keep_alive",
+            "aiomysql.connection:Connection._request_authentication",
             "aiomysql.connection:Connection._reader",
             "aiomysql.connection:Connection._writer",
             "aiomysql.connection:Connection.client_flag",
@@ -88,7 +89,8 @@ LIBRARIES = (
             "aiomysql.connection:_StreamReader._wait_for_data",
         ),
         "tests/shared/test_results.py",
-        besides="that it calls _set_keep_alive when it has connected, before it reads the server's greeting",
+        besides="that it calls _set_keep_alive when it has connected, before it reads the server's greeting,"
+        " and _request_authentication after that, in which it begins TLS on a stream of its own",
     ),
     Library(
         "pymysql",

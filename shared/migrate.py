@@ -23,7 +23,8 @@ from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.schema_editor import MySQLSchemaEditor
 
 from shared import collation, logs
-from shared.database.connection import connection_options
+from shared.addresses import DATABASE, parse
+from shared.database.connection import connect
 from shared.database.orm import orm_config
 from shared.database.units import Database
 from shared.events.outbox import Outbox
@@ -33,6 +34,9 @@ from shared.service.service import Service
 from shared.settings import load
 
 LOCK_SECONDS = 120
+PATIENCE_SECONDS = 24 * 3600.0
+"""A statement that changes a large table may take so long, and says nothing meanwhile."""
+LOCK_WAIT_SECONDS = 50
 
 
 def main() -> None:
@@ -57,8 +61,9 @@ async def apply(package: str) -> None:
     url = load(service.settings).database_url
     if not url:
         raise SystemExit(f"SHOP_DATABASE_URL is missing: whose database is {package} to migrate?")
-    config = orm_config(url, _apps(package, service))
-    lock = await aiomysql.connect(**connection_options(url))
+    # In the order of the setting, so that all who migrate wait for one lock: it is its server's alone.
+    lock = await connect(parse(url, DATABASE), answer_s=PATIENCE_SECONDS, lock_wait_s=LOCK_WAIT_SECONDS)
+    config = orm_config(lock.server, _apps(package, service))
     try:
         async with lock.cursor() as cursor:
             await cursor.execute("SELECT GET_LOCK(%s, %s)", (f"migrate.{package}", LOCK_SECONDS))
@@ -132,7 +137,7 @@ async def make(package: str) -> None:
         folder = Path(importlib.import_module(parent).__path__[0]) / name
         folder.mkdir(exist_ok=True)
         (folder / "__init__.py").touch()
-    config = orm_config("mysql://nobody@localhost/none", apps)
+    config = orm_config(parse("mysql://nobody@localhost/none", DATABASE)[0], apps)
     async with tortoise_cli_context(config) as context:
         assert context.apps is not None  # noqa: S101  the context manager has just loaded them
         detector = MigrationAutodetector(context.apps, config["apps"])

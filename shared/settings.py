@@ -6,16 +6,17 @@ for `SHOP_AMQP_URL` with what that file holds. This is so for every setting.
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from shared.addresses import AMQP, DATABASE, parse
 from shared.clients import networks
 from shared.crash import POINTS
-from shared.rpc.http import parse_peers
+from shared.rpc.peers import parse_peers
 
 Positive = Annotated[float, Meta(gt=0)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -27,6 +28,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     The field `rpc_timeout_s` is read from `SHOP_RPC_TIMEOUT_S`. Times are in seconds.
     """
 
+    checks: ClassVar[Mapping[str, Callable[[str], object]]] = {
+        "amqp_url": lambda text: parse(text, AMQP),
+        "database_url": lambda text: parse(text, DATABASE),
+        "peers": parse_peers,
+        "trusted_proxies": networks,
+    }
+    """What reads a setting whose type does not say all: raises `ValueError`, with what is allowed."""
+
     instance: Annotated[int, Meta(ge=1)] = 1
     """Which replica this is: `order-svc#2` in the management UI and in the logs."""
     bind_host: str = "127.0.0.1"
@@ -35,12 +44,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_port: Port | None = None
     """A port shared by all replicas, for a service that the outside world talks to."""
     amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    """One broker or several nodes of it: `amqp://user:password@a:5672,b:5672/`, also with `?tls=verify`."""
     database_url: str | None = None
+    """One server or several: `mysql://user:password@a:3306,b:3306/name`. One that takes changes is used."""
     database_pool: Annotated[int, Meta(ge=2, le=200)] = 12
     database_answer_s: Annotated[float, Meta(gt=10)] = 15.0
     """How long a statement may keep silent: longer than the ten seconds for which it may wait for a lock."""
     peers: str = ""
-    """Where services answer over HTTP: `item=http://127.0.0.1:8020-8028 order=http://order:8000`."""
+    """Where services answer over HTTP: `item=http://127.0.0.1:8020-8028 order=http://a:8000,http://b:8000`.
+
+    Of a name with several addresses each is a replica."""
     trusted_proxies: str = ""
     """Addresses and networks of proxies whose word counts on where requests come from, by `X-Forwarded-For`
     and `X-Forwarded-Proto` or `Forwarded`: `10.0.0.7 192.168.0.0/16`. Anybody else's is not heard."""
@@ -158,14 +171,12 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
                 raise ValueError
     except ValueError:
         wrong.append(f"  {said['retry_delays_s']}: Expected positive seconds, such as 5,30,300")
-    try:
-        parse_peers(values.get("peers", ""))
-    except ValueError as error:
-        wrong.append(f"  {said['peers']}: {error}")
-    try:
-        networks(values.get("trusted_proxies", ""))
-    except ValueError as error:
-        wrong.append(f"  {said['trusted_proxies']}: {error}")
+    for name, check in kind.checks.items():
+        if values.get(name):
+            try:
+                check(values[name])
+            except ValueError as error:
+                wrong.append(f"  {said[name]}: {error}")
     if values.get("crash_at", "") not in ("", *POINTS):
         wrong.append(f"  {said['crash_at']}: Expected one of {', '.join(POINTS)}")
     if values.get("log_format", "auto") not in ("json", "pretty", "auto"):

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from deploy import broker_users as users
 from deploy.local.code import fingerprint
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from deploy.services import ROOT
+from shared.addresses import AMQP, parse
 from shared.broker.identity import named
 
 Report = Callable[[str], None]
@@ -102,13 +103,12 @@ def _said_by_code(at: Layout) -> str:
 
 
 def _vhost(at: Layout) -> str:
-    return unquote(urlsplit(at.amqp_url).path[1:]) or "/"
+    return unquote(parse(at.amqp_url, AMQP)[0].path[1:]) or "/"
 
 
 def _place(at: Layout) -> str:
     """Which broker it is."""
-    parts = urlsplit(at.amqp_url)
-    return f"{parts.hostname}:{parts.port}{parts.path}"
+    return ",".join(f"{server}{server.path}" for server in parse(at.amqp_url, AMQP))
 
 
 def _note(at: Layout) -> Path:

@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from deploy.broker_users import file_name
 from deploy.databases import VERIFY_USER, url_as
 from deploy.local.errors import FleetError
 from deploy.secrets import secret
 from deploy.services import ROOT, DeclarationError, Service, load_services
+from shared.addresses import AMQP, DATABASE_SERVER, HTTP, Kind, parse
 from shared.permissions import PAGES, PEOPLE
 
 HOST = "127.0.0.1"
@@ -65,25 +65,26 @@ class Layout:
 
     def amqp_url_of(self, user: str) -> str:
         """The same broker for a user whom we have made there."""
-        return self._signed_in(self.named_amqp_url or f"amqp://{HOST}:{self.amqp_port}/", user)
+        return self._signed_in(self.named_amqp_url or f"amqp://{HOST}:{self.amqp_port}/", AMQP, user)
 
     @property
     def management_url(self) -> str | None:
         """The broker's management API for an administrator; None if unknown."""
         if self.named_management_url or self.named_amqp_url:
             return self.named_management_url
-        return self._signed_in(f"http://{HOST}:{self.management_port}", PEOPLE)
+        return self._signed_in(f"http://{HOST}:{self.management_port}", HTTP, PEOPLE)
 
     @property
     def pages_management_url(self) -> str | None:
         """The same for the operators' pages, as a user whom we have made; None if unknown."""
-        return self._signed_in(self.management_url, PAGES) if self.management_url else None
+        return self._signed_in(self.management_url, HTTP, PAGES) if self.management_url else None
 
-    def _signed_in(self, url: str, user: str) -> str:
-        """A server's URL as that of a user whose password we have made."""
-        parts = urlsplit(url)
-        place = parts.netloc.rpartition("@")[2]
-        return urlunsplit(parts._replace(netloc=f"{user}:{self.broker_password(user)}@{place}"))
+    def _signed_in(self, url: str, kind: Kind, user: str) -> str:
+        """Servers as those of a user whose password we have made."""
+        password = self.broker_password(user)
+        return ",".join(
+            server._replace(user=user, password=password).setting() for server in parse(url, kind)
+        )
 
     @property
     def amqp_port(self) -> int:
@@ -102,8 +103,8 @@ class Layout:
             return f"http://{HOST}:{self.management_port}"
         if not self.named_management_url:
             return None
-        parts = urlsplit(self.named_management_url)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        server = parse(self.named_management_url, HTTP)[0]
+        return server._replace(user=None, password=None).url().rstrip("/")
 
     @property
     def epmd_port(self) -> int:
@@ -204,9 +205,10 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         services = tuple(load_services(environ))
     except DeclarationError as error:
         raise FleetError(str(error)) from error
-    amqp_url = environ.get("SHOP_AMQP_URL")
-    admin_url = environ.get("SHOP_DATABASE_ADMIN_URL")
+    amqp_url = _servers(environ, "SHOP_AMQP_URL", AMQP)
+    admin_url = _servers(environ, "SHOP_DATABASE_ADMIN_URL", DATABASE_SERVER)
     elsewhere = environ.get("SHOP_GATEWAY_URL")
+    management_url = _servers(environ, "SHOP_MANAGEMENT_URL", HTTP)
     used_admin_url = admin_url or f"mysql://root:{ADMIN_PASSWORD}@{HOST}:{base + _DATABASE}/"
     return Layout(
         base=base,
@@ -216,14 +218,26 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         private_broker=not amqp_url and not elsewhere,
         private_database=not admin_url and not elsewhere,
         named_amqp_url=amqp_url or None,
-        named_management_url=environ.get("SHOP_MANAGEMENT_URL") or None,
+        named_management_url=management_url,
         admin_url=used_admin_url,
-        verify_url=environ.get("SHOP_VERIFY_URL") or url_as(used_admin_url, VERIFY_USER),
+        verify_url=_servers(environ, "SHOP_VERIFY_URL", DATABASE_SERVER)
+        or url_as(used_admin_url, VERIFY_USER),
         gateway_url=elsewhere or f"http://{HOST}:{base}",
         broker_program=environ.get("SHOP_RABBITMQ_SERVER") or None,
         database_program=environ.get("SHOP_MYSQLD") or None,
         database_as_shipped=environ.get("SHOP_DATABASE_AS_SHIPPED", "") not in ("", "0"),
     )
+
+
+def _servers(environ: Mapping[str, str], name: str, kind: Kind) -> str | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    try:
+        parse(text, kind)
+    except ValueError as error:
+        raise FleetError(f"{name}: {error}") from error
+    return text
 
 
 def _port_base(environ: Mapping[str, str]) -> int:

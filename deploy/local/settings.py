@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from deploy.bootstrap import SERVICES
 from deploy.local.broker_users import amqp_url_for, are_made
@@ -13,6 +12,7 @@ from deploy.local.errors import FleetError
 from deploy.local.layout import HOST, Layout
 from deploy.local.program import Program
 from deploy.services import Service
+from shared.addresses import AMQP, DATABASE, Kind, parse
 
 _NOT_FOR_SERVICES = frozenset(
     {
@@ -91,17 +91,19 @@ def service_environment(at: Layout, service: Service, settings: Mapping[str, str
     environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_PEERS": at.peers}
     if not service.outside:
         amqp_url = amqp_url_for(at, service.name)
-        environment["SHOP_AMQP_URL"] = _via(at, service, amqp_url, settings.get("SHOP_BROKER_VIA"))
+        environment["SHOP_AMQP_URL"] = _via(at, service, AMQP, amqp_url, settings.get("SHOP_BROKER_VIA"))
     if service.public:
         pages = at.pages_management_url if are_made(at) else at.management_url
         environment["SHOP_MANAGEMENT_URL"] = pages or ""
     database_url = at.database_url(service)
     if database_url:
-        environment["SHOP_DATABASE_URL"] = _via(at, service, database_url, settings.get("SHOP_DATABASE_VIA"))
+        environment["SHOP_DATABASE_URL"] = _via(
+            at, service, DATABASE, database_url, settings.get("SHOP_DATABASE_VIA")
+        )
     return environment
 
 
-def _via(at: Layout, service: Service, url: str, first_port: str | None) -> str:
+def _via(at: Layout, service: Service, kind: Kind, url: str, first_port: str | None) -> str:
     """A server as a service reaches it: through a proxy on this machine, if there is one.
 
     SHOP_BROKER_VIA and SHOP_DATABASE_VIA are the port of the first declared service's own proxy; the next
@@ -109,10 +111,10 @@ def _via(at: Layout, service: Service, url: str, first_port: str | None) -> str:
     """
     if not first_port:
         return url
-    parts = urlsplit(url)
-    login, _, _ = parts.netloc.rpartition("@")
-    here = f"{HOST}:{int(first_port) + at.services.index(service)}"
-    return urlunsplit(parts._replace(netloc=f"{login}@{here}" if login else here))
+    server, *others = parse(url, kind)
+    if others:
+        raise FleetError("SHOP_BROKER_VIA and SHOP_DATABASE_VIA lead to one server, and several are named")
+    return server._replace(host=HOST, port=int(first_port) + at.services.index(service)).setting()
 
 
 def replica_program(at: Layout, service: Service, replica: int, settings: Mapping[str, str]) -> Program:

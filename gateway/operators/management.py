@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from typing import Any, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from typing import TypeVar
+from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Struct
 
 from gateway.door.requests import ShopRequest
+from shared.broker import AMQP, HTTP, in_order, parse
 from shared.errors import Unavailable
 
 T = TypeVar("T")
@@ -77,12 +78,11 @@ class _Queue(Struct):
 
 
 class Management:
-    """Asks the management API. One per gateway process."""
+    """Asks the management API of any node: first the one that answered last. One per gateway process."""
 
     def __init__(self, url: str, amqp_url: str) -> None:
-        self._url = url.rstrip("/")
-        self._vhost = unquote(urlsplit(amqp_url).path[1:]) or "/"
-        self._client: Any = None
+        self._servers = in_order(parse(url, HTTP)) if url else []
+        self._vhost = unquote(parse(amqp_url, AMQP)[0].path[1:]) or "/"
         self._asking = asyncio.Lock()
         self._seen: tuple[float, list[Queue]] = (float("-inf"), [])
 
@@ -126,19 +126,28 @@ class Management:
     async def _send(self, method: str, path: str, query: dict[str, str] | None = None) -> bytes:
         import httpx  # it costs megabytes, which a gateway that nobody asks for queues need not have
 
-        if not self._url:
+        if not self._servers:
             raise Unavailable("The broker's management API is unknown here: SHOP_MANAGEMENT_URL is not set.")
-        if self._client is None:
-            # Nobody closes this client, so no connection stays open between two questions.
-            none_kept = httpx.Limits(max_keepalive_connections=0)
-            self._client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S, limits=none_kept)
-        try:
-            answer = await self._client.request(method, f"{self._url}/api/{path}", params=query)
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            # Not the error's own words: they hold the address, and the password in it.
-            raise Unavailable(_silent(error)) from error
-        return answer.content
+        failure: Exception | None = None
+        for server in list(self._servers):
+            try:
+                # It is closed again: nobody would close one that is kept.
+                async with httpx.AsyncClient(
+                    trust_env=False, timeout=PATIENCE_S, verify=server.tls.context() if server.tls else False
+                ) as client:
+                    url = f"{server.url('https' if server.tls else 'http').rstrip('/')}/api/{path}"
+                    answer = await client.request(method, url, params=query)
+                answer.raise_for_status()
+            except (httpx.HTTPError, ConnectionError) as error:
+                failure = error
+                if method != "GET" and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                    break  # it may have been done
+                continue
+            self._servers.remove(server)
+            self._servers.insert(0, server)
+            return answer.content
+        # Not the error's own words: they hold the address, and the password in it.
+        raise Unavailable(_silent(failure)) from failure
 
 
 def _read(content: bytes, kind: type[T]) -> T:
@@ -148,7 +157,7 @@ def _read(content: bytes, kind: type[T]) -> T:
         raise Unavailable(_silent(error)) from error
 
 
-def _silent(error: Exception) -> str:
+def _silent(error: Exception | None) -> str:
     return f"The broker's management API does not answer ({type(error).__name__})."
 
 

@@ -12,6 +12,8 @@ from ops.demo.scenario import Record, Scenario
 from ops.demo.stage import Stage, shirts
 from ops.letters import DeadLetters
 from query_svc.dead_letters.contracts import DeadLetter
+from shared.addresses import AMQP, parse
+from shared.broker.connecting import connect as connect_to_broker
 
 _QUEUE = "item.order.placed"
 # One retry, in a queue that is there anyway: after three of them the order would be past its deadline.
@@ -59,7 +61,7 @@ async def sent_back_once_mended(stage: Stage, record: Record) -> None:
 async def given_up(stage: Stage, record: Record) -> None:
     """What nobody will ever be able to read harms nothing, and is given up for a reason."""
     key, letters = stage.new_key(), DeadLetters(stage.admin)
-    connection = await aio_pika.connect(fleet.current_layout().amqp_url)
+    connection = await connect_to_broker(parse(fleet.current_layout().amqp_url, AMQP), "demo")
     async with connection, connection.channel() as channel:
         poison = aio_pika.Message(b"\xff\x00 no message of ours", correlation_id=key, type="order.placed")
         await channel.default_exchange.publish(poison, routing_key=_QUEUE)

@@ -4,6 +4,7 @@ Connections, and what is declared on them, are the client library's business (`l
 happens to each message is done here, at a fraction of the cost (docs/adr/0016).
 """
 
+from shared.addresses import AMQP, HTTP, in_order, parse
 from shared.broker.channel import Channel, Congested, Message, NotConfirmed, Refused, Unroutable
 from shared.broker.frames import Address, Properties, counted, table
 from shared.broker.headers import OCTETS as UNREADABLE_OCTETS
@@ -12,6 +13,8 @@ from shared.broker.identity import PUBLISHED_BY, STRANGER, Identity, identify, o
 from shared.broker.topology import RPC_EXCHANGE, dead_name, rpc_queue
 
 __all__ = [
+    "AMQP",
+    "HTTP",
     "PUBLISHED_BY",
     "RPC_EXCHANGE",
     "STRANGER",
@@ -29,7 +32,9 @@ __all__ = [
     "counted",
     "dead_name",
     "identify",
+    "in_order",
     "origin",
+    "parse",
     "rpc_queue",
     "table",
 ]

@@ -2,89 +2,44 @@
 
 A `Link` is one connection and what is set up on it. When it breaks, everything on it is given up and set up
 anew as one unit, so that no half-restored consumer can be left behind (docs/adr/0003).
+
+Of several servers each link draws one as its home. While that one is away it stands at another, and goes home
+once that is possible: so all servers have their even share again, and nothing moves while all is well
+(docs/adr/0032).
 """
 
 import asyncio
 import random
-import socket
-import struct
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 
-from shared.broker.channel import Channel
+from shared.addresses import AMQP, Server, Servers, in_order
+from shared.broker.connecting import CONNECT_SECONDS, HURRY_SECONDS, Connection, connect
 from shared.broker.pulse import Pulse
 from shared.errors import describe
 from shared.logs import log
 from shared.trouble import Trouble
 
-CONNECT_SECONDS = 5.0
-HEARTBEAT_SECONDS = 10
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 DEADLINE_SECONDS = 3.0
-_AT_ONCE = struct.pack("ii", 1, 0)
-"""For `SO_LINGER`: do not wait until what was written is taken, but reset the connection."""
+HOME_SECONDS = 60.0
+"""How often, give or take a half, a link that is not where it belongs looks whether it can go there."""
+FINISH_SECONDS = 5.0
+"""How long what is under way on a link may take to end before the link moves."""
 
 SetUp = Callable[[AbstractConnection], Awaitable[None]]
 TearDown = Callable[[], Awaitable[None]]
+Finish = Callable[[float], Awaitable[None]]
 
 
-class _Socket(TransportFactory):
-    """Makes a connection's socket, and remembers it."""
+class _Part(NamedTuple):
+    """Something that stands on a connection."""
 
-    def __init__(self) -> None:
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def create(self, url: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """What the client library would make by itself."""
-        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        reader, self._writer = await factory.create(url, **options)
-        return reader, self._writer
-
-    def abort(self) -> None:
-        """Reset the connection: nothing that still waits here to be sent is to leave, now or later."""
-        if self._writer is not None:
-            self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-            self._writer.transport.abort()
-
-
-class _Connection(aio_pika.Connection):
-    """A connection that remembers its channels, for a channel may break alone."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._socket = self.kwargs["transport_factory"] = _Socket()
-        self.pulse: Pulse | None = None
-        self.opened: list[AbstractChannel] = []
-        self.is_set_up = False
-        """From then on channels are opened for a moment only, and not remembered."""
-
-    def channel(self, *args: Any, **options: Any) -> AbstractChannel:
-        channel = super().channel(*args, **options)
-        if not self.is_set_up:
-            self.opened.append(channel)
-        return channel
-
-    async def feel(self, deadline_s: float) -> Pulse:
-        """Begin to notice whether the broker still says anything."""
-        if self.transport is None:
-            raise ConnectionError("the connection is closed")
-        self.pulse = Pulse(self.transport.connection, await Channel.open(self), deadline_s)
-        return self.pulse
-
-    def abort(self) -> None:
-        """Give up the connection without a goodbye, to which a broker that hangs has no answer."""
-        self._socket.abort()
-
-    def __del__(self) -> None:
-        """Nothing: the link closes what it opened.
-
-        The library would start to close a connection that never came up, from wherever the garbage collector
-        happens to run, with or without an event loop.
-        """
+    set_up: SetUp
+    tear_down: TearDown
+    finish: Finish | None
 
 
 class Link:
@@ -94,22 +49,33 @@ class Link:
     broker says nothing at all is given up, and made anew, within two deadlines of `deadline_s` seconds.
     """
 
-    def __init__(self, url: str, name: str, *, deadline_s: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, servers: Servers | str, name: str, *, deadline_s: float = DEADLINE_SECONDS) -> None:
         self.name = name
         self.trouble = Trouble(f"link {name}", "broker.link_failed")
         """Why it is down, and since when."""
-        self._url = url
+        self.is_tried = False
+        """Whether it has been up, or has failed for a reason that can be told."""
+        self._servers = Servers(servers, AMQP) if isinstance(servers, str) else servers
         self._deadline_s = deadline_s
-        self._set_up: list[tuple[SetUp, TearDown]] = []
+        self._parts: list[_Part] = []
         self._task: asyncio.Task[None] | None = None
-        self._connection: AbstractConnection | None = None
+        self._connection: Connection | None = None
+        self._next: Connection | None = None
+        """One to where this link belongs, to go on with."""
+        self._home: tuple[str, int] | None = None
+        self._failed_at: tuple[str, int] | None = None
+        """Where it broke last: the others are tried before."""
         self._up = asyncio.Event()
         self._broken = asyncio.Event()
         self._lost_by = ""
 
-    def use(self, set_up: SetUp, tear_down: TearDown) -> None:
-        """Say what is to stand on this connection; before `start`."""
-        self._set_up.append((set_up, tear_down))
+    def use(self, set_up: SetUp, tear_down: TearDown, finish: Finish | None = None) -> None:
+        """Say what is to stand on this connection; before `start`.
+
+        Before the link moves to another server, `finish` is called with the seconds that are left to end what
+        is under way.
+        """
+        self._parts.append(_Part(set_up, tear_down, finish))
 
     @property
     def is_up(self) -> bool:
@@ -150,22 +116,43 @@ class Link:
                     failures = 0
                 except Exception as error:  # whatever it was: without its link the process is deaf and mute
                     failures += 1
-                    self.trouble.failed(f"{type(error).__name__}: {error}")
+                    self._failed(f"{type(error).__name__}: {error}")
+                if self._next is not None:
+                    continue
                 pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not a secret
         finally:
             await self._let_go()
+            await _close(self._next, self.name)
+
+    def _failed(self, reason: str) -> None:
+        self.is_tried = True
+        self.trouble.failed(reason)
+
+    async def _connect(self) -> Connection:
+        home = self._at_home().place
+        failed_at, self._failed_at = self._failed_at, None
+        order = in_order(
+            self._servers.now(),
+            first=home if home != failed_at else None,
+            last=[failed_at] if failed_at else (),
+        )
+        return await connect(order, self.name)
+
+    def _at_home(self) -> Server:
+        """The server where this link belongs: drawn once, and again when it is named no more."""
+        servers = self._servers.now()
+        for one in servers:
+            if one.place == self._home:
+                return one
+        drawn = random.choice(servers)  # noqa: S311  no secret
+        self._home = drawn.place
+        return drawn
 
     async def _once(self) -> None:
-        """Connect, set up, and stay until the connection breaks."""
-        async with asyncio.timeout(CONNECT_SECONDS * 2):
-            connection = await aio_pika.connect(
-                self._url,
-                timeout=CONNECT_SECONDS,
-                heartbeat=HEARTBEAT_SECONDS,
-                client_properties={"connection_name": self.name},
-                connection_class=_Connection,
-            )
+        """Connect, set up, and stay until the connection breaks, or there is one to where it belongs."""
+        connection, self._next = self._next or await self._connect(), None
+        here = connection.server
         self._connection = connection
         broken = self._broken = asyncio.Event()
         self._lost_by = "it was given up, to be set up anew"
@@ -173,6 +160,7 @@ class Link:
         def lost(_: Any, error: BaseException | None) -> None:
             if error is not None:
                 self._lost_by = f"{type(error).__name__}: {error}"
+                self._failed_at = here.place
             broken.set()
 
         connection.close_callbacks.add(lost)
@@ -182,43 +170,81 @@ class Link:
                 self._abort_when_lost(connection, await connection.feel(self._deadline_s))
             )
             async with asyncio.timeout(CONNECT_SECONDS * 6):
-                for set_up, _ in self._set_up:
-                    await set_up(connection)
+                for part in self._parts:
+                    await part.set_up(connection)
                 for channel in connection.opened:
                     await _watch(channel, broken)
                 connection.is_set_up = True
-            log.info("broker.link_up", link=self.name)
+            log.info("broker.link_up", link=self.name, server=str(here))
             self.trouble.over()
+            self.is_tried = True
             self._up.set()
-            await broken.wait()
-            log.warning("broker.link_lost", link=self.name)
-            self.trouble.failed(self._lost_by)
+            self._next = await self._home_from(here, broken)
+            if self._next is not None:
+                log.info("broker.link_goes_home", link=self.name, server=str(self._next.server))
+                await self._finish()
+                return
+            log.warning("broker.link_lost", link=self.name, server=str(here))
+            self._failed(self._lost_by)
+        except Exception:  # the others may do better; raised again
+            self._failed_at = here.place
+            raise
         finally:
             if watching is not None:
                 watching.cancel()
             await self._let_go()
 
-    async def _abort_when_lost(self, connection: _Connection, pulse: Pulse) -> None:
+    async def _home_from(self, here: Server, broken: asyncio.Event) -> Connection | None:
+        """Wait until the connection is lost; where the link does not belong, or until it can go home."""
+        while here.place != self._home:
+            try:
+                async with asyncio.timeout(HOME_SECONDS * random.uniform(0.5, 1.5)):  # noqa: S311  no secret
+                    await broken.wait()
+            except TimeoutError:
+                try:
+                    async with asyncio.timeout(HURRY_SECONDS):
+                        return await connect([self._at_home()], self.name)
+                except Exception as error:  # it is not back yet
+                    log.debug("broker.home_away", link=self.name, **describe(error))
+            else:
+                return None
+        await broken.wait()
+        return None
+
+    async def _finish(self) -> None:
+        """Let what is under way end, so that the move costs nobody an answer."""
+        finishing = (part.finish(FINISH_SECONDS) for part in self._parts if part.finish is not None)
+        for ended in await asyncio.gather(*finishing, return_exceptions=True):
+            if isinstance(ended, Exception):
+                log.debug("broker.not_finished", link=self.name, **describe(ended))
+
+    async def _abort_when_lost(self, connection: Connection, pulse: Pulse) -> None:
         await pulse.until_lost()
         log.warning("broker.link_silent", link=self.name)
         self._lost_by = "the broker said nothing at all"
+        self._failed_at = connection.server.place
         connection.abort()
         self._broken.set()
 
     async def _let_go(self) -> None:
         self._up.clear()
-        for _, tear_down in self._set_up:
+        for part in self._parts:
             try:
-                await tear_down()
+                await part.tear_down()
             except Exception as error:  # it may be broken already; the rest must go all the same
                 log.debug("broker.tear_down_failed", link=self.name, **describe(error))
         connection, self._connection = self._connection, None
-        if connection is not None and not connection.is_closed:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    await connection.close()
-            except Exception as error:  # a broken connection cannot say goodbye
-                log.debug("broker.close_failed", link=self.name, **describe(error))
+        await _close(connection, self.name)
+
+
+async def _close(connection: Connection | None, link: str) -> None:
+    if connection is None or connection.is_closed:
+        return
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connection.close()
+    except Exception as error:  # a broken connection cannot say goodbye
+        log.debug("broker.close_failed", link=link, **describe(error))
 
 
 async def _watch(channel: AbstractChannel, broken: asyncio.Event) -> None:

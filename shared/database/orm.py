@@ -12,6 +12,7 @@ from tortoise.backends.mysql.client import MySQLClient, TransactionWrapper
 from tortoise.connection import get_connection
 from tortoise.exceptions import IntegrityError
 
+from shared.addresses import Server
 from shared.database.connection import connection_options
 from shared.database.pipeline import DUPLICATE, DuplicateKey, Pipeline
 
@@ -27,11 +28,11 @@ class Orm:
         self._nowhere = nowhere
 
     @classmethod
-    async def open(cls, url: str, models: Sequence[str], app: str) -> "Orm":
+    async def open(cls, server: Server, models: Sequence[str], app: str) -> "Orm":
         """Make the models known to Tortoise, under the name `app`."""
         # On the level below it writes into the log what is asked, with the values of rows: people's data.
         logging.getLogger("tortoise.db_client").setLevel(logging.INFO)
-        config = orm_config(url, {app: (list(models), None)}, engine=__name__)
+        config = orm_config(server, {app: (list(models), None)}, engine=__name__)
         await Tortoise.init(config=config, _enable_global_fallback=True)
         nowhere = get_connection("default")
         assert isinstance(nowhere, _Nowhere)  # noqa: S101  this module is the engine
@@ -113,13 +114,13 @@ def _duplicates_named() -> Iterator[None]:
 
 
 def orm_config(
-    url: str,
+    server: Server,
     apps: dict[str, tuple[list[str], str | None]],
     *,
     engine: str = "tortoise.backends.mysql",
 ) -> dict[str, Any]:
     """Tortoise's configuration: one connection, and apps as `{label: (model modules, migrations)}`."""
-    options = connection_options(url)
+    options = connection_options(server)
     return {
         "connections": {
             "default": {

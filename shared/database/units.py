@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pymysql.err
 
-from shared.database.connection import Connection, NoAnswer, connection_options
+from shared.addresses import DATABASE, Server, Servers, takes_changes
+from shared.database.connection import Connection, NoAnswer
 from shared.database.failures import (
     DEADLOCK,
     LOCK_TIMEOUT,
@@ -66,7 +67,7 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         *,
         pool: int = 12,
         lock_wait_s: int = LOCK_WAIT_SECONDS,
@@ -77,7 +78,7 @@ class Database:
                 f"answer_s={answer_s:g} must be above {lock_wait_s}: so long a statement may wait for a lock,"
                 " and say nothing meanwhile"
             )
-        self.url = url
+        self._servers = Servers(url, DATABASE)
         self._size = pool
         self._lock_wait_s = lock_wait_s
         self._answer_s = answer_s
@@ -86,8 +87,13 @@ class Database:
         self._pool: Pool | None = None
         self._watch: Connection | None = None
         self._watching = asyncio.Lock()
-        self._pinging: asyncio.Task[None] | None = None
+        self._pinging: dict[Server | None, asyncio.Task[None]] = {}
         self._orm: Orm | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is: one URL or several."""
+        return self._servers.text
 
     async def open(self, models: Sequence[str] = (), *, app: str = "service") -> None:
         """Connect, and make models known to Tortoise if there are any. Raises `DatabaseUnavailable`.
@@ -95,13 +101,14 @@ class Database:
         Tortoise keeps a model under the first `app` that it is told: a process that has migrated it must
         name the same, or its models are not found.
         """
-        connection_options(self.url)
         if models:
             # Costs ten megabytes, which a process that asks through no models need not have.
             from shared.database.orm import Orm
 
-            self._orm = await Orm.open(self.url, models, app)
-        self._pool = Pool(self.url, size=self._size, answer_s=self._answer_s, lock_wait_s=self._lock_wait_s)
+            self._orm = await Orm.open(self._servers.now()[0], models, app)
+        self._pool = Pool(
+            self._servers, size=self._size, answer_s=self._answer_s, lock_wait_s=self._lock_wait_s
+        )
         async with self._pipeline():  # the first unit is not to wait for its connection
             await self.ping()
 
@@ -120,16 +127,17 @@ class Database:
         """From now on, what transactions emit goes this way."""
         self._staging = staging
 
-    async def ping(self) -> None:
-        """Raises `DatabaseUnavailable` unless the database answers within two seconds.
+    async def ping(self, at: Server | None = None) -> None:
+        """Raises `DatabaseUnavailable` unless the database, or that server of it, answers within two seconds.
 
         It is asked on a connection that is kept for this: neither a pool whose connections are all at work
         nor a unit that takes long makes a database look as if it were away. Who asks meanwhile is given the
         same answer.
         """
-        if self._pinging is None or self._pinging.done():
-            self._pinging = self._aside(self._ask_watch("SELECT 1"))
-        await asyncio.shield(self._pinging)
+        pinging = self._pinging.get(at)
+        if pinging is None or pinging.done():
+            pinging = self._pinging[at] = self._aside(self._ask_watch("SELECT 1", at))
+        await asyncio.shield(pinging)
 
     async def ready_to_write(self) -> None:
         """Raises `DatabaseUnavailable` unless the database takes changes: for who waits until it does.
@@ -150,18 +158,25 @@ class Database:
         except pymysql.err.MySQLError as error:  # it says no for another reason, as it would to a write
             log.info("database.probe_refused", code=code_of(error))
 
-    async def _ask_watch(self, sql: str) -> None:
-        """Ask on the connection that is kept for this. Raises `DatabaseUnavailable`."""
+    async def _ask_watch(self, sql: str, at: Server | None) -> None:
+        """Ask, on the connection that is kept for this, one server or any. Raises `DatabaseUnavailable`."""
         pool = self._pool
         if pool is None:
             raise DatabaseUnavailable("the database is closed")
         try:
             async with self._watching, asyncio.timeout(PING_SECONDS):
-                if self._watch is None or not self._watch.is_usable:
-                    self._leave_watch()
-                    self._watch = await pool.connect()
+                if (watch := self._watch) is not None and at in (None, watch.server) and watch.is_usable:
+                    try:
+                        await outcomes(watch, [sql])
+                        return
+                    except Exception as error:  # where it led says nothing about where the next one leads
+                        log.debug("database.watch_lost", error=str(error))
+                self._leave_watch()
+                self._watch = await pool.connect(to=at)
                 await outcomes(self._watch, [sql])
         except TimeoutError as error:
+            if self._watch is not None:
+                pool.avoid(self._watch.server)
             self._leave_watch()
             raise DatabaseUnavailable(f"no answer within {PING_SECONDS:g} s") from error
         except Exception as error:  # whatever the driver says, the next one is to ask on a fresh connection
@@ -320,7 +335,7 @@ class Database:
             return error
         if isinstance(driver_error(error), NoAnswer):
             try:
-                await self.ping()
+                await self.ping(connection.server)
             except DatabaseUnavailable as silent:
                 return silent
             return TooSlow(f"a statement took more than {self._answer_s:g} s")
@@ -335,7 +350,7 @@ class Database:
 
         async def kill() -> None:
             try:
-                await self._ask_watch(f"KILL {connection.thread_id():d}")
+                await self._ask_watch(f"KILL {connection.thread_id():d}", connection.server)
             except DatabaseUnavailable as error:
                 log.info("database.not_killed", error=str(error))
 
@@ -369,13 +384,13 @@ class _WouldWrite(Exception):
 
 
 async def _is_read_only(connection: Connection) -> bool:
-    """Whether the server takes no changes. (On MySQL `super_read_only` implies `read_only`.)"""
+    """Whether the server takes no changes."""
     try:
         [found] = await outcomes(connection, ["SELECT @@read_only"])
     except Exception as error:  # a server that cannot even say so is gone
         log.debug("database.not_asked", error=str(error))
         return True
-    return str(found.rows[0][0]).upper() not in ("0", "OFF")
+    return not takes_changes(found.rows[0][0])
 
 
 async def _within(seconds: float, work: Awaitable[T]) -> T:

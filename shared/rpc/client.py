@@ -102,6 +102,7 @@ class Rpc:
         self._strangers = Strangers("answers")
         self._is_silent = False
         """Whether the broker says nothing at all, although it was asked."""
+        self._is_leaving = False
         self._pending: dict[str, _Waiting] = {}
         self._outgoing: dict[tuple[str, int], list[_Waiting]] = defaultdict(list)
         """What leaves in this turn of the loop, by service and by the milliseconds that it has left."""
@@ -120,7 +121,7 @@ class Rpc:
         # No queue on the way of an answer, and an address that nobody else can still hold.
         await channel.consume(topology.REPLIES, f"{self._process} replies", self._take, no_ack=True)
         self._channel = channel
-        self._is_silent = False
+        self._is_silent = self._is_leaving = False
         if (pulse := pulse_of(connection)) is not None:
             pulse.tell(self._hear_of_silence)
 
@@ -131,6 +132,12 @@ class Rpc:
         self._channel = None
         for waiting in list(self._pending.values()):
             _fail(waiting, OutcomeUnknown("The connection to the broker broke while the call was under way."))
+
+    async def finish(self, seconds: float) -> None:
+        """Let calls under way get their answers, for so long at most; new ones go over HTTP meanwhile."""
+        self._is_leaving = True
+        if waiting := [one.outcome for one in self._pending.values()]:
+            await asyncio.wait(waiting, timeout=seconds)
 
     def _hear_of_silence(self, is_silent: bool) -> None:
         self._is_silent = is_silent
@@ -257,7 +264,7 @@ class Rpc:
         self, service: str, request: wire.Request, deadline: float, *, may_be_repeated: bool
     ) -> wire.Outcome:
         """The outcome of a request. Raises `TimeoutError` at its deadline, a time of the event loop."""
-        if self._channel is None or self._is_silent or self._channel.is_blocked:
+        if self._channel is None or self._is_silent or self._is_leaving or self._channel.is_blocked:
             raise _NotDelivered
         loop = asyncio.get_running_loop()
         answerer = self._us.of(service)

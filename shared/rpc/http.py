@@ -1,7 +1,6 @@
 """Calls over HTTP, for when the broker is away: same types, errors and deadlines at `POST /calls/<name>`."""
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,32 +10,14 @@ import msgspec
 
 from shared.errors import OutcomeUnknown, ProblemDetails
 from shared.rpc import wire
+from shared.rpc.peers import Address, Names, parse_peers
 
 if TYPE_CHECKING:
     import httpx
 
-_PEER = re.compile(
-    r"(?P<service>[a-z][a-z0-9_]*)=(?P<base>https?://[^\s:/]+):(?P<first>\d+)(?:-(?P<last>\d+))?"
-)
-
 
 class NobodyThere(Exception):
     """No replica of the service accepts a connection: nothing has run."""
-
-
-def parse_peers(text: str) -> dict[str, list[str]]:
-    """`item=http://127.0.0.1:8020-8028 order=http://order:8000` as URLs by service. Raises `ValueError`."""
-    peers: dict[str, list[str]] = {}
-    for word in text.split():
-        match = _PEER.fullmatch(word)
-        if match is None:
-            raise ValueError(
-                f"{word!r} is no peer; write item=http://host:8020-8028 or item=http://host:8000"
-            )
-        first = int(match["first"])
-        last = int(match["last"] or first)
-        peers[match["service"]] = [f"{match['base']}:{port}" for port in range(first, last + 1)]
-    return peers
 
 
 class HttpCalls:
@@ -44,28 +25,30 @@ class HttpCalls:
 
     def __init__(self, peers: str) -> None:
         self._peers = parse_peers(peers)
+        self._names = Names()
+        self._answered: dict[str, Address] = {}
+        """Who of a service answered last."""
         self._client: httpx.AsyncClient | None = None
 
     async def call(self, service: str, request: wire.Request) -> wire.Outcome:
         """Ask once. Raises `NobodyThere`, or `OutcomeUnknown` if the connection broke after the sending."""
         ends = _ends(request)
-        urls = self._peers.get(service, [])
+        addresses = await self._addresses(service)
         # At start others are often not there yet: to find that out, no process need load what is below.
-        if self._client is None and not await _is_anybody_there(urls):
+        if self._client is None and not await _is_anybody_there(addresses):
             raise NobodyThere
         import httpx  # costs megabytes, and most processes never need it
 
-        for url in list(urls):
+        for address in addresses:
             try:
-                outcome = await self._post(url, request, ends)
+                outcome = await self._post(address, request, ends)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
             except httpx.TransportError as error:
                 raise OutcomeUnknown(f"The connection to the {service} service broke.") from error
             except wire.UNREADABLE as error:
                 raise OutcomeUnknown(f"Something that is not the {service} service answered.") from error
-            urls.remove(url)
-            urls.insert(0, url)
+            self._answered[service] = address
             return outcome
         raise NobodyThere
 
@@ -77,19 +60,25 @@ class HttpCalls:
     async def call_each(self, service: str, request: wire.Request) -> list[wire.Outcome]:
         """Ask every address of a service at once; those that do not answer in time are left out."""
         answers = await asyncio.gather(
-            *(self._post(url, request, _ends(request)) for url in self._peers.get(service, [])),
+            *(self._post(one, request, _ends(request)) for one in await self._addresses(service)),
             return_exceptions=True,
         )
         return [one for one in answers if isinstance(one, wire.Outcome)]
+
+    async def _addresses(self, service: str) -> list[Address]:
+        """All addresses of a service, first the one that answered last."""
+        found = await self._names.addresses(self._peers.get(service, []))
+        return sorted(found, key=lambda address: address != self._answered.get(service))
 
     async def close(self) -> None:
         """Give up the connections."""
         if self._client is not None:
             await self._client.aclose()
 
-    async def _post(self, url: str, request: wire.Request, ends: float) -> wire.Outcome:
+    async def _post(self, address: Address, request: wire.Request, ends: float) -> wire.Outcome:
         left = max(ends - time.monotonic(), 0.001)
         headers = {
+            "host": address.host,
             "content-type": wire.CONTENT_TYPE,
             wire.TIME_LEFT_HEADER: str(int(left * 1000)),
             **({wire.CORRELATION_HEADER: request.correlationid} if request.correlationid else {}),
@@ -97,10 +86,11 @@ class HttpCalls:
             **({wire.KEY_HEADER: wire.encode(request.key).decode()} if request.key else {}),
         }
         answer = await self._connections().post(
-            f"{url}/calls/{request.call}",
+            f"{address.url}/calls/{request.call}",
             content=bytes(request.data),
             headers=headers,
             timeout=left,
+            extensions={"sni_hostname": urlsplit(f"//{address.host}").hostname},
         )
         if answer.is_success:
             return wire.Outcome(id=request.id, data=msgspec.Raw(answer.content or b"null"))
@@ -115,9 +105,9 @@ class HttpCalls:
         return self._client
 
 
-async def _is_anybody_there(urls: Sequence[str]) -> bool:
-    for url in urls:
-        parts = urlsplit(url)
+async def _is_anybody_there(addresses: Sequence[Address]) -> bool:
+    for address in addresses:
+        parts = urlsplit(address.url)
         try:
             _, writer = await asyncio.open_connection(parts.hostname, parts.port)
         except OSError:

@@ -7,6 +7,7 @@ from typing import Any
 from aio_pika.abc import AbstractConnection
 
 from shared import clocks, crash, metrics
+from shared.addresses import AMQP, Servers
 from shared.broker.link import Link, SetUp, TearDown
 from shared.clock import utc_now
 from shared.database.purging import purge
@@ -159,7 +160,7 @@ class Runtime:
     @property
     def _has_started(self) -> bool:
         """Whether every link has been up, or has failed for a reason that can be told."""
-        return self.started and all(link.is_up or link.trouble.reason for link in self.links)
+        return self.started and all(link.is_tried for link in self.links)
 
     async def description(self) -> Description:
         """What this service is made of, and how this process is."""
@@ -198,27 +199,29 @@ class Runtime:
         ]
 
     def _links(self) -> list[Link]:
-        url = self.settings.amqp_url
-        calls = Link(url, f"{self.name} calls", deadline_s=self.settings.rpc_timeout_s)
-        calls.use(self.rpc.set_up, self.rpc.tear_down)
+        servers = Servers(self.settings.amqp_url, AMQP)
+        calls = Link(servers, f"{self.name} calls", deadline_s=self.settings.rpc_timeout_s)
+        calls.use(self.rpc.set_up, self.rpc.tear_down, self.rpc.finish)
         if self.server is not None:
-            calls.use(*self._unless_draining(self.server.set_up, self.server.tear_down))
+            own = self._unless_draining(self.server.set_up, self.server.tear_down)
+            calls.use(*own, self.server.drain)
         links = [calls]
         if self.outbox is not None:
-            publish = Link(url, f"{self.name} publish", deadline_s=self.settings.rpc_timeout_s)
+            publish = Link(servers, f"{self.name} publish", deadline_s=self.settings.rpc_timeout_s)
             publish.use(self.outbox.set_up, self.outbox.tear_down)
             links.append(publish)
         if self.consumers or self.service.taps:
-            consume = Link(url, f"{self.name} consume", deadline_s=self.settings.rpc_timeout_s)
+            consume = Link(servers, f"{self.name} consume", deadline_s=self.settings.rpc_timeout_s)
             for consumer in self.consumers:
                 consumer.give_back = consume.reset
-                consume.use(*self._unless_draining(consumer.set_up, consumer.tear_down))
+                own = self._unless_draining(consumer.set_up, consumer.tear_down)
+                consume.use(*own, consumer.drain)
             if self.service.taps:
                 taps = Taps(self.name, self.service.taps)
                 consume.use(*self._unless_draining(taps.set_up, taps.tear_down))
             links.append(consume)
         for attachment in self._attachments:
-            link = Link(url, f"{self.name} {attachment.role}", deadline_s=self.settings.rpc_timeout_s)
+            link = Link(servers, f"{self.name} {attachment.role}", deadline_s=self.settings.rpc_timeout_s)
             link.use(*self._unless_draining(attachment.set_up, attachment.tear_down))
             links.append(link)
         return links

@@ -20,7 +20,9 @@ from aiormq.exceptions import AMQPError
 
 from deploy import broker_users
 from deploy.local.layout import Layout
+from shared.addresses import AMQP, parse
 from shared.broker import topology
+from shared.broker.connecting import connect
 from shared.broker.identity import MIGRATE, named
 from shared.broker.link import Link
 from shared.permissions import OTHERS, PEOPLE, permission_of
@@ -255,4 +257,4 @@ async def test_the_broker_refuses_who_has_no_password_of_ours(host: Host) -> Non
         parts = urlsplit(host.url(PEOPLE))
         url = urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}"))
         with pytest.raises((AMQPError, ConnectionError)):
-            await asyncio.wait_for(aio_pika.connect(url), 10)
+            await asyncio.wait_for(connect(parse(url, AMQP), "stranger"), 10)

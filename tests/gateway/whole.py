@@ -15,6 +15,7 @@ from item_svc.service import service as item
 from order_svc.service import service as order
 from payment_svc.service import service as payment
 from query_svc.service import service as query
+from shared.addresses import DATABASE, parse
 from shared.database.idempotency import Once
 from shared.database.orm import Orm
 from shared.database.units import Database
@@ -117,7 +118,7 @@ async def whole_shop(at: Layout) -> AsyncIterator[WholeShop]:
         }
         # One process has one set of models, whoever they belong to.
         models = [module for service in SERVICES if service.asks_models for module in service.models]
-        orm = await Orm.open(next(iter(urls.values())), models, "service")
+        orm = await Orm.open(parse(next(iter(urls.values())), DATABASE)[0], models, "service")
         shop = WholeShop(runtimes)
         for name in runtimes:
             database = shop.database(name)

@@ -11,6 +11,7 @@ from tortoise.connection import get_connection
 from deploy.databases import connect
 from deploy.local.layout import Layout
 from ops.databases import reading
+from shared.addresses import DATABASE, parse
 from shared.collation import COLLATION, adopt
 from shared.database.connection import connection_options
 from shared.database.orm import orm_config
@@ -45,7 +46,10 @@ async def foreign(lab: Lab) -> AsyncIterator[str]:
 
 
 async def _adopt(url: str) -> list[str]:
-    async with aiomysql.connect(**connection_options(url)) as connection, connection.cursor() as cursor:
+    async with (
+        aiomysql.connect(**connection_options(parse(url, DATABASE)[0])) as connection,
+        connection.cursor() as cursor,
+    ):
         return await adopt(cursor)
 
 
@@ -148,7 +152,9 @@ async def test_services_say_their_character_set(hostile: str) -> None:
 
 
 async def test_migrations_say_it(hostile: str) -> None:
-    await Tortoise.init(config=orm_config(hostile, {"service": (["tests.shared.tiny.models"], None)}))
+    await Tortoise.init(
+        config=orm_config(parse(hostile, DATABASE)[0], {"service": (["tests.shared.tiny.models"], None)})
+    )
     try:
         _, [row] = await get_connection("default").execute_query(NAMES)
         assert tuple(row.values()) == OURS

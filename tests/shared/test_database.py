@@ -532,7 +532,7 @@ async def test_a_closed_database_refuses_at_once(lab: Lab, url: str):
 
 
 async def test_a_wrong_url_says_what_one_looks_like(lab: Lab):
-    with pytest.raises(ValueError, match="mysql://user:password@host:port/name"):
+    with pytest.raises(ValueError, match="mysql://user:password@host:3306/name"):
         await Database("postgres://nowhere").open([])
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.databases import url_as
 from shared import metrics
+from shared.addresses import DATABASE, parse
 from shared.database.connection import OTHER_FORMS, Connection, connect
 from shared.database.failures import cannot_write, is_away
 from shared.database.pipeline import DuplicateKey, DuplicateKeyPutOff
@@ -97,7 +98,7 @@ async def test_no_answer_is_waited_for_longer_than_was_set(url: str):
 
 
 async def test_a_host_that_is_gone_is_noticed_by_the_system_within_seconds(url: str):
-    connection = await connect(url, answer_s=30, lock_wait_s=5)
+    connection = await connect(parse(url, DATABASE), answer_s=30, lock_wait_s=5)
     of_system = connection._writer.transport.get_extra_info("socket")  # type: ignore[union-attr]
     assert of_system.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert of_system.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
@@ -337,7 +338,7 @@ async def test_a_server_that_would_read_our_texts_otherwise_is_refused(
 async def test_no_other_form_of_answers_is_agreed_to(url: str, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr("pymysql.constants.CLIENT.CAPABILITIES", OTHER_FORMS | 0xF)
-        assert Connection(url, answer_s=1).client_flag & OTHER_FORMS == 0
+        assert Connection(parse(url, DATABASE)[0], answer_s=1).client_flag & OTHER_FORMS == 0
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pymysql.err
 import pytest
 
 from shared import migration_steps
+from shared.addresses import DATABASE, parse
 from shared.database.connection import connection_options
 from shared.migration_steps import Steps
 from tests.shared.lab import Lab
@@ -19,7 +20,7 @@ COLUMN = "ALTER TABLE marks ADD COLUMN shade INT NULL"
 @pytest.fixture
 async def connection(lab: Lab, url: str) -> AsyncIterator[aiomysql.Connection]:
     """A connection to a database whose tables may be changed; they are put right afterwards."""
-    connection = await aiomysql.connect(**connection_options(url))
+    connection = await aiomysql.connect(**connection_options(parse(url, DATABASE)[0]))
     yield connection
     connection.close()
     if await lab.sql(url, "SHOW COLUMNS FROM marks LIKE 'shade'"):

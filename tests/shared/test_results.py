@@ -9,6 +9,7 @@ import aiomysql
 import pymysql.err
 import pytest
 
+from shared.addresses import DATABASE, parse
 from shared.database.connection import connection_options
 from shared.database.results import LONGEST_PAYLOAD, Outcome, _Packets, outcomes, rows_in_parts
 from shared.database.units import Database
@@ -29,7 +30,9 @@ MANY = (
 async def connection(url: str) -> AsyncIterator[Any]:
     """A connection of the driver's, by itself."""
     async with (
-        aiomysql.create_pool(maxsize=1, autocommit=True, **connection_options(url)) as pool,
+        aiomysql.create_pool(
+            maxsize=1, autocommit=True, **connection_options(parse(url, DATABASE)[0])
+        ) as pool,
         pool.acquire() as connection,
     ):
         yield connection

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.addresses import DATABASE, parse
 from shared.database.connection import Connection, connect
 from shared.database.results import Outcome, OutOfStep, outcomes
 from shared.database.sql import literal, statement, statements
@@ -39,7 +40,7 @@ ROWS = st.lists(st.tuples(*(st.none() | values for _, values in COLUMNS.values()
 @pytest.fixture
 async def connection(url: str) -> AsyncIterator[Connection]:
     """A connection as units of work have it, with a table of all types that are read here."""
-    connection = await connect(url, answer_s=30, lock_wait_s=5)
+    connection = await connect(parse(url, DATABASE), answer_s=30, lock_wait_s=5)
     columns = ", ".join(f"{name} {kind} NULL" for name, (kind, _) in COLUMNS.items())
     table = f"CREATE TEMPORARY TABLE fuzz (id INT AUTO_INCREMENT PRIMARY KEY, {columns})"
     await outcomes(connection, [f"{table} CHARACTER SET utf8mb4"])

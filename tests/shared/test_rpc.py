@@ -21,7 +21,8 @@ from shared.ids import new_id
 from shared.messages import Call
 from shared.registry import answer
 from shared.rpc import Rpc, wire
-from shared.rpc.http import HttpCalls, NobodyThere, parse_peers
+from shared.rpc.http import HttpCalls, NobodyThere
+from shared.rpc.peers import Names, parse_peers
 from shared.service.app import create_app
 from shared.service.service import Service
 from tests.shared.lab import Lab, events_of, is_up, unique
@@ -408,7 +409,7 @@ async def test_http_finds_the_replica_that_is_there(lab: Lab, url: str):
     request = wire.Request(id="1", call=f"{name}.ask", left_ms=5000, data=msgspec.Raw(b"{}"))
     try:
         assert (await calls.call(name, request)).problem is None
-        assert calls._peers[name] == [process.url, nobody]  # asked first the next time
+        assert [one.url for one in await calls._addresses(name)] == [process.url, nobody]  # asked first now
         with pytest.raises(NobodyThere):
             await calls.call("stranger", request)
     finally:
@@ -664,10 +665,52 @@ def test_peers_are_ranges_of_ports():
         "item": [f"http://127.0.0.1:{port}" for port in (8020, 8021, 8022)],
         "order": ["https://order.shop:8000"],
     }
+    assert parse_peers("item=http://a:1-2,http://[::1]:3 order=http://o:1 item=http://a:2,http://b:1") == {
+        "item": ["http://a:1", "http://a:2", "http://[::1]:3", "http://b:1"],
+        "order": ["http://o:1"],
+    }
+
+
+async def test_a_name_of_several_addresses_is_several_replicas(
+    lab: Lab, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    looked_up: list[str] = []
+
+    async def look_up(host: str) -> list[str]:
+        looked_up.append(host)
+        return ["127.0.0.9", "::1", "127.0.0.1"] if host == "replicas.test" else []
+
+    monkeypatch.setattr("shared.rpc.peers._look_up", look_up)
+    name = unique("svc")
+    process = await lab.process(name, url)
+    port = process.url.rpartition(":")[2]
+    assert [
+        one.url for one in await Names().addresses([f"http://replicas.test:{port}", "http://no.test:1"])
+    ] == [f"http://{host}:{port}" for host in ("127.0.0.9", "[::1]", "127.0.0.1")]
+    request = wire.Request(id="1", call=f"{name}.ask", left_ms=5000, data=msgspec.Raw(b"{}"))
+    looked_up.clear()
+    calls = HttpCalls(f"{name}=http://replicas.test:{port}")
+    try:
+        assert (await calls.call(name, request)).problem is None
+        assert [one.problem for one in await calls.call_each(name, request)] == [None]
+        assert looked_up == ["replicas.test"], "it is remembered for a moment"
+    finally:
+        await calls.close()
 
 
 @pytest.mark.parametrize(
-    "text", ["item", "item=", "item=http://host", "Item=http://h:1", "item=ftp://h:1", "a=b=c"]
+    "text",
+    [
+        "item",
+        "item=",
+        "item=http://host",
+        "Item=http://h:1",
+        "item=ftp://h:1",
+        "a=b=c",
+        "a=http://h:1,",
+        "a=http://h:0",
+        "a=http://h:9-8",
+    ],
 )
 def test_a_wrong_peer_is_named(text: str):
     with pytest.raises(ValueError, match="is no peer; write"):
