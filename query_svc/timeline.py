@@ -48,6 +48,9 @@ ANSWERS = {
     "payment.kept": Answer("payment", True, "refused"),
 }
 
+NO_STEPS = {"order.audited"}
+"""What is told for the audit log: who did it, beside the step that it was."""
+
 NEVER_UNASKED = {"item", "coupon"}
 """Who only ever answers; a payment may also come from a buyer who pays later."""
 
@@ -236,7 +239,7 @@ def _decided(read: Iterable[tuple[Kept, View | None]]) -> list[Step]:
     """What was done at once: the decisions of the order service, and what other services did unasked."""
     steps: list[Step] = []
     for event, news in read:
-        if event.event_type in ANSWERS or event.event_type in ASKS_BACK:
+        if event.event_type in ANSWERS or event.event_type in ASKS_BACK or event.event_type in NO_STEPS:
             continue
         plain = event.event_type.partition(".")[2].replace("_", " ") or event.event_type
         name, backwards, outcome = AT_ONCE.get(event.event_type, (plain, False, "done"))

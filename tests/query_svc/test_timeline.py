@@ -185,3 +185,14 @@ def test_a_payment_that_is_kept_answers_the_asking_back() -> None:
     assert (back.reason, back.details) == ("payment_kept", {"amount": 100, "note": "paid in cash"})
     assert (found.order.status, found.order.reason, found.order.settled) == ("FAIL", "payment_kept", True)
     assert (found.waiting_for, found.complete, found.ended_at) == ([], True, at(10))
+
+
+def test_what_is_told_for_the_audit_log_is_no_step() -> None:
+    story = Story().placed().reserved().completed()
+    before = tell(story)
+    story.add(
+        order.OrderAudited(
+            by=1, action="cancel order", target=f"order {story.order_id}", before=None, after=None
+        )
+    )
+    assert [said(step) for step in tell(story).steps] == [said(step) for step in before.steps]
