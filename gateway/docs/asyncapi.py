@@ -57,13 +57,14 @@ def document(services: Sequence[Known], *, version: str) -> dict[str, Any]:
 
 
 def for_the_public(spec: Mapping[str, Any], is_public: Callable[[str], bool]) -> dict[str, Any]:
-    """What of a document concerns those outside: the events, and the calls that `is_public` names.
+    """What of a document concerns those outside: the events and the calls that are public, by their names.
 
     Who hears an event, from which queue and by which function, is not told.
     """
     operations: dict[str, Any] = {}
     for name, operation in spec["operations"].items():
-        if "reply" in operation and not is_public(name.partition(".answers.")[2]):
+        told_or_answered = name.rpartition(".publishes.")[2].rpartition(".answers.")[2]
+        if not is_public(told_or_answered):
             continue
         if operation["action"] == "send" or "reply" in operation:
             operations[name] = {key: one for key, one in operation.items() if key not in _INSIDE}

@@ -65,9 +65,14 @@ async def whole(request: ShopRequest) -> dict[str, Any]:
     return document(await directory(request).all(), version=version())
 
 
-def _is_public(call: str) -> bool:
-    """Whether this gateway makes a call, and not to ask what the service is made of."""
-    return call.partition(".")[2] not in PLATFORM_CALLS.values() and "gateway" in callers_of(call)
+def _is_public(name: str) -> bool:
+    """Whether a message concerns those outside: an event of a service behind the gateway, or a call that the
+    gateway makes, and not to ask what the service is made of.
+    """
+    callers = callers_of(name)
+    if not callers:
+        return service_of(name) != "gateway"
+    return name.partition(".")[2] not in PLATFORM_CALLS.values() and "gateway" in callers
 
 
 def render(spec: Mapping[str, Any], *, is_whole: bool = True) -> str:

@@ -4,6 +4,7 @@ from shared.database.forgetting import without_text
 from shared.events.claims import Claim, Claims
 from shared.events.cloudevents import CONTENT_TYPE, CloudEvent, Undecoded, split
 from shared.events.outbox import Outbox
+from shared.events.passing import Passing
 from shared.events.subscription import REDRIVES_HEADER, UNREADABLE
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Claims",
     "CloudEvent",
     "Outbox",
+    "Passing",
     "Undecoded",
     "split",
     "without_text",

@@ -15,6 +15,7 @@ from shared.database.units import Database, DatabaseUnavailable
 from shared.errors import describe
 from shared.events.consumer import Consumer
 from shared.events.outbox import Outbox
+from shared.events.passing import Passing
 from shared.events.taps import Taps
 from shared.logs import log
 from shared.registry import Job, Wiring, every, together
@@ -78,6 +79,10 @@ class Runtime:
                 lease_s=settings.outbox_lease_s,
             )
             provided[Outbox] = self.outbox
+        self.passing: Passing | None = None
+        if service.publishes and self.database is None:
+            self.passing = Passing(service.name, self.name)
+            provided[Passing] = self.passing
         self._attachments = [kind(self.name) for kind in service.attachments]
         provided |= {type(one): one for one in self._attachments}
         self._wiring = Wiring(provided)
@@ -205,6 +210,8 @@ class Runtime:
         if self.server is not None:
             own = self._unless_draining(self.server.set_up, self.server.tear_down)
             calls.use(*own, self.server.drain)
+        if self.passing is not None:
+            calls.use(self.passing.set_up, self.passing.tear_down)
         links = [calls]
         if self.outbox is not None:
             publish = Link(servers, f"{self.name} publish", deadline_s=self.settings.rpc_timeout_s)
