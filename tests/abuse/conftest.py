@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -18,7 +19,7 @@ Send = Callable[..., ProblemDetails]
 
 # What the platform notes for itself, what failed passwords leave, sign-ins, and what coupon copies by itself.
 OTHER_TABLES = (
-    *("outbox", "inbox", "tortoise_migrations", "sign_in_failures", "sessions"),
+    *("outbox", "inbox", "tortoise_migrations", "sign_in_failures", "sessions", "known_clients"),
     *("item_prices", "price_readings"),
 )
 
@@ -50,6 +51,21 @@ def buyer(door: httpx.Client) -> Headers:
 def stranger(door: httpx.Client) -> Headers:
     """Headers of another buyer, to whom nothing here belongs."""
     return _signed_in(door, "buyer2@sagamart.local", "sagamart-buyer")
+
+
+@pytest.fixture(scope="package")
+def staff(door: httpx.Client, admin: Headers) -> Callable[[str], Headers]:
+    """Headers of somebody with a role, who is signed up for it."""
+
+    def headers(role: str) -> Headers:
+        email, password = f"{role}-{uuid4().hex[:8]}@abuse.test", "abuse me if you can"
+        account = {"email": email, "name": role, "address": "Seoul", "password": password}
+        user_id = door.post("/users", json=account).json()["id"]
+        changed = door.put(f"/users/{user_id}/roles", headers=admin, json={"roles": [role]})
+        assert changed.is_success, changed.text
+        return _signed_in(door, email, password)
+
+    return headers
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""What a service without a database tells in passing: whoever runs and taps it hears it, at the real broker."""
+"""What a service without a database tells in passing is heard by whoever runs and taps it."""
 
 from shared.events import Passing
 from shared.messages import Event, View
