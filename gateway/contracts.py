@@ -8,3 +8,10 @@ class CallersCounted(Event, name="gateway.callers_counted", subject="gateway"):
 
     gateway: str
     counts: dict[str, int]
+
+
+class TicketUsed(Event, name="gateway.ticket_used", subject="ticket"):
+    """A ticket for an event stream is used up; `ends` is when it would have ended (seconds of Unix time)."""
+
+    ticket: str
+    ends: float

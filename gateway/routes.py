@@ -22,6 +22,7 @@ from gateway.shop import (
     points,
     quotes,
     stats,
+    stream_tickets,
     timeline,
     users,
 )
@@ -42,7 +43,10 @@ shop = Router(
         _noun("cart", cart.routes),
         _noun("coupons", coupons.routes),
         _noun("quotes", quotes.routes),
-        _noun("orders", [*placing.routes, *orders.routes, *order_stream.routes, *timeline.routes]),
+        _noun(
+            "orders",
+            [*placing.routes, *orders.routes, *order_stream.routes, *stream_tickets.routes, *timeline.routes],
+        ),
         _noun("payments", payments.routes),
         _noun("points", points.routes),
         _noun("operators", [*ops.routes, *orphans.routes, *resolving.routes, *audit.routes]),

@@ -3,7 +3,7 @@
 from gateway import contracts
 from gateway.console.routes import console
 from gateway.docs import openapi as docs
-from gateway.door import auth, counting, ended
+from gateway.door import auth, counting, ended, tickets
 from gateway.door.headers import Dressing
 from gateway.door.rate_limit import TELL_EACH_S
 from gateway.routes import shop
@@ -24,6 +24,7 @@ service = Service(
         tap(events.user_notified),
         tap(ended.tokens_ended),
         tap(counting.callers_counted),
+        tap(tickets.ticket_used),
     ),
     jobs=(every(auth.ASK_EVERY_S, auth.keep_up), every(TELL_EACH_S, counting.tell_others)),
     routes=(shop, console),

@@ -8,18 +8,25 @@ from urllib.parse import parse_qsl
 
 from litestar import Litestar, Request
 
+from gateway.contracts import TicketUsed
 from gateway.door.auth import TokenReader
 from gateway.door.rate_limit import parse_rate
 from gateway.door.requests import ShopRequest, User, came_from
 from gateway.door.roles import Allowed, allowed
 from gateway.door.strict import LONGEST_NAME, MOST_ERRORS
+from gateway.door.tickets import Tickets, key_from
 from gateway.settings import GatewaySettings
-from shared.errors import FieldError, Forbidden, Malformed, NotFound, RuleBroken
+from shared.errors import FieldError, Forbidden, Malformed, NotFound, RuleBroken, Unauthorized
+from shared.events import Passing
 from shared.rpc import Rpc
 from shared.service import owner_of
 
 QUERY = "query"
 """`opt=` of a route: names of query parameters, besides those that its handler takes; None: any."""
+
+TICKET, LAST_EVENT_ID = "ticket", "last_event_id"
+STREAM: dict[str, Any] = {QUERY: (TICKET, LAST_EVENT_ID)}
+"""`opt=` of an event stream, which a browser may open by its address alone."""
 
 _LAX_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+")
@@ -31,6 +38,7 @@ class Door:
 
     def __init__(self, rpc: Rpc, settings: GatewaySettings) -> None:
         self.tokens = TokenReader(rpc)
+        self.tickets = Tickets(key_from(settings.amqp_url))
         self._limit = parse_rate(settings.rate_limit)
 
     async def enter(self, request: ShopRequest) -> None:
@@ -39,12 +47,27 @@ class Door:
         authorization = request.headers.get("authorization") if who else None
         try:
             if who:
-                request.scope["user"] = await self.tokens.user(authorization)
+                ticket = None if authorization else ticket_of(request)
+                request.scope["user"] = (
+                    await self.tokens.user(authorization)
+                    if ticket is None
+                    else self._ticketed(request, ticket)
+                )
         finally:  # a caller who tries tokens is limited as well, by address
             self.count(request)
         if who:
             check_roles(who, request.user)
         refuse_untidy(request)
+
+    def _ticketed(self, request: ShopRequest, text: str) -> User:
+        """Who has come with a ticket, which the other gateways are told of. Raises `Unauthorized`."""
+        ticket = self.tickets.take(text, request.scope["path"])
+        if not self.tokens.counts(ticket.user):
+            raise Unauthorized("What this ticket was made for has ended: sign in again.")
+        passing: Passing | None = request.app.state["runtime"].passing
+        if passing is not None:
+            passing.tell(TicketUsed(ticket=ticket.id, ends=ticket.ends))
+        return ticket.user
 
     def count(self, request: Request[Any, Any, Any]) -> None:
         """Count this request against its caller's limit. Raises `TooMany` when that is used up."""
@@ -55,6 +78,13 @@ class Door:
 async def at_the_door(request: Request[Any, Any, Any]) -> None:
     """`before_request` of all routes. One hook, because the framework copies the route for every guard."""
     await door_of(request.app).enter(cast(ShopRequest, request))
+
+
+def ticket_of(request: ShopRequest) -> str | None:
+    """The ticket in the address of a stream; None where there is none, or where none counts."""
+    if TICKET not in request.route_handler.opt.get(QUERY, ()):
+        return None
+    return request.query_params.get(TICKET)
 
 
 def check_roles(who: Allowed, user: User) -> None:

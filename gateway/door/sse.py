@@ -19,7 +19,7 @@ from gateway.door.requests import User
 from gateway.door.streams import open_streams
 from gateway.door.waiting import Watch
 from gateway.settings import GatewaySettings
-from shared.errors import Unavailable
+from shared.errors import FieldError, Malformed, Unavailable
 
 HEARTBEAT_S = 15.0
 """A silent connection looks dead to what lies between; a comment now and then keeps it."""
@@ -63,6 +63,18 @@ def event_stream(
         media_type="text/event-stream",
         headers=HEADERS,
     )
+
+
+def came_to(request: Request[Any, Any, Any], header: str | None, *, longest: int) -> str | None:
+    """The last id that a client has seen: by its header, else by the address of a stream opened anew.
+
+    Raises `Malformed` for one that cannot be, of more than `longest` digits for instance.
+    """
+    said = header or request.query_params.get("last_event_id")
+    if said and not (said.isascii() and said.isdigit() and len(said) <= longest):
+        error = FieldError("last_event_id", f"Expected a number of at most {longest} digits")
+        raise Malformed("A query parameter cannot be read.", errors=[error])
+    return said or None
 
 
 async def follow(

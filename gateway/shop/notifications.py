@@ -8,10 +8,11 @@ from litestar.params import HeaderParameter
 from litestar.response import Stream
 
 from gateway.door.api import After, Id, LongPageSize, problems
+from gateway.door.guards import STREAM
 from gateway.door.idempotency import IdempotencyKey, once
 from gateway.door.requests import ShopRequest
 from gateway.door.roles import SIGNED_IN
-from gateway.door.sse import News, event_stream, follow, stream_answer
+from gateway.door.sse import News, came_to, event_stream, follow, stream_answer
 from gateway.shop.events import notifications
 from user_svc.contracts import (
     FollowNotifications,
@@ -66,12 +67,13 @@ async def read_notification(
     "/users/me/notifications/events",
     operation_id="follow_notifications",
     summary="Stream your notifications",
-    opt=SIGNED_IN,
+    opt=SIGNED_IN | STREAM,
     responses=stream_answer("Server-sent events named `notification`.") | problems(400, 401),
 )
 async def follow_notifications(request: ShopRequest, last_event_id: LastEventId = None) -> Stream:
     """Your new notifications as server-sent events, each with its id."""
     user_id = request.user.id
+    last_event_id = came_to(request, last_event_id, longest=18)
     after = int(last_event_id) if last_event_id else None
     begun = await request.rpc.call(FollowNotifications(user_id=user_id, limit=1, after=after))
     place = str(begun.last if after is None else after)

@@ -12,9 +12,10 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from gateway.door.api import problems
+from gateway.door.guards import STREAM
 from gateway.door.requests import ShopRequest
 from gateway.door.roles import own_or
-from gateway.door.sse import News, event_stream, stream_answer
+from gateway.door.sse import News, came_to, event_stream, stream_answer
 from gateway.door.streams import Feeds
 from gateway.shop.events import changes
 from gateway.shop.orders import OrderId
@@ -53,7 +54,7 @@ class OrderChange(Struct, frozen=True):
     "/orders/{order_id:str}/events",
     operation_id="follow_order",
     summary="Stream an order's changes",
-    opt=own_or("support"),
+    opt=own_or("support") | STREAM,
     responses=stream_answer(
         "Server-sent events: each change with its number as id and its kind as event name."
     )
@@ -67,6 +68,7 @@ async def follow_order(
 
     The stream ends with the order; come back with `Last-Event-ID` after a break and you miss nothing.
     """
+    last_event_id = came_to(request, last_event_id, longest=9)
     call = GetOrder(order_id=order_id, buyer_id=request.owner)
     order = await request.rpc.call(call)
     if _is_final(order) and last_event_id and int(last_event_id) >= len(order.history):

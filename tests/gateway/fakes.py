@@ -76,6 +76,7 @@ class FakeRuntime:
         self.rpc = rpc
         self.settings = settings
         self.closing = asyncio.Event()
+        self.passing = None
 
     async def description(self) -> Description:
         """What the gateway says of itself."""

@@ -16,7 +16,7 @@ from tests.gateway.fakes import Signer, gateway
 from tests.gateway.whole import WholeShop, whole_shop
 from tests.order_svc.acts import reserved, say
 
-CHANGES_NOTHING = {"quote"}
+CHANGES_NOTHING = {"quote", "stream_ticket"}
 """POSTs of signed-in users that are questions."""
 ADMIN, BUYER = 1, 2
 

@@ -328,7 +328,7 @@ def test_the_map_is_drawn_without_figures_too() -> None:
     drawn = flow([_known("item"), _known("gateway"), _known("query")], None, None)
     assert (drawn.queues_known, drawn.dead_known) == (False, False)
     assert all(edge.ready is None and edge.dead is None for edge in drawn.edges)
-    assert [edge.queue for edge in drawn.edges if edge.consumer == "gateway"] == [None] * 8
+    assert [edge.queue for edge in drawn.edges if edge.consumer == "gateway"] == [None] * 9
     everything = [edge for edge in drawn.edges if edge.consumer == "query"]
     assert ("order.#", "query.order") in [(edge.event, edge.queue) for edge in everything]
 
