@@ -137,6 +137,32 @@ def given(variable: str, environment: Mapping[str, str] | None = None) -> Given 
         raise ValueError(f"{said}: the file cannot be read: {why}") from error
 
 
+class Current:
+    """What a setting says now: one that stands in a file is read anew whenever that file has changed.
+
+    While the file cannot be read, what it said last goes on to count.
+    """
+
+    def __init__(self, variable: str, text: str, environment: Mapping[str, str] | None = None) -> None:
+        self._path = (os.environ if environment is None else environment).get(f"{variable}_FILE")
+        self._text = text
+        self._seen: tuple[int, int, int] | None = None
+
+    def __call__(self) -> str:
+        """The text. It costs a look at the file's times."""
+        if self._path is None:
+            return self._text
+        try:
+            stat = os.stat(self._path)
+            seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            if seen != self._seen:
+                self._text = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
+                self._seen = seen
+        except (OSError, ValueError):
+            pass
+        return self._text
+
+
 S = TypeVar("S", bound=Settings)
 
 

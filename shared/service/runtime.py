@@ -31,7 +31,7 @@ from shared.service.describe import (
     version,
 )
 from shared.service.service import Service
-from shared.settings import Settings
+from shared.settings import Current, Settings
 from shared.trouble import TOLD_EVERY_SECONDS, Trouble
 
 START_SECONDS = 120.0
@@ -204,7 +204,7 @@ class Runtime:
         ]
 
     def _links(self) -> list[Link]:
-        servers = Servers(self.settings.amqp_url, AMQP)
+        servers = Servers(Current("SHOP_AMQP_URL", self.settings.amqp_url), AMQP)
         calls = Link(servers, f"{self.name} calls", deadline_s=self.settings.rpc_timeout_s)
         calls.use(self.rpc.set_up, self.rpc.tear_down, self.rpc.finish)
         if self.server is not None:
@@ -318,4 +318,5 @@ def _database(service: Service, settings: Settings) -> Database | None:
         return None
     if not settings.database_url:
         raise SystemExit(f"SHOP_DATABASE_URL is missing: {service.app_id} keeps its own database")
-    return Database(settings.database_url, pool=settings.database_pool, answer_s=settings.database_answer_s)
+    url = Current("SHOP_DATABASE_URL", settings.database_url)
+    return Database(url, pool=settings.database_pool, answer_s=settings.database_answer_s)
