@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event
+from shared.messages import Call, Event, KeptOf
 
 Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -275,3 +275,9 @@ class GetQuote(Call[Quoted], name="coupon.quote", idempotent=True):
 
 class RereadPrices(Call[PricesReread], name="coupon.reread_prices", idempotent=True):
     """Compare the copy of all item prices with the catalogue, and mend it."""
+
+
+class ExportUser(Call[KeptOf], name="coupon.export_user", idempotent=True):
+    """What this service keeps of a user, for the user."""
+
+    user_id: int

@@ -1,6 +1,6 @@
 """What the coupon service is made of."""
 
-from coupon_svc import calls, catalogue, contracts, events, handing_out
+from coupon_svc import calls, catalogue, contracts, events, handing_out, personal
 from coupon_svc.settings import CouponSettings
 from shared.service import Rank, Service, answer, every, hear
 
@@ -16,6 +16,7 @@ service = Service(
     contracts=(contracts,),
     models=("coupon_svc.models",),
     answers=(
+        answer(personal.export_user, rank=Rank.COSTLY),
         answer(calls.create_policy),
         answer(calls.list_policies, rank=Rank.LIST),
         answer(handing_out.issue_coupon),
@@ -27,6 +28,7 @@ service = Service(
         answer(calls.reread_prices),
     ),
     hears=(
+        hear(personal.forget_user),
         hear(events.apply_coupons, batch=LIST, touches=events.rows_of_order),
         hear(events.release_coupons, batch=LIST, touches=events.rows_of_release),
         hear(events.learn_prices, batch=LIST),

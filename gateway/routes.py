@@ -18,6 +18,7 @@ from gateway.shop import (
     order_stream,
     orders,
     payments,
+    personal,
     placing,
     points,
     quotes,
@@ -37,7 +38,7 @@ def _noun(tag: str, handlers: list[Any]) -> Router:
 shop = Router(
     "/",
     route_handlers=[
-        _noun("users", users.routes),
+        _noun("users", [*users.routes, *personal.routes]),
         _noun("notifications", notifications.routes),
         _noun("items", items.routes),
         _noun("cart", cart.routes),

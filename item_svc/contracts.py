@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event
+from shared.messages import Call, Event, KeptOf
 
 ItemNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -260,3 +260,9 @@ class ClearCart(Call[None], name="item.clear_cart", idempotent=True):
     """Have nothing in the cart."""
 
     user_id: ItemNumber
+
+
+class ExportUser(Call[KeptOf], name="item.export_user", idempotent=True):
+    """What this service keeps of a user, for the user."""
+
+    user_id: int

@@ -1,6 +1,6 @@
 """What the item service is made of."""
 
-from item_svc import calls, contracts, events, history
+from item_svc import calls, contracts, events, history, personal
 from shared.service import Rank, Service, answer, hear
 
 LIST = 128
@@ -12,6 +12,7 @@ service = Service(
     contracts=(contracts,),
     models=("item_svc.models",),
     answers=(
+        answer(personal.export_user, rank=Rank.COSTLY),
         answer(calls.create_item),
         answer(calls.get_item),
         answer(calls.get_items),
@@ -26,6 +27,7 @@ service = Service(
         answer(calls.clear_cart),
     ),
     hears=(
+        hear(personal.forget_user),
         hear(events.reserve_stock, batch=LIST, touches=events.rows_of_order),
         hear(events.release_stock, batch=LIST, touches=events.rows_of_release),
         hear(events.return_to_carts, batch=LIST),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event
+from shared.messages import Call, Event, KeptOf
 
 ItemNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -320,3 +320,21 @@ class ListOverdue(Call[OverduePage], name="order.overdue", idempotent=True):
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
     after: UUID | None = None
+
+
+class ExportUser(Call[KeptOf], name="order.export_user", idempotent=True):
+    """What this service keeps of a user, for the user."""
+
+    user_id: int
+
+
+class Unsettled(Struct, frozen=True, kw_only=True):
+    """How many orders are under way."""
+
+    count: int
+
+
+class CountUnsettled(Call[Unsettled], name="order.count_unsettled", idempotent=True):
+    """How many of a buyer's orders are still under way, or are being given back."""
+
+    buyer_id: int

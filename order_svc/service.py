@@ -1,6 +1,6 @@
 """What the order service is made of."""
 
-from order_svc import calls, contracts, events, overdue, sweeps
+from order_svc import calls, contracts, events, overdue, personal, sweeps
 from order_svc.settings import OrderSettings
 from shared.service import Rank, Service, answer, every, hear
 
@@ -17,6 +17,8 @@ service = Service(
     models=("order_svc.models",),
     asks_models=False,
     answers=(
+        answer(personal.export_user, rank=Rank.COSTLY),
+        answer(personal.count_unsettled),
         answer(calls.place_orders, batch=LIST, again=calls.as_it_is_now, rank=Rank.FIRST),
         answer(calls.get_orders, batch=LIST),
         answer(calls.list_orders, rank=Rank.LIST),
@@ -24,7 +26,10 @@ service = Service(
         answer(calls.get_payment_due, rank=Rank.FIRST),
         answer(overdue.list_overdue, rank=Rank.LIST),
     ),
-    hears=(hear(events.hear_answers, batch=2 * LIST, touches=events.rows_of_answer),),
+    hears=(
+        hear(events.hear_answers, batch=2 * LIST, touches=events.rows_of_answer),
+        hear(personal.forget_user),
+    ),
     jobs=(
         every(0.5, sweeps.fail_overdue),
         every(1.0, sweeps.release_again),

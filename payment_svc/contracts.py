@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event
+from shared.messages import Call, Event, KeptOf
 
 UserNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 LedgerNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -371,3 +371,9 @@ class ListAudit(Call[AuditPage], name="payment.audit", idempotent=True):
     user_id: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+class ExportUser(Call[KeptOf], name="payment.export_user", idempotent=True):
+    """What this service keeps of a user, for the user."""
+
+    user_id: int

@@ -1,6 +1,6 @@
 """What the payment service is made of."""
 
-from payment_svc import calls, cards, contracts, events, paying
+from payment_svc import calls, cards, contracts, events, paying, personal
 from payment_svc.settings import PaymentSettings
 from shared.service import Rank, Service, answer, every, hear
 
@@ -15,6 +15,7 @@ service = Service(
     models=("payment_svc.models",),
     asks_models=False,
     answers=(
+        answer(personal.export_user, rank=Rank.COSTLY),
         answer(calls.open_account),
         answer(calls.get_balance),
         answer(calls.get_history, rank=Rank.LIST),
@@ -32,6 +33,7 @@ service = Service(
         answer(calls.list_audit, rank=Rank.LIST),
     ),
     hears=(
+        hear(personal.forget_user),
         hear(events.capture, batch=LIST, touches=events.rows_of_order),
         hear(events.release, batch=LIST, touches=events.rows_of_release),
         hear(events.refund_rejected, batch=LIST, touches=events.rows_of_rejected),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call
+from shared.messages import Call, KeptOf
 
 Position = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 UserNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -314,3 +314,9 @@ class RebuildViews(Call[Lag], name="query.rebuild", idempotent=True):
 
     Meanwhile events go on to be stored, and what is read from the views is not complete.
     """
+
+
+class ExportUser(Call[KeptOf], name="query.export_user", idempotent=True):
+    """What this service keeps of a user, for the user."""
+
+    user_id: int

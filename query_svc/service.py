@@ -1,6 +1,6 @@
 """What the query service is made of."""
 
-from query_svc import audit, calls, contracts, events, facts, rebuild
+from query_svc import audit, calls, contracts, events, facts, personal, rebuild
 from query_svc.dead_letters import calls as dead_letters
 from query_svc.dead_letters import contracts as dead_letter_contracts
 from query_svc.dead_letters import jobs as dead_letter_jobs
@@ -19,6 +19,7 @@ service = Service(
     models=("query_svc.models", "query_svc.dead_letters.models"),
     asks_models=False,
     answers=(
+        answer(personal.export_user, rank=Rank.COSTLY),
         answer(calls.find_orders, rank=Rank.LIST),
         answer(calls.order_facts),
         answer(calls.list_events, rank=Rank.COSTLY, most=REPORTS),

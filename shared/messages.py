@@ -72,6 +72,13 @@ class Call(msgspec.Struct, Generic[Reply], metaclass=MessageMeta, frozen=True, k
     """
 
 
+class KeptOf(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service keeps of a person: rows by table. Of the tables in `cut` there is more."""
+
+    tables: dict[str, list[dict[str, Any]]]
+    cut: list[str]
+
+
 class Rejection(NamedTuple):
     """Why somebody who was asked by an event gives nothing, as the event that says so puts it.
 

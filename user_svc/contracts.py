@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event
+from shared.messages import Call, Event, KeptOf
 
 UserNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Role = Literal["customer", "support", "catalogue", "finance", "admin"]
@@ -67,6 +67,15 @@ class TokensEnded(Event, name="user.tokens_ended", subject="user_id"):
     below: int
 
 
+class UserErased(Event, name="user.erased", subject="user_id"):
+    """A user has had the account deleted: whoever keeps something personal erases it.
+
+    Told once more a day later, for what was under way. The number is never given again.
+    """
+
+    user_id: int
+
+
 class UserId(Struct, frozen=True, kw_only=True):
     """The id of a user."""
 
@@ -105,7 +114,7 @@ class UserEntry(Struct, frozen=True, kw_only=True):
     name: str
     role: OldRole
     roles: list[Role] = []  # none only from a service that is older than roles are
-    state: Literal["OPENING", "ACTIVE"]
+    state: Literal["OPENING", "ACTIVE", "ERASED"]
     created_at: datetime
 
 
@@ -302,6 +311,24 @@ class ProveEmail(Call[None], name="user.prove_email"):
     """
 
     token: str
+
+
+class EraseMe(Call[None], name="user.erase_me", idempotent=True):
+    """Delete one's account, which needs its password; everywhere else it is done within seconds, by an event.
+
+    `client` is the network address that the user comes from; wrong passwords are counted by it. Raises
+    `RuleBroken`, `NotFound`, `TooMany`, and `Conflict` while orders are under way and for staff.
+    """
+
+    user_id: UserNumber
+    password: str
+    client: str = ""
+
+
+class ExportUser(Call[KeptOf], name="user.export_user", idempotent=True):
+    """What this service keeps of a user, for the user."""
+
+    user_id: int
 
 
 class GetMe(Call[Profile], name="user.me", idempotent=True):

@@ -37,6 +37,9 @@ async def _send(due: Due, channel: Channel, db: Database) -> None:
     async def forget(tx: Transaction) -> None:
         await delivery.using_db(tx.models).delete()
 
+    if not due.email:  # its user has had the account deleted
+        await db.transaction(forget)
+        return
     try:
         await channel.send(_letter(due))
     except NotSent as error:

@@ -110,6 +110,18 @@ class MailedToken(Model):
         indexes = (Index(fields=("user_id",)), Index(fields=("expires_at",)))
 
 
+class Erasure(Model):
+    """An account that its owner has deleted, and when."""
+
+    user_id = fields.BigIntField(primary_key=True, generated=False)
+    asked_at = fields.DatetimeField()
+    again_at = fields.DatetimeField(null=True, description="When it is told a second time; none once it was")
+
+    class Meta:
+        table = "erasures"
+        indexes = (Index(fields=("again_at",)),)
+
+
 class EndedTokens(Model):
     """Access tokens that do not count any more, until they would have expired anyway.
 

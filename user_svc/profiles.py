@@ -114,6 +114,16 @@ async def _checked_hash(call: ChangeMe, db: Database, settings: UserSettings) ->
     )
 
 
+async def check_password(
+    user_id: int, password: str, client: str, db: Database, settings: UserSettings
+) -> str:
+    """The hash that a user's password was checked against. Raises as `change_me` does for a wrong one."""
+    call = ChangeMe(user_id=user_id, current_password=password, client=client)
+    checked = await _checked_hash(call, db, settings)
+    assert checked is not None  # noqa: S101  only where there is a new password
+    return checked
+
+
 def entry(user: User) -> UserEntry:
     """A user as it stands in the list."""
     return UserEntry(
@@ -122,7 +132,7 @@ def entry(user: User) -> UserEntry:
         name=user.name,
         role=domain.old_role(domain.roles_of(user.roles)),
         roles=domain.roles_of(user.roles),
-        state=cast(Literal["OPENING", "ACTIVE"], user.state),
+        state=cast(Literal["OPENING", "ACTIVE", "ERASED"], user.state),
         created_at=user.created_at,
     )
 

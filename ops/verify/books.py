@@ -18,6 +18,7 @@ from ops.verify.carts import CART_CHECKS
 from ops.verify.check import NOTHING, Book, Facts, Money, Suspect, go_through
 from ops.verify.claims import CLAIM_CHECKS
 from ops.verify.coupons import COUPON_BOOK, ORDER_COUPON_CHECKS
+from ops.verify.erasures import ERASURE_BOOK
 from ops.verify.items import ITEM_BOOK
 from ops.verify.notices import NOTICE_CHECKS
 from ops.verify.one_schema import STATEMENTS, look
@@ -140,6 +141,7 @@ async def examine(
         ORDER_BOOK,
         payment_book(CardBook(pg) if pg else None),
         ACCOUNT_BOOK,
+        ERASURE_BOOK,
         ITEM_BOOK,
         COUPON_BOOK,
         FIGURES_BOOK,

@@ -2,6 +2,7 @@
 
 from shared.database.idempotency import Idempotency
 from shared.database.locks import Rows, Through
+from shared.database.personal import Held, erase, kept_of
 from shared.database.pipeline import DuplicateKey
 from shared.database.purging import purge
 from shared.database.queries import Query, Row, Select, columns, each, page, values
@@ -12,6 +13,7 @@ __all__ = [
     "Database",
     "DatabaseUnavailable",
     "DuplicateKey",
+    "Held",
     "Idempotency",
     "Query",
     "Reader",
@@ -22,6 +24,8 @@ __all__ = [
     "Transaction",
     "columns",
     "each",
+    "erase",
+    "kept_of",
     "page",
     "purge",
     "values",

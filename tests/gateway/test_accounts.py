@@ -8,16 +8,23 @@ from uuid import UUID
 import httpx
 import pytest
 
+import coupon_svc.contracts
+import item_svc.contracts
+import order_svc.contracts
+import payment_svc.contracts
+import query_svc.contracts
+import user_svc.contracts
 from gateway.shop.events import UserNotified, user_notified
 from shared.errors import NotFound
 from shared.ids import new_id
-from shared.messages import Call
+from shared.messages import Call, KeptOf
 from tests.gateway.fakes import FakeRpc, Signer, gateway
 from user_svc.contracts import (
     AskEmailProof,
     AskPasswordReset,
     ChangeMe,
     EndSignIn,
+    EraseMe,
     FollowNotifications,
     ListNotifications,
     ListSignIns,
@@ -119,6 +126,40 @@ async def test_letters_and_their_tokens(
     response = await client.post(f"/users/{path}", json=body)
     assert response.status_code == status
     assert [type(call) for call in rpc.calls] == ([asked] if asked else [])
+
+
+async def test_an_export_is_what_every_service_keeps(client: Client, rpc: FakeRpc, buyer: Headers) -> None:
+    kept = KeptOf(tables={"things": [{"id": 1}]}, cut=[])
+    exports = [
+        contracts.ExportUser
+        for contracts in (
+            coupon_svc.contracts,
+            item_svc.contracts,
+            order_svc.contracts,
+            payment_svc.contracts,
+            query_svc.contracts,
+            user_svc.contracts,
+        )
+    ]
+    for export in exports:
+        rpc.answers[export] = lambda _: kept
+    response = await client.get("/users/me/export", headers=buyer)
+    assert response.headers["content-disposition"].startswith("attachment")
+    assert set(response.json()["services"]) == {"user", "item", "coupon", "order", "payment", "query"}
+    assert all(export(user_id=2) in rpc.calls for export in exports)
+    del rpc.answers[exports[0]]
+    assert (await client.get("/users/me/export", headers=buyer)).status_code == 503
+
+
+async def test_an_account_is_deleted_with_its_password(client: Client, rpc: FakeRpc, buyer: Headers) -> None:
+    rpc.answers[EraseMe] = lambda _: None
+    response = await client.request("DELETE", "/users/me", json={"password": "secret"}, headers=buyer)
+    assert response.status_code == 204
+    assert rpc.calls[-1] == EraseMe(user_id=2, password="secret", client="127.0.0.1")
+    for body, status in (({}, 400), ({"password": 5}, 400)):
+        response = await client.request("DELETE", "/users/me", json=body, headers=buyer)
+        assert response.status_code == status
+    assert (await client.delete("/users/me", headers=buyer)).status_code == 400
 
 
 async def test_sessions_are_the_users_own_and_one_of_them_is_this_one(
