@@ -28,11 +28,11 @@ service = Service(
         answer(calls.reread_prices),
     ),
     hears=(
-        hear(personal.forget_user),
         hear(events.apply_coupons, batch=LIST, touches=events.rows_of_order),
         hear(events.release_coupons, batch=LIST, touches=events.rows_of_release),
         hear(events.learn_prices, batch=LIST),
         hear(events.forget_items, batch=LIST),
+        hear(personal.forget_user),
     ),
     jobs=(every(1.0, catalogue.keep_true),),
 )

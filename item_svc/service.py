@@ -27,9 +27,9 @@ service = Service(
         answer(calls.clear_cart),
     ),
     hears=(
-        hear(personal.forget_user),
         hear(events.reserve_stock, batch=LIST, touches=events.rows_of_order),
         hear(events.release_stock, batch=LIST, touches=events.rows_of_release),
         hear(events.return_to_carts, batch=LIST),
+        hear(personal.forget_user),
     ),
 )

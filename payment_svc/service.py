@@ -33,11 +33,11 @@ service = Service(
         answer(calls.list_audit, rank=Rank.LIST),
     ),
     hears=(
-        hear(personal.forget_user),
         hear(events.capture, batch=LIST, touches=events.rows_of_order),
         hear(events.release, batch=LIST, touches=events.rows_of_release),
         hear(events.refund_rejected, batch=LIST, touches=events.rows_of_rejected),
         hear(events.close_account),
+        hear(personal.forget_user),
     ),
     jobs=(
         every(0.2, cards.reconcile, name="payments: ask the PG"),

@@ -21,7 +21,7 @@ from user_svc.contracts import EraseMe
 from user_svc.contracts import ExportUser as ExportOfUser
 
 
-class Password(Struct, frozen=True):
+class Password(Struct, frozen=True, forbid_unknown_fields=True):
     """Your password, since nothing brings an account back."""
 
     password: str
