@@ -27,7 +27,8 @@ def _doors(paths: dict[str, Any]) -> Iterator[tuple[str, str]]:
 class Mint:
     """Signs tokens with the shop's own key, which nobody outside of it has."""
 
-    def __init__(self, shop: Layout) -> None:
+    def __init__(self, shop: Layout, audience: str) -> None:
+        self.audience = audience
         with connect(shop.verify_url) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT kid, private_key, public_key FROM user_svc.signing_keys"
@@ -40,14 +41,16 @@ class Mint:
     def token(self, issuer: str, **claims: Any) -> str:
         """A token of an admin that is good for ten minutes; `claims` replace its own."""
         now = int(time.time())
-        payload = {"sub": "1", "role": "admin", "iss": issuer, "iat": now, "exp": now + 600} | claims
+        payload = {"sub": "1", "role": "admin", "iss": issuer, "iat": now, "exp": now + 600}
+        payload |= {"aud": self.audience} | claims
         return jwt.encode(payload, self.private_key, algorithm="EdDSA", headers={"kid": self.kid})
 
 
 @pytest.fixture(scope="module")
-def mint(shop: Layout) -> Mint:
+def mint(shop: Layout, admin: Headers) -> Mint:
     """The shop's own key."""
-    return Mint(shop)
+    claims = jwt.decode(admin["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+    return Mint(shop, claims["aud"])
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def issuer(admin: Headers) -> str:
 
 def _forgeries(mint: Mint, issuer: str) -> dict[str, str]:
     now = int(time.time())
-    claims = {"sub": "1", "role": "admin", "iss": issuer, "iat": now, "exp": now + 600}
+    claims = {"sub": "1", "role": "admin", "iss": issuer, "aud": mint.audience, "iat": now, "exp": now + 600}
     public_half = urlsafe_b64decode(mint.public_key + "=")
     good = mint.token(issuer)
     return {
@@ -72,6 +75,7 @@ def _forgeries(mint: Mint, issuer: str) -> dict[str, str]:
             headers={"kid": mint.kid},
         ),
         "of another shop": mint.token("elsewhere"),
+        "for another shop": mint.token(issuer, aud="elsewhere"),
         "of nobody": mint.token(issuer, sub=""),
         "of a role that is none": mint.token(issuer, role="owner"),
         "not signed": jwt.encode(claims, "", algorithm="none", headers={"kid": mint.kid}),
