@@ -74,9 +74,11 @@ async def pay(
     if payment is None:
         try:
             due = await rpc.call(GetPaymentDue(order_id=call.order_id, buyer_id=call.user_id))
-        except Conflict:
+        except Conflict:  # unless a twin of this very call was faster
+            await db.read(idempotency.look_again)
+            call = replace(call, payment_id=_number(idempotency, call.payment_id))
             payment = await db.read(lambda reader: payments.find(reader, call.payment_id))
-            if payment is None:  # otherwise a twin of this very call was faster
+            if payment is None:
                 raise
         else:
             payment = await db.transaction(

@@ -188,6 +188,15 @@ class Idempotency:
         self.begun = row.work if row is not None else None
         return known
 
+    async def look_again(self, db: Reader) -> None:
+        """Look once more, where another service was asked meanwhile and says that it is done already.
+
+        A call that came with the same key a moment earlier may have done it, as work of its own. Raises
+        `AnsweredBefore` with its answer, and `StillRunning`.
+        """
+        if (again := await self.look(db)) is not None:
+            raise AnsweredBefore(again)
+
     async def begin(self, tx: Transaction, work: object = "") -> str:
         """Take the key, and name the work that is begun; returns the work to do.
 

@@ -8,9 +8,16 @@ import httpx
 import pytest
 
 from payment_svc import calls, cards, events, pgs
-from payment_svc.contracts import GetPayment, PaymentCaptured, PaymentDeclined, PaymentRefunded
+from payment_svc.contracts import (
+    GetPayment,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentView,
+)
 from payment_svc.pgs import Card, Finding, Report
 from payment_svc.store import payments
+from shared.database.idempotency import AnsweredBefore, Idempotency, Key
 from shared.errors import Conflict, NotFound, RuleBroken
 from shared.ids import new_id
 from tests.payment_svc.fake_pg import HANG, LATE, LOST, error
@@ -89,6 +96,34 @@ async def test_a_call_that_its_twin_overtakes_is_answered_with_the_twins_payment
     world.orders.due[order_id] = 0
     with pytest.raises(Conflict, match="paid already"):
         await world.pay(order_id)
+
+
+@pytest.mark.parametrize("lease_s", [60.0, 0.0], ids=["answered", "abandoned"])
+async def test_a_twin_with_the_same_key_and_another_number_is_no_second_payment(
+    world: World, lease_s: float
+) -> None:
+    order_id, key = new_id(), Key(id="a" * 64, owner=BUYER, fingerprint="f")
+    faster, slower = (Idempotency("payment.pay", key, str, lease_s) for _ in range(2))
+    paid: list[PaymentView] = []
+
+    class Slow(Orders):
+        """Lets the faster one pay before it says what is due, which then is nothing any more."""
+
+        async def call(self, call: Any, **_: Any) -> Any:
+            world.orders = quick
+            paid.append(await world.pay(order_id, once=faster))
+            if lease_s:
+                await world.within(lambda tx: faster.keep(tx, paid[0].id))
+            raise Conflict("The order is paid already.")
+
+    quick, world.orders = world.orders, Slow()
+    if lease_s:
+        with pytest.raises(AnsweredBefore) as before:
+            await world.pay(order_id, once=slower)
+        assert before.value.again.answer == str(paid[0].id)
+    else:
+        assert await world.pay(order_id, once=slower) == paid[0]
+    assert len(world.pg.entries) == 1
 
 
 @pytest.mark.parametrize("fields", [{"payment_key": "pay_1"}, {"has_intent": True}])

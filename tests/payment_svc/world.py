@@ -93,7 +93,14 @@ class World:
         call = GetBalance(user_id=user_id)
         return (await self.db.read(lambda reader: calls.get_balance(call, reader))).balance
 
-    async def pay(self, order_id: UUID | None = None, *, amount: int = PRICE, **changes: Any) -> PaymentView:
+    async def pay(
+        self,
+        order_id: UUID | None = None,
+        *,
+        amount: int = PRICE,
+        once: Idempotency | None = None,
+        **changes: Any,
+    ) -> PaymentView:
         """Pay for an order that is to be paid; by default with a card of its own."""
         order_id = order_id or new_id()
         self.orders.due.setdefault(order_id, amount)
@@ -104,7 +111,8 @@ class World:
             "method": "card",
             **changes,
         }
-        return await paying.pay(Pay(**fields), self.db, self.rpc, self.settings, Idempotency.without_key())
+        once = once or Idempotency.without_key()
+        return await paying.pay(Pay(**fields), self.db, self.rpc, self.settings, once)
 
     async def buy(self, amount: int = 1_000, **changes: Any) -> PointsBought:
         fields: dict[str, Any] = {"payment_id": new_id(), "user_id": BUYER, "amount": amount, **changes}
