@@ -24,6 +24,9 @@ REQUESTS_REFUSED = Counter(
     "shop_requests_refused", "Requests and connections refused before any work", ["why"]
 )
 CONNECTIONS = Gauge("shop_http_connections", "Open HTTP connections")
+CERTIFICATE_ENDS_SECONDS = Gauge(
+    "shop_certificate_ends_seconds", "Until a certificate that is shown ends", ["certificate"]
+)
 STRANGERS = Counter(
     "shop_strangers", "Messages from somebody who may not have sent them, none of them read", ["queue"]
 )

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.addresses import AMQP, DATABASE, parse
+from shared.certificates import Files, serve_with
 from shared.clients import networks
 from shared.crash import POINTS
 from shared.rpc.peers import parse_peers
@@ -57,6 +58,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: str = ""
     """Addresses and networks of proxies whose word counts on where requests come from, by `X-Forwarded-For`
     and `X-Forwarded-Proto` or `Forwarded`: `10.0.0.7 192.168.0.0/16`. Anybody else's is not heard."""
+    tls_cert_file: str | None = None
+    """With it, and `tls_key_file` and `tls_ca_file`, the process's own port speaks TLS, and calls over HTTP
+    show this certificate. It bears the name under which others know the service: `item-svc`."""
+    tls_key_file: str | None = None
+    tls_ca_file: str | None = None
+    """Who signs the certificates of the services."""
+    public_tls_cert_file: str | None = None
+    """With it, and `public_tls_key_file`, the public port speaks TLS; else that is a proxy's part."""
+    public_tls_key_file: str | None = None
     rpc_timeout_s: Positive = 3.0
     retry_delays_s: str = "5,30,300"
     """The waits before a failed event is tried again; after the last one it is a dead letter."""
@@ -95,6 +105,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     crash_at: str = ""
     """Kill this process with SIGKILL at the named point, once (for fault tests): see `shared/crash.py`."""
     crash_marker: str = ""
+
+    @property
+    def tls(self) -> Files | None:
+        """The certificate towards other services."""
+        if self.tls_cert_file is None or self.tls_key_file is None:
+            return None
+        return Files(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+
+    @property
+    def public_tls(self) -> Files | None:
+        """The certificate towards the public."""
+        if self.public_tls_cert_file is None or self.public_tls_key_file is None:
+            return None
+        return Files(self.public_tls_cert_file, self.public_tls_key_file)
 
     @property
     def retry_delays(self) -> tuple[float, ...]:
@@ -203,6 +227,7 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
                 check(values[name])
             except ValueError as error:
                 wrong.append(f"  {said[name]}: {error}")
+    wrong += _wrong_certificates(values)
     if values.get("crash_at", "") not in ("", *POINTS):
         wrong.append(f"  {said['crash_at']}: Expected one of {', '.join(POINTS)}")
     if values.get("log_format", "auto") not in ("json", "pretty", "auto"):
@@ -215,3 +240,22 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
     if settings is None or wrong:
         raise WrongSettings("These settings cannot be used:\n" + "\n".join(wrong))
     return settings
+
+
+def _wrong_certificates(values: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the files of certificates, each of which counts for nothing without the others."""
+    for names in (
+        ("tls_cert_file", "tls_key_file", "tls_ca_file"),
+        ("public_tls_cert_file", "public_tls_key_file"),
+    ):
+        missing = [f"SHOP_{name.upper()}" for name in names if not values.get(name)]
+        said = ", ".join(f"SHOP_{name.upper()}={values[name]!r}" for name in names if values.get(name))
+        if not said:
+            continue
+        if missing:
+            yield f"  {said}: {' and '.join(missing)} missing; expected all of them or none"
+            continue
+        try:
+            serve_with(Files(*(values[name] for name in names)))
+        except ValueError as error:
+            yield f"  {said}: {error}"

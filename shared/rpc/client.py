@@ -22,6 +22,7 @@ from shared.broker import Address, Channel, Message, Properties, counted, topolo
 from shared.broker.identity import Identity, identify
 from shared.broker.pulse import pulse_of
 from shared.broker.strangers import Strangers
+from shared.certificates import Files
 from shared.clock import utc_now
 from shared.context import child_of, correlation_id, traceparent
 from shared.database.idempotency import Once
@@ -86,12 +87,13 @@ class Rpc:
         *,
         timeout_s: float = 3.0,
         peers: str = "",
+        tls: Files | None = None,
         breaker_threshold: int = 5,
         breaker_open_s: float = 2.0,
     ) -> None:
         self._process = process
         self._timeout_s = timeout_s
-        self._http = HttpCalls(peers)
+        self._http = HttpCalls(peers, tls)
         self._breaker_threshold = breaker_threshold
         self._breaker_open_s = breaker_open_s
         self._retries = RetryBudget()

@@ -1,6 +1,7 @@
 """Calls over HTTP, for when the broker is away: same types, errors and deadlines at `POST /calls/<name>`."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,7 +9,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from shared.certificates import Files, ask_with
 from shared.errors import OutcomeUnknown, ProblemDetails
+from shared.logs import log
 from shared.rpc import wire
 from shared.rpc.peers import Address, Names, parse_peers
 
@@ -23,12 +26,17 @@ class NobodyThere(Exception):
 class HttpCalls:
     """Sends single calls to any replica of a service; the one that answered last is tried first."""
 
-    def __init__(self, peers: str) -> None:
+    def __init__(self, peers: str, tls: Files | None = None) -> None:
         self._peers = parse_peers(peers)
         self._names = Names()
         self._answered: dict[str, Address] = {}
         """Who of a service answered last."""
+        self._tls = tls
+        """What is shown to those who are asked at https."""
+        self._client_context: ssl.SSLContext | None = None
         self._client: httpx.AsyncClient | None = None
+        self._former: list[httpx.AsyncClient] = []
+        """Of certificates that were exchanged since; what they are doing, they still end."""
 
     async def call(self, service: str, request: wire.Request) -> wire.Outcome:
         """Ask once. Raises `NobodyThere`, or `OutcomeUnknown` if the connection broke after the sending."""
@@ -72,8 +80,9 @@ class HttpCalls:
 
     async def close(self) -> None:
         """Give up the connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        for one in (*self._former, self._client):
+            if one is not None:
+                await one.aclose()
 
     async def _post(self, address: Address, request: wire.Request, ends: float) -> wire.Outcome:
         left = max(ends - time.monotonic(), 0.001)
@@ -96,12 +105,32 @@ class HttpCalls:
             return wire.Outcome(id=request.id, data=msgspec.Raw(answer.content or b"null"))
         return wire.Outcome(id=request.id, problem=msgspec.json.decode(answer.content, type=ProblemDetails))
 
+    def _context_now(self) -> ssl.SSLContext | None:
+        if self._tls is None:
+            return None
+        try:
+            return ask_with(self._tls)
+        except ValueError as error:  # a file that is being exchanged: what was in it before still counts
+            if self._client_context is None:
+                log.error("rpc.certificate_unusable", detail=str(error))
+                raise NobodyThere from error
+            return self._client_context
+
     def _connections(self) -> "httpx.AsyncClient":
         """What holds the connections; made on first use, for the same reason."""
         import httpx
 
-        if self._client is None:
-            self._client = httpx.AsyncClient(trust_env=False, timeout=None)  # noqa: S113  the deadline rules
+        context = self._context_now()
+        if self._client is None or context is not self._client_context:
+            if self._client is not None:
+                self._former.append(self._client)
+            self._client = httpx.AsyncClient(
+                trust_env=False,
+                timeout=None,  # noqa: S113  the deadline rules
+                verify=context
+                or any(url.startswith("https:") for urls in self._peers.values() for url in urls),
+            )
+            self._client_context = context
         return self._client
 
 

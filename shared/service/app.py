@@ -7,7 +7,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,12 +21,13 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from shared import libraries, logs
+from shared.certificates import Shown
 from shared.clients import networks
 from shared.database.idempotency import Key
-from shared.errors import Malformed, Unavailable
+from shared.errors import Forbidden, Malformed, Unavailable
 from shared.ids import new_text_id
 from shared.rpc import wire
-from shared.service.connections import Connections, Limits, allow_files, undressed
+from shared.service.connections import PEER, Connections, Limits, allow_files, undressed
 from shared.service.runtime import Runtime, can_serve
 from shared.service.service import Service
 from shared.service.web import exception_handlers, problem_response
@@ -99,11 +100,13 @@ def run(service: Service) -> None:
     logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
     libraries.check()
     runtime = Runtime(service, settings)
-    own = _server(create_app(service, settings, runtime), service_connections(settings), settings)
+    own = _server(
+        create_app(service, settings, runtime), service_connections(settings), settings, runtime.own_tls
+    )
     server = _Server(own, _listen(settings.bind_host, settings.service_port, shared=False), runtime)
     if settings.public_port is not None:
         app = create_public_app(service, settings, runtime)
-        public = _server(app, connections(service, settings), settings, lifespan="off")
+        public = _server(app, connections(service, settings), settings, runtime.public_tls, lifespan="off")
         server.open_to_the_public(public, _listen(settings.bind_host, settings.public_port, shared=True))
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -113,7 +116,12 @@ def run(service: Service) -> None:
 
 
 def _server(
-    app: Litestar, those: Connections, settings: Settings, *, lifespan: Literal["on", "off"] = "on"
+    app: Litestar,
+    those: Connections,
+    settings: Settings,
+    tls: Shown | None,
+    *,
+    lifespan: Literal["on", "off"] = "on",
 ) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -129,6 +137,7 @@ def _server(
         timeout_keep_alive=math.ceil(settings.http_idle_s),
         timeout_graceful_shutdown=int(settings.shutdown_s),
         backlog=BACKLOG,
+        ssl_context_factory=None if tls is None else lambda *_: tls.context,
     )
 
 
@@ -274,6 +283,7 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
     """A call over HTTP, for people with curl and for services when the broker is away."""
     runtime: Runtime = state.runtime
     arrived = time.monotonic()
+    _check_certificate(request.scope.get("extensions"))
     body = await request.body()
     outcome = await runtime.answering.answer(
         wire.Request(
@@ -292,6 +302,13 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
     if outcome.problem is not None:
         return problem_response(outcome.problem)
     return Response(bytes(outcome.data), media_type="application/json")
+
+
+def _check_certificate(extensions: Mapping[str, Any] | None) -> None:
+    """Where the port speaks TLS, who calls must have shown a certificate. Raises `Forbidden`."""
+    peer = (extensions or {}).get(PEER)
+    if peer is not None and not peer["names"]:
+        raise Forbidden("A call needs the certificate of the service that makes it.")
 
 
 def _key(header: str | None) -> Key | None:

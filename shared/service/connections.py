@@ -22,11 +22,14 @@ from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared import metrics
+from shared.certificates import peer_names
 from shared.clients import Network, is_within
 from shared.errors import Malformed, Overloaded, ProblemDetails, Unavailable
 from shared.logs import log
 
 _REFUSED = metrics.REQUESTS_REFUSED.labels("overloaded")
+PEER = "sagamart.peer"
+"""The extension of a request's scope that says whose certificate came with it; only over TLS."""
 LOOK_S = 1.0
 SAY_EACH_S = 10.0
 HEAD_BYTES = 64 * 1024
@@ -186,6 +189,8 @@ class _Connection(HttpToolsProtocol):
 
     all: Connections
     address = ""
+    _peer: frozenset[str] | None = None
+    """Whose certificate the other end has shown, where it could."""
     _is_refused = False
     _is_skipping = False
     """Whether what comes now is the rest of a request that was refused."""
@@ -197,6 +202,7 @@ class _Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
+        self._peer = peer_names(transport.get_extra_info("ssl_object"))
         self._waits_for, self._since = "head", time.monotonic()
         if not self.all.add(self):
             self._is_refused = True
@@ -221,6 +227,8 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._peer is not None:
+            self.scope["extensions"] = {PEER: {"names": self._peer}}
         if self._waits_for is None:
             self._waits_for, self._since = "head", time.monotonic()
         self._head_bytes = 0

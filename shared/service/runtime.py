@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractConnection
 from shared import clocks, crash, metrics
 from shared.addresses import AMQP, Servers
 from shared.broker.link import Link, SetUp, TearDown
+from shared.certificates import Files, Shown
 from shared.clock import utc_now
 from shared.database.purging import purge
 from shared.database.units import Database, DatabaseUnavailable
@@ -38,6 +39,8 @@ START_SECONDS = 120.0
 PURGE_SECONDS = 3600.0
 GAUGE_SECONDS = 5.0
 SUSPECT_DAYS = 30.0
+CERTIFICATE_SECONDS = 5.0
+"""How often the files of certificates are looked at, where there are some."""
 SERVING = ("starting", "draining", "database")
 """The checks without which a process can do nothing for who asks. What else is away is told beside them."""
 
@@ -59,11 +62,15 @@ class Runtime:
         self.started = False
         """Set once the database is open and the links have been begun."""
         self.started_at = utc_now()
+        self.own_tls = _shown("service", settings.tls)
+        self.public_tls = _shown("public", settings.public_tls)
+        self.certificates = [one for one in (self.own_tls, self.public_tls) if one is not None]
         self.database = _database(service, settings)
         self.rpc = Rpc(
             self.name,
             timeout_s=settings.rpc_timeout_s,
             peers=settings.peers,
+            tls=settings.tls,
             breaker_threshold=settings.breaker_threshold,
             breaker_open_s=settings.breaker_open_s,
         )
@@ -160,6 +167,8 @@ class Runtime:
         failing = [f"{name} ({job})" for name, job in self._job_troubles.items() if job.reason is not None]
         if failing and found.get("database", "ok") == "ok":
             found["jobs"] = f"failing: {', '.join(failing)}"
+        if ending := [said for one in self.certificates if (said := one.ending)]:
+            found["certificates"] = ", ".join(ending)
         return found
 
     @property
@@ -248,6 +257,8 @@ class Runtime:
             own.append(every(PURGE_SECONDS, self._purge, name="purge of inbox and kept answers"))
             own.append(every(GAUGE_SECONDS, self._measure_outbox, name="outbox gauge"))
             own.append(every(clocks.ASK_EVERY_S, self._follow_clock, name="the database's clock"))
+        if self.certificates:
+            own.append(every(CERTIFICATE_SECONDS, self._look_at_certificates, name="certificates"))
         return [*self.service.jobs, *own]
 
     async def _repeat(self, job: Job) -> None:
@@ -263,6 +274,10 @@ class Runtime:
                 trouble.failed(f"it waits for the database: {error}", silent_s=TOLD_EVERY_SECONDS)
             except Exception as error:  # a job that fails now is to run again at its next time
                 trouble.failed(f"{type(error).__name__}: {error}", error)
+
+    async def _look_at_certificates(self) -> None:
+        for one in self.certificates:
+            one.look()
 
     async def _purge(self) -> None:
         if self.database is not None:
@@ -311,6 +326,10 @@ async def _in_unit(wiring: Wiring, job: Job, handle: Any, database: Database | N
         await database.read(lambda reader: handle(unit=reader))
     else:
         await handle()
+
+
+def _shown(name: str, files: Files | None) -> Shown | None:
+    return None if files is None else Shown(name, files)
 
 
 def _database(service: Service, settings: Settings) -> Database | None:
