@@ -12,6 +12,7 @@ from rich.table import Table
 from deploy.local import fleet, logs
 from deploy.local.errors import FleetError
 from deploy.local.layout import ADMIN_PASSWORD, HOST, MANAGEMENT_UNKNOWN, Layout, layout
+from deploy.services import Service
 from shared.permissions import PEOPLE
 
 
@@ -137,7 +138,7 @@ def _places(at: Layout) -> dict[str, Any]:
         "database": at.admin_url,
         "database_read_only": at.verify_url,
         "databases": {service.name: at.database_url(service) for service in at.services if service.database},
-        "services": {service.name: f"http://{HOST}:{service.port(at.base, 1)}" for service in at.services},
+        "services": {service.name: service_url(at, service) for service in at.services},
         "ports": {
             "epmd": at.epmd_port,
             "erlang_distribution": at.distribution_port,
@@ -148,6 +149,12 @@ def _places(at: Layout) -> dict[str, Any]:
         else {"supervisor": at.control_port, "supervisor_notices": at.notices_port},
         "run_dir": str(at.run_dir),
     }
+
+
+def service_url(at: Layout, service: Service) -> str:
+    """Where the first replica of a service answers."""
+    scheme = "http" if service.outside else at.scheme
+    return f"{scheme}://{HOST}:{service.port(at.base, 1)}"
 
 
 def _open(*, as_json: bool) -> None:
@@ -179,6 +186,8 @@ def print_urls(at: Layout) -> None:
     print(f"AMQP            {at.amqp_url}")
     if at.private_database:
         print(f"SQL             mysql -h {HOST} -P {at.database_port} -u root -p{ADMIN_PASSWORD}")
+    if at.tls:
+        print(f"trust           {at.ca_file}   (curl --cacert ...)")
     print(f"logs            {at.logs}")
 
 

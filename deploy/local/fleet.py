@@ -26,6 +26,7 @@ from deploy.local.processes import end, owned, wait_gone
 from deploy.local.queues import declaring
 from deploy.local.status import Process, health, processes, programs
 from deploy.local.supervisor import Supervisor
+from deploy.local.tls import have_certificates
 from deploy.services import MAX_REPLICAS, Service
 
 Environ = Mapping[str, str] | None
@@ -272,6 +273,8 @@ def _start_servers(at: Layout, environ: Mapping[str, str], report: Report) -> se
     supervisor = Supervisor(at)
     if supervisor.process() is not None:
         run_settings.refuse_other_base(at)
+        run_settings.refuse_other_tls(at)
+    have_certificates(at)
     starting = servers.start(at, supervisor, environ)
     bring_up_to_date(at, report)
     if run_settings.recall(at) is None or not _declared_names(at, supervisor):

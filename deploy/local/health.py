@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 from dataclasses import dataclass
 
 from deploy.local.layout import HOST
@@ -19,9 +20,12 @@ class Health:
     failing: str = ""
 
 
-def readyz(port: int, *, timeout_s: float = 2.0) -> Health:
-    """Ask the process on that port."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
+def readyz(port: int, *, timeout_s: float = 2.0, trusting: ssl.SSLContext | None = None) -> Health:
+    """Ask the process on that port; over TLS if it is said whom to trust."""
+    if trusting is None:
+        connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
+    else:
+        connection = http.client.HTTPSConnection(HOST, port, timeout=timeout_s, context=trusting)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()

@@ -24,6 +24,7 @@ _AMQP, _MANAGEMENT, _EPMD, _DISTRIBUTION, _DATABASE = 70, 71, 72, 73, 74
 _CONTROL, _NOTICES = 77, 78
 _TOOLS = range(80, 90)
 _PATH_MAX = 75  # a Unix socket's path ends at 107 characters (103 on macOS), and ours has 23 more
+_SCHEME = {False: "http", True: "https"}
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+-]+")
 
 
@@ -48,11 +49,23 @@ class Layout:
     database_program: str | None
     database_as_shipped: bool
     """Whether the private database keeps its maker's defaults, where ours would be others."""
+    tls: bool = False
+    """Whether what runs here is reached over TLS, with certificates of the run's own authority."""
 
     @property
     def secrets(self) -> Path:
         """Folder of the passwords and keys that this run has made for itself, one file each."""
         return self.run_dir / "secrets"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority that has signed all others of this run."""
+        return self.secrets / "ca.pem"
+
+    @property
+    def scheme(self) -> str:
+        """How services are asked over HTTP."""
+        return _SCHEME[self.tls]
 
     def broker_password(self, user: str) -> str:
         """The password that this run has made for a user of the broker."""
@@ -185,7 +198,9 @@ class Layout:
             for service in self.services
             if not service.public and not service.outside
         }
-        return " ".join(f"{name}=http://{HOST}:{first}-{last}" for name, (first, last) in ranges.items())
+        return " ".join(
+            f"{name}={self.scheme}://{HOST}:{first}-{last}" for name, (first, last) in ranges.items()
+        )
 
 
 def layout(environ: Mapping[str, str] | None = None) -> Layout:
@@ -195,11 +210,12 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
     SHOP_RUN_DIR (.run): data, logs and state. SHOP_AMQP_URL, SHOP_MANAGEMENT_URL, SHOP_DATABASE_ADMIN_URL:
     servers to use instead of private ones. SHOP_GATEWAY_URL: a shop that runs elsewhere; its servers are
     looked for where a private shop has them, unless they are named, too. SHOP_RABBITMQ_SERVER, SHOP_MYSQLD:
-    what to run private servers with; SHOP_DATABASE_AS_SHIPPED=1: with the maker's defaults.
+    what to run private servers with; SHOP_DATABASE_AS_SHIPPED=1: with the maker's defaults. SHOP_TLS=on:
+    what runs here is reached over TLS.
     Raises FleetError when one of them is wrong.
     """
     environ = os.environ if environ is None else environ
-    base = _port_base(environ)
+    base, tls = _port_base(environ), _tls(environ)
     run_dir = Path(os.path.abspath(ROOT / Path(environ.get("SHOP_RUN_DIR") or ".run").expanduser()))
     try:
         services = tuple(load_services(environ))
@@ -222,10 +238,11 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         admin_url=used_admin_url,
         verify_url=_servers(environ, "SHOP_VERIFY_URL", DATABASE_SERVER)
         or url_as(used_admin_url, VERIFY_USER),
-        gateway_url=elsewhere or f"http://{HOST}:{base}",
+        gateway_url=elsewhere or f"{_SCHEME[tls]}://{HOST}:{base}",
         broker_program=environ.get("SHOP_RABBITMQ_SERVER") or None,
         database_program=environ.get("SHOP_MYSQLD") or None,
         database_as_shipped=environ.get("SHOP_DATABASE_AS_SHIPPED", "") not in ("", "0"),
+        tls=tls,
     )
 
 
@@ -245,3 +262,10 @@ def _port_base(environ: Mapping[str, str]) -> int:
     if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 65436:
         raise FleetError(f"SHOP_PORT_BASE must be a number from 1024 to 65436, not {text!r}")
     return int(text)
+
+
+def _tls(environ: Mapping[str, str]) -> bool:
+    text = environ.get("SHOP_TLS") or "off"
+    if text not in ("on", "off"):
+        raise FleetError(f"SHOP_TLS must be on or off, not {text!r}")
+    return text == "on"

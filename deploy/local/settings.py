@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.bootstrap import SERVICES
+from deploy.local import tls
 from deploy.local.broker_users import amqp_url_for, are_made
 from deploy.local.errors import FleetError
 from deploy.local.layout import HOST, Layout
@@ -28,6 +29,7 @@ _NOT_FOR_SERVICES = frozenset(
         "SHOP_RABBITMQ_SERVER",
         "SHOP_RUN_DIR",
         "SHOP_SERVICES_FILE",
+        "SHOP_TLS",
         "SHOP_VERIFY_URL",
     }
 )
@@ -70,6 +72,17 @@ def refuse_other_base(at: Layout) -> None:
         )
 
 
+def refuse_other_tls(at: Layout) -> None:
+    """Servers that run are not exchanged under the services' feet, and the services go as they do."""
+    known = recall(at)
+    was = at.tls if known is None else known.get("SHOP_TLS") == "on"
+    if was != at.tls:
+        now, then = ("on" if at.tls else "off"), ("on" if was else "off")
+        raise FleetError(
+            f"what runs in {at.run_dir} was started with SHOP_TLS={then}, not {now}: first ./just down"
+        )
+
+
 def plain(environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment without our settings and what RabbitMQ's scripts read."""
     return {
@@ -89,6 +102,7 @@ def service_environment(at: Layout, service: Service, settings: Mapping[str, str
         environment[f"SHOP_{service.name.upper()}_JOURNAL"] = str(at.run_dir / f"{service.name}.jsonl")
     environment |= {name: value for name, value in settings.items() if name not in _NOT_FOR_SERVICES}
     environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_PEERS": at.peers}
+    environment |= tls.service_settings(at, service)
     if not service.outside:
         amqp_url = amqp_url_for(at, service.name)
         environment["SHOP_AMQP_URL"] = _via(at, service, AMQP, amqp_url, settings.get("SHOP_BROKER_VIA"))

@@ -1,7 +1,10 @@
 """What runs, and how it is."""
 
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from deploy.local import broker, database
@@ -9,6 +12,7 @@ from deploy.local.health import Health, readyz
 from deploy.local.layout import Layout
 from deploy.local.processes import memory
 from deploy.local.supervisor import Supervisor
+from deploy.local.tls import context_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,12 @@ def health(at: Layout, name: str, port: int) -> Health:
         return Health(True) if database.is_ready(at) else Health(False, "does not answer")
     if name == broker.NAME:
         return Health(True) if broker.is_ready(at) else Health(False, "does not answer")
-    return readyz(port)
+    return readyz(port, trusting=_whom_to_trust(at.ca_file) if at.tls else None)
+
+
+@lru_cache(1)
+def _whom_to_trust(file: Path) -> ssl.SSLContext:
+    return context_for(file)
 
 
 def _process(service: str, replica: int, port: int, state: str, pids: list[int], answer: Health) -> Process:

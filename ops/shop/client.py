@@ -10,6 +10,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from deploy.local.tls import trusted
 from ops.shop.answers import (
     HeldCoupon,
     Intent,
@@ -81,6 +82,7 @@ class Shop:
             timeout=httpx.Timeout(TIMEOUT_S, connect=5.0, pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             transport=transport,
+            verify=trusted(url),
             # Proxies of the environment are for the outside world, never for a shop on this machine.
             trust_env=False,
         )
