@@ -7,6 +7,7 @@ import httpx
 import msgspec
 
 from deploy.local.errors import FleetError
+from deploy.local.tls import operator_files
 from shared.errors import Problem
 from shared.rpc import Rpc
 
@@ -17,7 +18,8 @@ NO_ANSWER = (FleetError, Problem, httpx.HTTPError, msgspec.DecodeError)
 @asynccontextmanager
 async def asking(who: str, peers: str) -> AsyncIterator[Rpc]:
     """Asks in the name of `who`; the questions raise `NO_ANSWER`."""
-    rpc = Rpc(who, timeout_s=10.0, peers=peers, breaker_threshold=5, breaker_open_s=5.0)
+    tls = operator_files() if "https://" in peers else None
+    rpc = Rpc(who, timeout_s=10.0, peers=peers, tls=tls, breaker_threshold=5, breaker_open_s=5.0)
     try:
         yield rpc
     finally:

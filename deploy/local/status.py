@@ -76,7 +76,8 @@ def health(at: Layout, name: str, port: int) -> Health:
         return Health(True) if database.is_ready(at) else Health(False, "does not answer")
     if name == broker.NAME:
         return Health(True) if broker.is_ready(at) else Health(False, "does not answer")
-    return readyz(port, trusting=_whom_to_trust(at.ca_file) if at.tls else None)
+    is_over_tls = at.tls and not at.service(name.rpartition("-")[0]).outside
+    return readyz(port, trusting=_whom_to_trust(at.ca_file) if is_over_tls else None)
 
 
 @lru_cache(1)

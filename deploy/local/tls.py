@@ -8,6 +8,9 @@ from pathlib import Path
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout, layout
 from deploy.services import Service
+from shared.certificates import Files
+
+OPERATOR = "operator"
 
 
 def have_certificates(at: Layout) -> None:
@@ -15,7 +18,8 @@ def have_certificates(at: Layout) -> None:
     if at.tls:
         from deploy.certificates import make  # with `cryptography` it would cost every command a moment
 
-        make(at.secrets, [f"{service.name}-svc" for service in at.services if not service.outside])
+        services = [f"{service.name}-svc" for service in at.services if not service.outside]
+        make(at.secrets, [*services, OPERATOR])
 
 
 def service_settings(at: Layout, service: Service) -> dict[str, str]:
@@ -29,11 +33,18 @@ def service_settings(at: Layout, service: Service) -> dict[str, str]:
     return found
 
 
+def operator_files(environ: Mapping[str, str] | None = None) -> Files:
+    """The certificate that tools of this run show to services."""
+    at = layout(environ)
+    cert, key = (str(at.secrets / f"{OPERATOR}.{kind}") for kind in ("pem", "key"))
+    return Files(cert, key, str(at.ca_file))
+
+
 def trusted(url: str, environ: Mapping[str, str] | None = None) -> ssl.SSLContext | bool:
     """Whom a client of ours trusts at this URL, as `httpx` takes it.
 
-    SHOP_TLS_CA_FILE names an authority; else it is the one of this run, or those whom the system trusts. Raises
-    FleetError for a file that holds none.
+    SHOP_TLS_CA_FILE names an authority; else it is the one of this run, or those whom the system trusts.
+    Raises FleetError for a file that holds none.
     """
     if not url.startswith("https:"):
         return False  # there is nothing to look at, and what the system trusts takes some ten milliseconds
