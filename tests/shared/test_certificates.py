@@ -17,6 +17,9 @@ import uvicorn
 from structlog.testing import capture_logs
 
 from deploy.certificates import make
+from deploy.local.errors import FleetError
+from deploy.local.layout import layout
+from deploy.local.tls import service_settings, trusted
 from shared.certificates import Files, Shown, ask_with
 from shared.rpc import wire
 from shared.rpc.http import HttpCalls, NobodyThere
@@ -193,3 +196,25 @@ def test_wrong_files_are_named_at_start(folder: Path):
     assert "is the key of another certificate" in said("item-svc.pem", "order-svc.key")
     assert "empty holds no certificate" in said("item-svc.pem", "item-svc.key", "empty")
     assert "SHOP_TLS_CA_FILE missing" in said("item-svc.pem", "item-svc.key", None)
+
+
+def test_a_local_run_says_https_where_it_is_spoken():
+    at = layout({"SHOP_TLS": "on"})
+    assert at.gateway_url.startswith("https://")
+    assert at.peers.count("=https://") == len(at.peers.split())
+    settings = service_settings(at, at.service("gateway"))
+    assert settings["SHOP_PUBLIC_TLS_CERT_FILE"] == settings["SHOP_TLS_CERT_FILE"]
+    assert service_settings(at, at.service("pg")) == {}
+    assert service_settings(layout({}), at.service("gateway")) == {}
+    with pytest.raises(FleetError, match="SHOP_TLS must be on or off, not 'yes'"):
+        layout({"SHOP_TLS": "yes"})
+
+
+def test_tools_trust_the_authority_that_they_are_told(folder: Path):
+    assert trusted("http://127.0.0.1", {}) is False
+    assert trusted("https://127.0.0.1", {"SHOP_RUN_DIR": str(folder)}) is True
+    named = trusted("https://127.0.0.1", {"SHOP_TLS_CA_FILE": str(folder / "ca.pem")})
+    assert isinstance(named, ssl.SSLContext)
+    assert len(named.get_ca_certs()) == 1
+    with pytest.raises(FleetError, match=r"item-svc.key holds no certificate"):
+        trusted("https://127.0.0.1", {"SHOP_TLS_CA_FILE": str(folder / "item-svc.key")})
