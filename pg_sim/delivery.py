@@ -8,6 +8,7 @@ import httpx
 from pg_sim.book import Book
 from pg_sim.notices import Notice, body, tried_again
 from pg_sim.settings import SimulatorSettings
+from shared.tls import Tls
 
 PATIENCE_S = 10.0
 
@@ -22,7 +23,8 @@ class Delivery:
         self._settings = settings
         # Hundreds may be due at once after the shop was away: they wait for a connection as long as it takes.
         patience = httpx.Timeout(PATIENCE_S, pool=None)
-        self._http = httpx.AsyncClient(trust_env=False, timeout=patience, transport=transport)
+        trusted = Tls(ca=settings.pg_webhook_ca_file).context() if settings.pg_webhook_ca_file else True
+        self._http = httpx.AsyncClient(trust_env=False, timeout=patience, transport=transport, verify=trusted)
         self._alarms: dict[str, asyncio.TimerHandle] = {}
         self._sending: set[asyncio.Task[None]] = set()
 

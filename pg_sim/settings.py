@@ -11,6 +11,8 @@ class SimulatorSettings(Settings, frozen=True, kw_only=True):
     pg_secret: str = "sagamart-pg"  # noqa: S105
     pg_webhook_url: str = ""
     """Where the shop takes notices; empty: at the public port of a shop on this machine."""
+    pg_webhook_ca_file: str | None = None
+    """Who has signed the shop's certificate, where the system does not know them."""
     pg_journal: str = ""
     """The file that everything is kept in, so that it outlives the process; empty: kept in memory alone."""
     pg_session_s: Positive = 600.0

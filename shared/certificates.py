@@ -7,11 +7,11 @@ import os
 import ssl
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from shared import metrics
 from shared.logs import log
+from shared.tls import Tls
 
 DAY_S = 86_400
 WARN_DAYS = 21
@@ -44,18 +44,9 @@ def serve_with(files: Files) -> ssl.SSLContext:
 def ask_with(files: Files) -> ssl.SSLContext:
     """What a client needs to show this certificate, and to trust those whom the `ca` has signed.
 
-    It is made anew only when the files have changed. Raises ValueError like `serve_with`.
+    It is made anew only when the files have changed. Raises ConnectionError, which names the file.
     """
-    return _ask_with(files, stamps(files))
-
-
-@lru_cache(4)
-def _ask_with(files: Files, _: tuple[object, ...]) -> ssl.SSLContext:
-    _check_readable(files)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    _load(context, files)
-    return context
+    return Tls(ca=files.ca, cert=files.cert, key=files.key).context()
 
 
 def peer_names(found: ssl.SSLObject | None) -> frozenset[str] | None:
@@ -75,13 +66,13 @@ class Shown:
         self.name = name
         self.context = serve_with(files)
         self._files = files
-        self._stamps: tuple[object, ...] = stamps(files)
+        self._stamps: tuple[object, ...] = _stamps(files)
         self._told_at = float("-inf")
         self._read_ends()
 
     def look(self) -> None:
         """Take over what the files hold now, if they have changed; tell of an end that is near."""
-        if (found := stamps(self._files)) != self._stamps:
+        if (found := _stamps(self._files)) != self._stamps:
             self._take_over(found)
         metrics.CERTIFICATE_ENDS_SECONDS.labels(self.name).set(self._ends - time.time())
         if (near := self.ending) and time.monotonic() - self._told_at > DAY_S:
@@ -142,7 +133,7 @@ def _check_readable(files: Files) -> None:
                 raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def stamps(files: Files) -> tuple[object, ...]:
+def _stamps(files: Files) -> tuple[object, ...]:
     """What changes when a file does."""
     return tuple(_stamp(path) for path in files if path is not None)
 

@@ -24,8 +24,11 @@ def have_certificates(at: Layout) -> None:
 
 def service_settings(at: Layout, service: Service) -> dict[str, str]:
     """Where a service finds its certificate, and whom it is to trust."""
-    if not at.tls or service.outside:
+    if not at.tls:
         return {}
+    if service.outside:
+        webhook = f"{at.gateway_url}/payments/pg/webhook"
+        return {"SHOP_PG_WEBHOOK_URL": webhook, "SHOP_PG_WEBHOOK_CA_FILE": str(at.ca_file)}
     cert, key = (str(at.secrets / f"{service.name}-svc.{kind}") for kind in ("pem", "key"))
     found = {"SHOP_TLS_CERT_FILE": cert, "SHOP_TLS_KEY_FILE": key, "SHOP_TLS_CA_FILE": str(at.ca_file)}
     if service.public:

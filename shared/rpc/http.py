@@ -110,7 +110,7 @@ class HttpCalls:
             return None
         try:
             return ask_with(self._tls)
-        except ValueError as error:  # a file that is being exchanged: what was in it before still counts
+        except ConnectionError as error:  # a file that is being exchanged: what was in it before still counts
             if self._client_context is None:
                 log.error("rpc.certificate_unusable", detail=str(error))
                 raise NobodyThere from error

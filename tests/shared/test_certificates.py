@@ -204,7 +204,7 @@ def test_a_local_run_says_https_where_it_is_spoken():
     assert at.peers.count("=https://") == len(at.peers.split())
     settings = service_settings(at, at.service("gateway"))
     assert settings["SHOP_PUBLIC_TLS_CERT_FILE"] == settings["SHOP_TLS_CERT_FILE"]
-    assert service_settings(at, at.service("pg")) == {}
+    assert service_settings(at, at.service("pg"))["SHOP_PG_WEBHOOK_URL"].startswith("https://")
     assert service_settings(layout({}), at.service("gateway")) == {}
     with pytest.raises(FleetError, match="SHOP_TLS must be on or off, not 'yes'"):
         layout({"SHOP_TLS": "yes"})
