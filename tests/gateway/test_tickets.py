@@ -29,7 +29,11 @@ def test_a_ticket_says_who_it_is_for_and_counts_once() -> None:
         one.take(made, PATH, 1011.0)
 
 
-@pytest.mark.parametrize("key", [b"", b"another key", key_from("amqp://x:other@h/"), key_from("amqp://h/")])
+@pytest.mark.parametrize(
+    "key",
+    [b"", b"another key", key_from("amqp://x:other@h/"), key_from("amqp://h/")],
+    ids=["none", "another", "another password's", "made up"],
+)
 def test_who_has_no_key_makes_no_ticket(key: bytes) -> None:
     with pytest.raises(Unauthorized):
         Tickets(key_from(URL)).take(Tickets(key).make(USER, PATH), PATH)
