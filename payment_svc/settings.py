@@ -1,10 +1,11 @@
 """What can be set about payments, by `SHOP_*` environment variables."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
 
-from shared.service import Positive, Settings
+from shared.service import Positive, Settings, unsafe_secret
 
 Points = Annotated[int, Meta(ge=1, le=10**18)]
 
@@ -39,3 +40,8 @@ class PaymentSettings(Settings, frozen=True, kw_only=True):
     def pg_lease_s(self) -> float:
         """For so long only one asks about a payment: three questions, with all their tries."""
         return 3 * self.pg_tries * (self.pg_timeout_s + 1.0) + 5.0
+
+    def unsafe(self) -> Iterator[str]:
+        """Complaints: a secret at the PG that everybody knows."""
+        yield from super().unsafe()
+        yield from unsafe_secret("SHOP_PG_SECRET", self.pg_secret, "the secret that the PG gave this shop")

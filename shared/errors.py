@@ -11,6 +11,11 @@
     ├── RuleBroken             422  readable, but against a rule
     ├── PreconditionRequired   428  If-Match is missing
     ├── TooMany                429  slow down (Retry-After)
+    ├── CallRefused            403  a call over HTTP that is not taken
+    │   ├── CallerUnknown      401  it bears no token of a service, or none that counts
+    │   ├── CallerNotAllowed   403  it comes from one who may not make it
+    │   ├── CallNotJson        415  it is sent as something else
+    │   └── HostUnknown        421  it is sent to a host that the service is not
     └── Unavailable            503  a service is away; nothing was done (Retry-After)
         ├── Overloaded         503  there is more to do than can be done in time; nothing was done
         └── OutcomeUnknown     503  the connection broke: it may or may not have been done
@@ -139,6 +144,36 @@ class TooMany(Problem):
 
     status, slug, title = 429, "too-many-requests", "Too many requests"
     default_retry_after = 30
+
+
+class CallRefused(Problem):
+    """A call over HTTP that is not taken: nothing was done. To who made it for somebody, it is no answer."""
+
+    status, slug, title = 403, "call-refused", "Call refused"
+
+
+class CallerUnknown(CallRefused):
+    """A call over HTTP without the token of a service, or with one that does not count."""
+
+    status, slug, title = 401, "caller-unknown", "Caller unknown"
+
+
+class CallerNotAllowed(CallRefused):
+    """A call over HTTP from a service, or a page, that may not make it."""
+
+    status, slug, title = 403, "caller-not-allowed", "Caller not allowed"
+
+
+class CallNotJson(CallRefused):
+    """A call over HTTP that is sent as something else than JSON."""
+
+    status, slug, title = 415, "call-not-json", "Call is not JSON"
+
+
+class HostUnknown(CallRefused):
+    """A call over HTTP whose `Host` is none of the service's names."""
+
+    status, slug, title = 421, "host-unknown", "Host unknown"
 
 
 class Unavailable(Problem):

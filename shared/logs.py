@@ -2,10 +2,12 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
 
 from shared.context import correlation_id
+from shared.masks import masked
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -40,7 +42,7 @@ def configure(process: str, level: str = "INFO", style: str = "auto") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer, _masking],
         )
     )
     root = logging.getLogger()
@@ -49,6 +51,11 @@ def configure(process: str, level: str = "INFO", style: str = "auto") -> None:
     # Libraries that report each step of theirs at INFO would drown what the services say.
     for chatty in ("aio_pika", "aiormq", "httpx", "httpcore", "uvicorn.error", "tortoise", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+def _masking(_logger: structlog.typing.WrappedLogger, _name: str, line: Any) -> str:
+    """The last step: whatever a library or an error puts into a line, no secret of ours leaves in it."""
+    return masked(str(line))
 
 
 def _unchanged(

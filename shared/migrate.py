@@ -58,7 +58,8 @@ def main() -> None:
 async def apply(package: str) -> None:
     """Bring the database of one service up to date, and seed it if asked to."""
     service = _service(package)
-    url = load(service.settings).database_url
+    settings = load(service.settings, at_work=False)
+    url = settings.database_url
     if not url:
         raise SystemExit(f"SHOP_DATABASE_URL is missing: whose database is {package} to migrate?")
     # In the order of the setting, so that all who migrate wait for one lock: it is its server's alone.
@@ -78,7 +79,10 @@ async def apply(package: str) -> None:
                 await Tortoise.close_connections()
             await _adopt(cursor)
         if os.environ.get("SHOP_SEED") == "1":
-            await _seed(package, service, url)
+            if settings.env == "production":
+                log.info("migrate.not_seeded", package=package, env=settings.env)
+            else:
+                await _seed(package, service, url)
     finally:
         lock.close()
     log.info("migrate.done", package=package)

@@ -7,6 +7,7 @@ for `SHOP_AMQP_URL` with what that file holds. This is so for every setting.
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
@@ -17,7 +18,11 @@ from shared.addresses import AMQP, DATABASE, parse
 from shared.certificates import Files, serve_with
 from shared.clients import networks
 from shared.crash import POINTS
+from shared.masks import MASK, masked, passwords_in, says_secret
+from shared.production import check_environment, unsafe_secret, unsafe_url
+from shared.rpc.credentials import parse_key, parse_keys
 from shared.rpc.peers import parse_peers
+from shared.sealing import Sealer, check_secrets
 
 Positive = Annotated[float, Meta(gt=0)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -30,13 +35,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     checks: ClassVar[Mapping[str, Callable[[str], object]]] = {
+        "env": check_environment,
         "amqp_url": lambda text: parse(text, AMQP),
         "database_url": lambda text: parse(text, DATABASE),
         "peers": parse_peers,
         "trusted_proxies": networks,
+        "call_key": parse_key,
+        "call_keys": parse_keys,
+        "secret_key": check_secrets,
     }
     """What reads a setting whose type does not say all: raises `ValueError`, with what is allowed."""
 
+    env: str = "local"
+    """`local`, or `production`: that refuses what everybody knows for a secret, and seeds nothing."""
     instance: Annotated[int, Meta(ge=1)] = 1
     """Which replica this is: `order-svc#2` in the management UI and in the logs."""
     bind_host: str = "127.0.0.1"
@@ -67,6 +78,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_tls_cert_file: str | None = None
     """With it, and `public_tls_key_file`, the public port speaks TLS; else that is a proxy's part."""
     public_tls_key_file: str | None = None
+    call_key: str = ""
+    """Who this process is in calls over HTTP, and the private key that proves it: `item-svc=KEY`."""
+    call_keys: str = ""
+    """Whose calls over HTTP are believed: everybody's public keys, `item-svc=KEY operator=KEY ...`."""
+    secret_key: str = ""
+    """Random secrets, the newest first, that seal what is secret in the database (`shared/sealing.py`)."""
+    service_hosts: str = ""
+    """More names under which others reach `service_port`, besides those in `peers` and its addresses."""
     rpc_timeout_s: Positive = 3.0
     retry_delays_s: str = "5,30,300"
     """The waits before a failed event is tried again; after the last one it is a dead letter."""
@@ -129,13 +148,45 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """What cannot be used though each setting has its type, with what is expected."""
         yield from ()
 
+    def missing(self) -> Iterator[str]:
+        """Complaints about settings without which a process of this kind cannot work."""
+        yield from ()
+
+    def unsafe(self) -> Iterator[str]:
+        """Complaints about settings that production does not bear."""
+        yield from unsafe_url("SHOP_AMQP_URL", self.amqp_url)
+        if self.database_url is not None:
+            yield from unsafe_url("SHOP_DATABASE_URL", self.database_url)
+        yield from unsafe_secret("SHOP_CALL_KEY", self.call_key, "a key of this service's own")
+        yield from unsafe_secret("SHOP_CALL_KEYS", self.call_keys, "everybody's public keys")
+
+    def secrets(self) -> Iterator[str]:
+        """The secrets among these settings, which nothing may tell."""
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, str):
+                continue
+            yield from passwords_in(value)
+            if says_secret(field.name) and field.name != "call_keys":
+                yield from (part for word in value.split() for part in (word, word.partition("=")[2]))
+
+    @property
+    def sealer(self) -> Sealer:
+        """Seals what is kept secret in the database."""
+        return _sealer(self.secret_key)
+
+
+@cache
+def _sealer(secrets: str) -> Sealer:
+    return Sealer(Current("SHOP_SECRET_KEY", secrets))
+
 
 class WrongSettings(SystemExit):
     """Settings that cannot be used; the message lists every one of them."""
 
 
 class Given(NamedTuple):
-    """The text of a setting, and how messages name it: without the text where that came from a file."""
+    """The text of a setting, and how messages name it: without it where that is secret, or from a file."""
 
     text: str
     said: str
@@ -150,7 +201,7 @@ def given(variable: str, environment: Mapping[str, str] | None = None) -> Given 
     environment = os.environ if environment is None else environment
     text, path = environment.get(variable), environment.get(f"{variable}_FILE")
     if path is None:
-        return None if text is None else Given(text, f"{variable}={text!r}")
+        return None if text is None else Given(text, _said(variable, text))
     said = f"{variable}_FILE={path!r}"
     if text is not None:
         raise ValueError(f"{said}: {variable} is set, too; expected one of the two")
@@ -159,6 +210,10 @@ def given(variable: str, environment: Mapping[str, str] | None = None) -> Given 
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise ValueError(f"{said}: the file cannot be read: {why}") from error
+
+
+def _said(variable: str, text: str) -> str:
+    return f"{variable}={MASK if says_secret(variable) else repr(masked(text))}"
 
 
 class Current:
@@ -190,8 +245,8 @@ class Current:
 S = TypeVar("S", bound=Settings)
 
 
-def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
-    """Read `kind` from the environment.
+def load(kind: type[S], environment: Mapping[str, str] | None = None, *, at_work: bool = True) -> S:
+    """Read `kind` from the environment; what only a service `at_work` needs may be missing elsewhere.
 
     Raises `WrongSettings`, which names all the wrong variables at once with what is allowed, so that nobody
     has to mend them one start at a time.
@@ -222,7 +277,7 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
     except ValueError:
         wrong.append(f"  {said['retry_delays_s']}: Expected positive seconds, such as 5,30,300")
     for name, check in kind.checks.items():
-        if values.get(name):
+        if values.get(name) or (name == "env" and name in values):
             try:
                 check(values[name])
             except ValueError as error:
@@ -234,10 +289,14 @@ def load(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
         wrong.append(f"  {said['log_format']}: Expected `json`, `pretty` or `auto`")
     if values.get("log_level", "INFO").upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         wrong.append(f"  {said['log_level']}: Expected DEBUG, INFO, WARNING or ERROR")
-    settings = None if wrong else kind(**values)
-    if settings is not None:
+    settings = kind(**values)
+    if not wrong:
         wrong += [f"  {complaint}" for complaint in settings.complaints()]
-    if settings is None or wrong:
+    if at_work:
+        wrong += [f"  {complaint}" for complaint in settings.missing()]
+    if at_work and settings.env == "production":
+        wrong += [f"  {complaint}" for complaint in settings.unsafe()]
+    if wrong:
         raise WrongSettings("These settings cannot be used:\n" + "\n".join(wrong))
     return settings
 

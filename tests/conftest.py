@@ -81,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     base = KEPT or str(reserve_base())
     os.environ["SHOP_PORT_BASE"] = base
     os.environ["SHOP_RUN_DIR"] = str(Path(".run") / f"test-{base}")
+    os.environ["SHOP_SECRET_KEY_FILE"] = str(Path(__file__).parent / "support" / "secret-key")
     os.environ.update(FOR_US)
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from shared.database import Database, Reader, Transaction
 from shared.errors import Conflict, Unauthorized
 from shared.ids import new_id
+from shared.logs import log
 from user_svc import accounts, domain, ending, mailings, sessions, signing_keys, store, tokens
 from user_svc.contracts import GetKeys, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.domain import RefreshVerdict
@@ -120,6 +121,7 @@ async def rotate_keys(call: RotateKeys, tx: Transaction, settings: UserSettings)
     return await signing_keys.rotate(
         tx,
         call.request_id,
+        settings.sealer,
         lead=timedelta(seconds=settings.key_lead_s),
         life=_access_life(settings),
     )
@@ -144,9 +146,16 @@ async def purge_expired(tx: Transaction, settings: UserSettings) -> bool:
     return more
 
 
+async def seal_keys_anew(tx: Transaction, settings: UserSettings) -> None:
+    """A job: once `SHOP_SECRET_KEY` begins with a new secret, nothing is kept under older ones for long."""
+    if sealed := await signing_keys.seal_anew(tx, settings.sealer):
+        log.info("keys.sealed_anew", keys=sealed)
+
+
 async def _tokens(tx: Transaction, settings: UserSettings, token: tokens.RefreshToken, user: User) -> Tokens:
     access = tokens.access_token(
-        await signing_keys.signing_key(tx),
+        await signing_keys.signing_key(tx, settings.sealer),
+        settings.sealer,
         issuer=settings.token_issuer,
         audience=settings.token_audience,
         user=user,

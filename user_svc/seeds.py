@@ -10,6 +10,7 @@ from user_svc.passwords import hash_now
 from user_svc.settings import UserSettings
 from user_svc.signing_keys import signing_key
 
+ADMIN_PASSWORD = "sagamart-admin"  # noqa: S105  of the seeded administrator, unless a setting says another
 BUYER_PASSWORD = "sagamart-buyer"  # noqa: S105  of the seeded buyers of a local run
 
 
@@ -17,7 +18,7 @@ async def seed(tx: Transaction) -> None:
     """Users 1 to 3, if they are not there, and a key to sign with. Who is there keeps what was changed."""
     settings = load(UserSettings)
     people = (
-        (1, "admin@sagamart.local", "Admin", "admin", settings.admin_password),
+        (1, "admin@sagamart.local", "Admin", "admin", settings.admin_password or ADMIN_PASSWORD),
         (2, "buyer1@sagamart.local", "Buyer One", "customer", BUYER_PASSWORD),
         (3, "buyer2@sagamart.local", "Buyer Two", "customer", BUYER_PASSWORD),
     )
@@ -37,4 +38,4 @@ async def seed(tx: Transaction) -> None:
             created_at=tx.now,
             using_db=tx.models,
         )
-    await signing_key(tx)
+    await signing_key(tx, settings.sealer)

@@ -64,5 +64,6 @@ service = Service(
         every(2.0, mailings.send_due),
         every(60.0, erasure.sweep_again),
         every(60.0, calls.purge_all_expired),
+        every(10.0, calls.seal_keys_anew),
     ),
 )

@@ -1,10 +1,11 @@
 """What can be set about accounts, by `SHOP_*` environment variables."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
 
-from shared.service import Positive, Settings
+from shared.service import Positive, Settings, unsafe_secret, unsafe_url
 
 
 class UserSettings(Settings, frozen=True, kw_only=True):
@@ -56,10 +57,25 @@ class UserSettings(Settings, frozen=True, kw_only=True):
     """How long until an unfinished sign-up is taken up again."""
     registration_patience_s: Positive = 60.0
     """How old an unfinished sign-up may get while no point account can be opened; then it is undone."""
-    admin_password: Annotated[str, Meta(min_length=8, max_length=128)] = "sagamart-admin"  # noqa: S105
-    """Of the seeded administrator, for a local run."""
+    admin_password: Annotated[str, Meta(min_length=8, max_length=128)] = ""
+    """Of the seeded administrator of a local run; empty: the one that everybody knows."""
     smtp_url: Annotated[str, Meta(pattern=r"^(smtps?://[^/?#]+/?)?$")] = ""
     """Where notifications are mailed through, as in `smtp://user:password@mail.example:587`, with STARTTLS
     where the server offers it, or `smtps://`; empty: they are not mailed."""
     smtp_timeout_s: Positive = 10.0
     mail_from: Annotated[str, Meta(min_length=3, max_length=254)] = "shop@sagamart.local"
+
+    def missing(self) -> Iterator[str]:
+        """Complaints: without a secret no key can be kept that signs tokens."""
+        if not self.secret_key:
+            yield "SHOP_SECRET_KEY: Expected a random secret of 32 or more letters, to seal signing keys with"
+
+    def unsafe(self) -> Iterator[str]:
+        """Complaints: an administrator whom everybody can be, a mail server's password."""
+        yield from super().unsafe()
+        if self.admin_password:
+            yield from unsafe_secret(
+                "SHOP_ADMIN_PASSWORD", self.admin_password, "a password of its own, or none"
+            )
+        if "@" in self.smtp_url:
+            yield from unsafe_url("SHOP_SMTP_URL", self.smtp_url)

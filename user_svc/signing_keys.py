@@ -1,4 +1,7 @@
-"""The Ed25519 keys that access tokens are signed with: in the database, so that all replicas use the same."""
+"""The Ed25519 keys that access tokens are signed with: in the database, so that all replicas use the same.
+
+Their private halves are sealed there, so that the database alone signs nothing.
+"""
 
 import base64
 from datetime import datetime, timedelta
@@ -9,12 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tortoise.expressions import Q
 
 from shared.database import Reader, Transaction
+from shared.errors import Unavailable
 from shared.ids import new_id
+from shared.service import Sealer
 from user_svc.contracts import KeyRotation, PublicKey
 from user_svc.models import SigningKey
 
 
-async def signing_key(tx: Transaction) -> SigningKey:
+async def signing_key(tx: Transaction, sealer: Sealer) -> SigningKey:
     """The key to sign with now; the first one is made when it is first needed.
 
     Replicas that make it at the same time collide on its generation: the slower one's unit of work runs
@@ -26,10 +31,12 @@ async def signing_key(tx: Transaction) -> SigningKey:
             return key
     # The generation follows from the very look that found no key: another look might see a twin's.
     generation = keys[0].generation + 1 if keys else 1
-    return await add_key(tx, new_id(), generation=generation, signs_from=tx.now)
+    return await add_key(tx, new_id(), sealer, generation=generation, signs_from=tx.now)
 
 
-async def add_key(tx: Transaction, kid: UUID, *, generation: int, signs_from: datetime) -> SigningKey:
+async def add_key(
+    tx: Transaction, kid: UUID, sealer: Sealer, *, generation: int, signs_from: datetime
+) -> SigningKey:
     """Make the key of a generation. It is published at once: checkers know it before it begins to sign.
 
     Raises `DuplicateKey` where that generation is there already.
@@ -43,14 +50,16 @@ async def add_key(tx: Transaction, kid: UUID, *, generation: int, signs_from: da
     return await SigningKey.create(
         kid=kid,
         generation=generation,
-        private_key=pem,
+        private_key=sealer.seal(pem),
         public_key=x,
         signs_from=signs_from,
         using_db=tx.models,
     )
 
 
-async def rotate(tx: Transaction, kid: UUID, *, lead: timedelta, life: timedelta) -> KeyRotation:
+async def rotate(
+    tx: Transaction, kid: UUID, sealer: Sealer, *, lead: timedelta, life: timedelta
+) -> KeyRotation:
     """Make the key that signs after `lead`, and let all others end when the last token of theirs has.
 
     `life` is how long a token counts, with what clocks may differ by. Once more with the same `kid` changes
@@ -61,10 +70,25 @@ async def rotate(tx: Transaction, kid: UUID, *, lead: timedelta, life: timedelta
         return KeyRotation(kid=kid, signs_from=done.signs_from, others_end_at=done.signs_from + life)
     newest = await SigningKey.all(using_db=tx.models).order_by("-generation").first()
     signs_from = tx.now + lead
-    await add_key(tx, kid, generation=newest.generation + 1 if newest else 1, signs_from=signs_from)
+    await add_key(tx, kid, sealer, generation=newest.generation + 1 if newest else 1, signs_from=signs_from)
     others = SigningKey.filter(ends_at=None).exclude(kid=kid).using_db(tx.models)
     await others.update(ends_at=signs_from + life)
     return KeyRotation(kid=kid, signs_from=signs_from, others_end_at=signs_from + life)
+
+
+async def seal_anew(tx: Transaction, sealer: Sealer) -> int:
+    """Seal the private halves that were sealed with an older secret, or never; returns how many."""
+    keys = await SigningKey.all(using_db=tx.models)
+    outdated = [key for key in keys if sealer.is_outdated(key.private_key)]
+    for key in outdated:
+        try:
+            opened = sealer.open(key.private_key)
+        except Unavailable:  # its secret is lost; the others need not wait for that
+            continue
+        # Only as it was read: another replica may have been faster, with a secret newer than ours.
+        unchanged = SigningKey.filter(kid=key.kid, private_key=key.private_key).using_db(tx.models)
+        await unchanged.update(private_key=sealer.seal(opened))
+    return len(outdated)
 
 
 async def purge(tx: Transaction, ended_before: datetime) -> None:

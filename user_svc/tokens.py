@@ -10,6 +10,7 @@ from uuid import UUID
 
 import jwt
 
+from shared.service import Sealer
 from user_svc.domain import roles_of
 from user_svc.models import SigningKey, User
 
@@ -59,6 +60,7 @@ def read_refresh_token(text: str) -> RefreshToken | None:
 
 def access_token(
     key: SigningKey,
+    sealer: Sealer,
     *,
     issuer: str,
     audience: str,
@@ -83,4 +85,4 @@ def access_token(
         "iat": now,
         "exp": now + life,
     }
-    return jwt.encode(claims, key.private_key, algorithm="EdDSA", headers={"kid": key.kid})
+    return jwt.encode(claims, sealer.open(key.private_key), algorithm="EdDSA", headers={"kid": key.kid})

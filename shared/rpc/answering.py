@@ -22,7 +22,7 @@ from shared.context import working_on
 from shared.database.failures import CommitUnknown, DatabaseUnavailable, TooSlow
 from shared.database.idempotency import Again, AnsweredBefore, Idempotency, Key, do_once
 from shared.database.locks import LIST_LOCK_WAIT_SECONDS
-from shared.database.transaction import Cause, Transaction
+from shared.database.transaction import Cause, Reader, Transaction
 from shared.database.units import Database
 from shared.deadline import Passed, Until, look
 from shared.errors import Malformed, NotFound, OutcomeUnknown, Overloaded, Problem, Unavailable
@@ -54,12 +54,17 @@ class Answering:
             run = _run(answer, wiring, database, lease_s)
             desk = _ListDesk(answer, run, linger_s) if answer.batch > 1 else _Desk(answer, run)
             self._desks[answer.call.wire_name] = desk
+        self._reading = {one.call.wire_name for one in answers if wiring.wants(one.handler, Reader)}
         self._admission = Admission({one.call.wire_name: (one.rank, one.most) for one in answers})
 
     @property
     def names(self) -> list[str]:
         """The names of the calls that are answered here."""
         return list(self._desks)
+
+    def is_told(self, call: str, *, of_person: bool) -> bool:
+        """Whether an operator's call is audited: all that people make, of programs what may change things."""
+        return call in self._desks and (of_person or call not in self._reading)
 
     async def answer(self, request: wire.Request, arrived: float | None = None) -> wire.Outcome | None:
         """What came of a request; None if nothing was done, for nobody waits for it any more.

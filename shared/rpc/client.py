@@ -32,6 +32,7 @@ from shared.logs import log
 from shared.messages import Call, reply_type, service_of
 from shared.rpc import wire
 from shared.rpc.breaker import Breaker, Open
+from shared.rpc.credentials import Signer
 from shared.rpc.http import HttpCalls, NobodyThere
 from shared.rpc.retries import RetryBudget
 
@@ -88,12 +89,13 @@ class Rpc:
         timeout_s: float = 3.0,
         peers: str = "",
         tls: Files | None = None,
+        signer: Signer | None = None,
         breaker_threshold: int = 5,
         breaker_open_s: float = 2.0,
     ) -> None:
         self._process = process
         self._timeout_s = timeout_s
-        self._http = HttpCalls(peers, tls)
+        self._http = HttpCalls(peers, signer, tls)
         self._breaker_threshold = breaker_threshold
         self._breaker_open_s = breaker_open_s
         self._retries = RetryBudget()

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from shared.certificates import Files, ask_with
-from shared.errors import OutcomeUnknown, ProblemDetails
+from shared.errors import CallRefused, OutcomeUnknown, ProblemDetails, Unavailable, problem_from
 from shared.logs import log
+from shared.messages import service_of
 from shared.rpc import wire
+from shared.rpc.credentials import Signer
 from shared.rpc.peers import Address, Names, parse_peers
 
 if TYPE_CHECKING:
@@ -23,11 +25,20 @@ class NobodyThere(Exception):
     """No replica of the service accepts a connection: nothing has run."""
 
 
-class HttpCalls:
-    """Sends single calls to any replica of a service; the one that answered last is tried first."""
+def hosts_of(service: str, peers: str) -> list[str]:
+    """Under which names others call a service, as their peers say."""
+    return [urlsplit(url).hostname or "" for url in parse_peers(peers).get(service, [])]
 
-    def __init__(self, peers: str, tls: Files | None = None) -> None:
+
+class HttpCalls:
+    """Sends single calls to any replica of a service; the one that answered last is tried first.
+
+    Each bears the token that `signer` makes for the service. Without one they are refused.
+    """
+
+    def __init__(self, peers: str, signer: Signer | None = None, tls: Files | None = None) -> None:
         self._peers = parse_peers(peers)
+        self._signer = signer
         self._names = Names()
         self._answered: dict[str, Address] = {}
         """Who of a service answered last."""
@@ -39,7 +50,11 @@ class HttpCalls:
         """Of certificates that were exchanged since; what they are doing, they still end."""
 
     async def call(self, service: str, request: wire.Request) -> wire.Outcome:
-        """Ask once. Raises `NobodyThere`, or `OutcomeUnknown` if the connection broke after the sending."""
+        """Ask once. Raises `NobodyThere`, `OutcomeUnknown` if the connection broke after the sending.
+
+        Raises `Unavailable` if the service takes no such call from this process: that is a fault in what both
+        were told, and says nothing to whoever it was made for.
+        """
         ends = _ends(request)
         addresses = await self._addresses(service)
         # At start others are often not there yet: to find that out, no process need load what is below.
@@ -57,6 +72,7 @@ class HttpCalls:
             except wire.UNREADABLE as error:
                 raise OutcomeUnknown(f"Something that is not the {service} service answered.") from error
             self._answered[service] = address
+            _check_taken(service, outcome)
             return outcome
         raise NobodyThere
 
@@ -86,8 +102,10 @@ class HttpCalls:
 
     async def _post(self, address: Address, request: wire.Request, ends: float) -> wire.Outcome:
         left = max(ends - time.monotonic(), 0.001)
+        token = self._signer.token_for(service_of(request.call)) if self._signer else None
         headers = {
             "host": address.host,
+            **({"authorization": f"Bearer {token}"} if token else {}),
             "content-type": wire.CONTENT_TYPE,
             wire.TIME_LEFT_HEADER: str(int(left * 1000)),
             **({wire.CORRELATION_HEADER: request.correlationid} if request.correlationid else {}),
@@ -132,6 +150,15 @@ class HttpCalls:
             )
             self._client_context = context
         return self._client
+
+
+def _check_taken(service: str, outcome: wire.Outcome) -> None:
+    if outcome.problem is None:
+        return
+    refusal = problem_from(outcome.problem)
+    if isinstance(refusal, CallRefused):
+        log.error("rpc.call_refused", by=service, detail=refusal.detail)
+        raise Unavailable(f"The {service} service refuses this call: {refusal.detail}") from refusal
 
 
 async def _is_anybody_there(addresses: Sequence[Address]) -> bool:

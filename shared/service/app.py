@@ -7,7 +7,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,10 +24,13 @@ from shared import libraries, logs
 from shared.certificates import Shown
 from shared.clients import networks
 from shared.database.idempotency import Key
-from shared.errors import Forbidden, Malformed, Unavailable
+from shared.errors import CallerNotAllowed, Malformed, Unavailable
 from shared.ids import new_text_id
+from shared.logs import log
+from shared.masks import keep_secret
 from shared.rpc import wire
 from shared.service.connections import PEER, Connections, Limits, allow_files, undressed
+from shared.service.operators import tell_of_call
 from shared.service.runtime import Runtime, can_serve
 from shared.service.service import Service
 from shared.service.web import exception_handlers, problem_response
@@ -99,6 +102,9 @@ def run(service: Service) -> None:
         _give_way(INNER_NICENESS)
     logs.configure(f"{service.app_id}#{settings.instance}", settings.log_level, settings.log_format)
     libraries.check()
+    keep_secret(*settings.secrets())
+    if settings.env == "local":
+        log.info("service.local", note="SHOP_ENV=local: known defaults are taken, and databases are seeded")
     runtime = Runtime(service, settings)
     own = _server(
         create_app(service, settings, runtime), service_connections(settings), settings, runtime.own_tls
@@ -280,10 +286,13 @@ def metrics() -> Response[bytes]:
 
 @post("/calls/{name:str}", include_in_schema=False, status_code=200)
 async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], state: State) -> Response[bytes]:
-    """A call over HTTP, for people with curl and for services when the broker is away."""
+    """A call over HTTP, from services when the broker is away, and from people who operate the shop."""
     runtime: Runtime = state.runtime
     arrived = time.monotonic()
-    _check_certificate(request.scope.get("extensions"))
+    reached_at, _ = request.scope.get("server") or ("", None)
+    peer = _peer(request)
+    caller = runtime.door.admit(name, request.headers, reached_at)
+    _check_name(peer, caller.name)
     body = await request.body()
     outcome = await runtime.answering.answer(
         wire.Request(
@@ -297,6 +306,8 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
         ),
         arrived,
     )
+    if caller.is_operator and runtime.answering.is_told(name, of_person=caller.person is not None):
+        await tell_of_call(caller, name, body, outcome, runtime.database)
     if outcome is None:
         raise Unavailable("The deadline of this call has passed; nothing was done.")
     if outcome.problem is not None:
@@ -304,11 +315,21 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
     return Response(bytes(outcome.data), media_type="application/json")
 
 
-def _check_certificate(extensions: Mapping[str, Any] | None) -> None:
-    """Where the port speaks TLS, who calls must have shown a certificate. Raises `Forbidden`."""
-    peer = (extensions or {}).get(PEER)
+def _peer(request: Request[Any, Any, Any]) -> Sequence[str] | None:
+    """The names in the certificate that was shown; None where the port does not speak TLS.
+
+    Raises `CallerNotAllowed` where it does, and none was shown.
+    """
+    peer = (request.scope.get("extensions") or {}).get(PEER)
     if peer is not None and not peer["names"]:
-        raise Forbidden("A call needs the certificate of the service that makes it.")
+        raise CallerNotAllowed("A call needs the certificate of the service that makes it.")
+    return peer["names"] if peer is not None else None
+
+
+def _check_name(names: Sequence[str] | None, caller: str) -> None:
+    """A token that was stolen is worth nothing without the certificate of the same name."""
+    if names is not None and caller not in names:
+        raise CallerNotAllowed(f"The certificate is not that of {caller}.")
 
 
 def _key(header: str | None) -> Key | None:

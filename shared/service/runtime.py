@@ -19,9 +19,14 @@ from shared.events.outbox import Outbox
 from shared.events.passing import Passing
 from shared.events.taps import Taps
 from shared.logs import log
+from shared.masks import masked
 from shared.registry import Job, Wiring, every, together
 from shared.rpc import Rpc
 from shared.rpc.answering import Answering
+from shared.rpc.callers import may_call
+from shared.rpc.credentials import Signer, Verifier
+from shared.rpc.door import Door
+from shared.rpc.http import hosts_of
 from shared.rpc.server import RpcServer
 from shared.service.describe import (
     Description,
@@ -71,6 +76,7 @@ class Runtime:
             timeout_s=settings.rpc_timeout_s,
             peers=settings.peers,
             tls=settings.tls,
+            signer=Signer(Current("SHOP_CALL_KEY", settings.call_key)),
             breaker_threshold=settings.breaker_threshold,
             breaker_open_s=settings.breaker_open_s,
         )
@@ -100,6 +106,7 @@ class Runtime:
             linger_s=settings.linger_ms / 1000,
             lease_s=settings.idempotency_lease_s,
         )
+        self.door = _door(service, settings)
         self.server = RpcServer(service.name, self.name, self.answering) if service.answers else None
         self.consumers = self._consumers()
         self.links = self._links()
@@ -169,7 +176,7 @@ class Runtime:
             found["jobs"] = f"failing: {', '.join(failing)}"
         if ending := [said for one in self.certificates if (said := one.ending)]:
             found["certificates"] = ", ".join(ending)
-        return found
+        return {name: masked(said) for name, said in found.items()}
 
     @property
     def _has_started(self) -> bool:
@@ -310,6 +317,17 @@ class Runtime:
                 log.info("service.waits_for_database", **describe(error))
                 await database.close()
                 await asyncio.sleep(1)
+
+
+def _door(service: Service, settings: Settings) -> Door:
+    """Who is let in with calls over HTTP, and under which names."""
+    own_name = settings.call_key.partition("=")[0]
+    return Door(
+        Verifier(service.name, Current("SHOP_CALL_KEYS", settings.call_keys)),
+        may_call,
+        (settings.bind_host, *hosts_of(service.name, settings.peers), *settings.service_hosts.split()),
+        shared=own_name if own_name not in ("", service.app_id) else None,
+    )
 
 
 def can_serve(checks: Mapping[str, str]) -> bool:

@@ -102,7 +102,7 @@ def send(door: httpx.Client, shop: Layout, paths: dict[str, Any]) -> Iterator[Se
 
 def books(shop: Layout) -> dict[str, int]:
     """A checksum of every table of every service, the read side aside: it may still be hearing of before."""
-    with connect(shop.verify_url) as connection, connection.cursor() as cursor:
+    with connect(shop.admin_url) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_schema, table_name FROM information_schema.tables"
             " WHERE table_schema LIKE '%%\\_svc' AND table_schema <> 'query_svc' AND table_name NOT IN %s",

@@ -11,6 +11,8 @@ import pytest
 
 from deploy.databases import connect
 from deploy.local.layout import Layout
+from shared.sealing import Sealer
+from shared.settings import Current
 from tests.abuse.conftest import Headers, Send
 
 SOME_ID = "00000000-0000-4000-8000-000000000000"
@@ -29,14 +31,15 @@ class Mint:
 
     def __init__(self, shop: Layout, audience: str) -> None:
         self.audience = audience
-        with connect(shop.verify_url) as connection, connection.cursor() as cursor:
+        with connect(shop.admin_url) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT kid, private_key, public_key FROM user_svc.signing_keys"
                 " WHERE signs_from <= UTC_TIMESTAMP() ORDER BY generation DESC LIMIT 1"
             )
             row = cursor.fetchone()
         assert row is not None
-        self.kid, self.private_key, self.public_key = row
+        self.kid, sealed, self.public_key = row
+        self.private_key = Sealer(Current("SHOP_SECRET_KEY", "")).open(sealed)
 
     def token(self, issuer: str, **claims: Any) -> str:
         """A token of an admin that is good for ten minutes; `claims` replace its own."""

@@ -20,6 +20,7 @@ from shared.ids import new_id
 from shared.rpc import Rpc
 from tests.shared.lab import Lab, event, unique
 from tests.support import strange
+from tests.support.calling import SIGNER
 from tests.support.waiting import eventually
 
 
@@ -254,7 +255,8 @@ async def test_queues_are_learned_from_descriptions_and_watched_while_their_serv
     name, publisher = unique("tiny"), unique("pub")
     queue = f"{name}.{publisher}.marked"
     process = await lab.process(name, url, hears=publisher, retry_delays_s="0.2")
-    rpc = Rpc("query-svc#1", peers=f"{name}=http://127.0.0.1:{process.port} nobody=http://127.0.0.1:1")
+    peers = f"{name}=http://127.0.0.1:{process.port} nobody=http://127.0.0.1:1"
+    rpc = Rpc("query-svc#1", peers=peers, signer=SIGNER)
     try:
         async with at_work(db, lab.amqp_url) as letters:
             await jobs.learn_queues(rpc, db, letters.office)

@@ -25,6 +25,7 @@ from shared.events.cloudevents import CloudEvent
 from shared.ids import new_id
 from shared.service.runtime import Runtime
 from shared.service.service import Service
+from tests.support import calling
 from tests.support.databases import migrate
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
@@ -89,7 +90,7 @@ class Lab:
     @asynccontextmanager
     async def running(self, service: Service, *, up: bool = True, **settings: Any) -> AsyncIterator[Runtime]:
         """`service` at work in this process; with `up`, once it is connected."""
-        values = {"amqp_url": self.amqp_url, **PROMPT, **settings}
+        values = {"amqp_url": self.amqp_url, **PROMPT, **calling.SETTINGS, **settings}
         runtime = Runtime(service, service.settings(**values))
         await runtime.start()
         try:
@@ -208,7 +209,13 @@ class Process:
     """A process of the tiny service."""
 
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
-        words = {"outbox_poll_s": 0.1, "service_port": free_port(), "log_format": "json", **settings}
+        words = {
+            "outbox_poll_s": 0.1,
+            "service_port": free_port(),
+            "log_format": "json",
+            **calling.SETTINGS,
+            **settings,
+        }
         self.port: int = words["service_port"]
         hears, once = words.pop("hears", ""), words.pop("once", False)
         self._environment = {

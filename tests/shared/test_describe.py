@@ -9,6 +9,7 @@ from shared.service.describe import describe_call, outbox_call, publish_outbox_c
 from shared.service.service import Service
 from tests.shared.lab import Lab, unique
 from tests.shared.tiny.service import tiny
+from tests.support.calling import SIGNER
 from tests.support.waiting import eventually
 
 
@@ -41,7 +42,8 @@ async def test_it_is_answered_over_the_broker_and_over_http_by_each_replica(lab:
     async with lab.running(asker, peers=peers) as runtime:
         told = await runtime.rpc.call(describe_call(name)())
     assert told.registrations.service == name
-    rpc = Rpc("test", peers=f"{name}=http://127.0.0.1:{first.port} {name}2=http://127.0.0.1:{second.port}")
+    peers = f"{name}=http://127.0.0.1:{first.port} {name}2=http://127.0.0.1:{second.port}"
+    rpc = Rpc("test", peers=peers, signer=SIGNER)
     try:
         assert rpc.services == [name, f"{name}2"]
         [process] = [one.process for one in await rpc.call_each(describe_call(name)())]

@@ -1,10 +1,9 @@
 """Health of a process: alive, ready by named checks, and its figures."""
 
-import json
-
 import httpx
 
 from tests.shared.lab import Lab, unique
+from tests.support.calling import bearer
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 
@@ -58,7 +57,7 @@ async def test_metrics_are_there_for_prometheus_and_bear_no_ids(lab: Lab, url: s
     name = unique("svc")
     process = await lab.process(name, url)
     async with httpx.AsyncClient(trust_env=False, base_url=process.url) as client:
-        await client.post(f"/calls/{name}.put", content=json.dumps({"key": "an-id"}))
+        await client.post(f"/calls/{name}.put", json={"key": "an-id"}, headers=bearer(name))
         answer = await eventually(
             lambda: client.get("/metrics"), holds=lambda found: f'event="{name}.marked"' in found.text
         )

@@ -24,6 +24,7 @@ from shared.service.service import Service
 from tests.shared.lab import Lab, unique
 from tests.shared.tiny.contracts import Answered, contracts, takes
 from tests.shared.tiny.service import tiny
+from tests.support.calling import bearer
 from tests.support.waiting import eventually
 
 MODELS = ("tests.shared.tiny.models",)
@@ -211,7 +212,7 @@ async def test_a_call_over_http_has_its_key_as_well(lab: Lab, url: str):
     name = unique("svc")
     process = await lab.process(name, url)
     key = msgspec.json.encode(once().key_for(f"{name}.put")).decode()
-    async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=process.url, trust_env=False, headers=bearer(name)) as client:
         path = f"/calls/{name}.put"
         answers = [
             await client.post(path, json={"key": mark}, headers={"x-idempotency": key}) for mark in ("a", "b")

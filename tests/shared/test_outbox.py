@@ -25,6 +25,7 @@ from shared.service.runtime import Runtime
 from tests.shared.lab import Lab, events_of, is_up, unique
 from tests.shared.tiny.contracts import contracts
 from tests.shared.tiny.service import tiny
+from tests.support.calling import SIGNER
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 
@@ -413,7 +414,7 @@ async def test_a_stop_flushes_what_was_just_committed(lab: Lab, url: str):
 
 async def _put_and_die(lab: Lab, name: str, peer: str) -> None:
     """Ask for three marks of a process that will die of it."""
-    rpc = Rpc("tests", peers=f"{name}={peer}", timeout_s=5)
+    rpc = Rpc("tests", peers=f"{name}={peer}", signer=SIGNER, timeout_s=5)
     with suppress(OutcomeUnknown):  # the answer may be faster than death
         await rpc.call(contracts(name).put(key="a", count=3))
     await rpc.close()

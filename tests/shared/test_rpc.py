@@ -21,6 +21,8 @@ from shared.ids import new_id
 from shared.messages import Call
 from shared.registry import answer
 from shared.rpc import Rpc, wire
+from shared.rpc.callers import OPERATOR
+from shared.rpc.credentials import Signer, new_key, public_part
 from shared.rpc.http import HttpCalls, NobodyThere
 from shared.rpc.peers import Names, parse_peers
 from shared.service.app import create_app
@@ -28,6 +30,7 @@ from shared.service.service import Service
 from tests.shared.lab import Lab, events_of, is_up, unique
 from tests.shared.tiny.contracts import Answered, contracts, takes
 from tests.shared.tiny.service import tiny
+from tests.support.calling import SIGNER, bearer
 from tests.support.ports import free_port
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
@@ -403,7 +406,7 @@ async def test_without_the_broker_calls_go_over_http(lab: Lab, url: str):
 async def test_http_finds_the_replica_that_is_there(lab: Lab, url: str):
     name = unique("svc")
     process = await lab.process(name, url)
-    calls = HttpCalls("")
+    calls = HttpCalls("", SIGNER)
     nobody = f"http://127.0.0.1:{free_port()}"
     calls._peers[name] = [nobody, process.url]
     request = wire.Request(id="1", call=f"{name}.ask", left_ms=5000, data=msgspec.Raw(b"{}"))
@@ -609,7 +612,7 @@ async def test_refusals_and_impatient_askers_do_not_open_the_breaker(lab: Lab):
 async def test_calls_can_be_made_by_hand_over_http(lab: Lab, url: str):
     name = unique("svc")
     process = await lab.process(name, url)
-    async with httpx.AsyncClient(trust_env=False, base_url=process.url) as client:
+    async with httpx.AsyncClient(trust_env=False, base_url=process.url, headers=bearer(name)) as client:
         answered = await client.post(f"/calls/{name}.ask", content=b'{"how": "curl"}')
         assert (answered.status_code, answered.json()) == (200, {"by": f"{name}#1", "text": "curl"})
         assert (await client.post(f"/calls/{name}.ask")).json()["text"] == ""  # nothing to say is {}
@@ -636,6 +639,34 @@ async def test_calls_can_be_made_by_hand_over_http(lab: Lab, url: str):
         assert "inside" not in detail
         assert (await client.get(f"/calls/{name}.ask")).status_code == 405
         assert (await client.get("/nothing")).headers["content-type"] == "application/problem+json"
+
+
+async def test_what_operators_call_is_told(lab: Lab, url: str):
+    name = unique("svc")
+    key = new_key(OPERATOR)
+    process = await lab.process(name, url, call_keys=public_part(key))
+    alice, program = Signer(lambda: key, person="alice"), Signer(lambda: key)
+    async with (
+        lab.wiretap(f"{name}.events", f"{name}.operator_called") as seen,
+        httpx.AsyncClient(trust_env=False, base_url=process.url) as client,
+    ):
+        for signer, call, body, status in (
+            (alice, "put", {"key": "a", "password": "hunter2"}, 200),
+            (alice, "ask", {"how": "refuse"}, 422),
+            (program, "put", {"key": "b"}, 200),
+            (alice, "nothing", {}, 404),
+        ):
+            head = {"authorization": f"Bearer {signer.token_for(name)}"}
+            answered = await client.post(f"/calls/{name}.{call}", json=body, headers=head)
+            assert answered.status_code == status, answered.text
+        await eventually(lambda: _some(len(seen) == 3))
+    said = [event.data for message in seen for event in events_of(message)]
+    assert sorted((one["by"], one["call"], one["status"]) for one in said) == [
+        ("alice", f"{name}.ask", 422),
+        ("alice", f"{name}.put", 200),
+        ("operator", f"{name}.put", 200),
+    ]
+    assert "hunter2" not in str(said)
 
 
 async def test_a_commit_of_unknown_outcome_is_told_as_such(lab: Lab, url: str):

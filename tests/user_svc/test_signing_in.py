@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.database.transaction import Transaction
 from shared.database.units import Database
-from shared.errors import NotFound, TooMany, Unauthorized
+from shared.errors import NotFound, TooMany, Unauthorized, Unavailable
 from shared.ids import new_id
+from shared.sealing import Sealer
+from shared.settings import Current
 from user_svc import calls, profiles, seeds, signing_keys
 from user_svc.contracts import GetKeys, GetMe, KeyRotation, KeySet, Login, Logout, Refresh, RotateKeys, Tokens
 from user_svc.settings import UserSettings
@@ -63,7 +65,7 @@ async def test_a_token_says_who_one_is(db: Database) -> None:
     claims = await _claims(db, tokens.access_token)
     assert (claims["sub"], claims["role"], claims["iss"]) == ("2", "customer", "sagamart")
     assert claims["exp"] - claims["iat"] == tokens.expires_in == 900
-    admin = await _login(db, "admin@sagamart.local", SETTINGS.admin_password)
+    admin = await _login(db, "admin@sagamart.local", seeds.ADMIN_PASSWORD)
     assert (await _claims(db, admin.access_token))["role"] == "admin"
 
 
@@ -251,7 +253,10 @@ async def test_no_token_or_password_is_in_the_database(db: Database) -> None:
 
 async def test_replicas_agree_on_the_first_key(db: Database) -> None:
     await db.transaction(lambda tx: tx.execute("DELETE FROM signing_keys"))
-    made = await asyncio.gather(*(db.transaction(signing_keys.signing_key) for _ in range(8)))
+    sealer = SETTINGS.sealer
+    made = await asyncio.gather(
+        *(db.transaction(lambda tx: signing_keys.signing_key(tx, sealer)) for _ in range(8))
+    )
     assert len(set(made)) == 1
     assert [key.kid for key in (await _keys(db)).keys] == [made[0].kid]
 
@@ -315,3 +320,26 @@ async def test_a_token_signed_with_another_key_is_found_out(db: Database) -> Non
     forged = jwt.encode(claims, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers={"kid": kid})
     with pytest.raises(jwt.InvalidSignatureError):
         await _claims(db, forged)
+
+
+async def test_private_keys_are_sealed_and_sealed_anew_with_a_newer_secret(db: Database) -> None:
+    async def kept() -> str:
+        [(text,)] = await db.read(lambda r: r.rows("SELECT private_key FROM signing_keys"))
+        return text
+
+    first = await kept()
+    assert "PRIVATE" not in first
+    before = await _login(db)
+    clear = SETTINGS.sealer.open(first)
+    await db.transaction(lambda tx: tx.execute("UPDATE signing_keys SET private_key = %s", (clear,)))
+    assert _kid(await _login(db)) == _kid(before)  # as a version kept it that sealed nothing
+    await db.transaction(lambda tx: calls.seal_keys_anew(tx, SETTINGS))
+    second = await kept()
+    assert second not in (first, clear)
+    await db.transaction(lambda tx: calls.seal_keys_anew(tx, SETTINGS))
+    assert await kept() == second
+    both = Sealer(lambda: f"{'n' * 40} {Current('SHOP_SECRET_KEY', '')()}")
+    await db.transaction(lambda tx: signing_keys.seal_anew(tx, both))
+    assert both.open(await kept()) == clear
+    with pytest.raises(Unavailable):
+        await _login(db)  # by one whose file does not say the new secret yet
