@@ -1,31 +1,31 @@
 """Creates each service's database and user, and the read-only user `verify`: `python -m deploy.databases`.
 
-With `--migrate` it applies every service's migrations and seeds as well, and has all queues declared where
-SHOP_AMQP_URL says at which broker: the one-shot job of compose.yaml.
+With `--migrate` it applies every service's migrations and seeds as well, lets `verify` read, and has all
+queues declared where SHOP_AMQP_URL says at which broker: the one-shot job of compose.yaml.
 
-A user's password is its name, a default for local runs, unless a setting says the URL that a service is
-given: `SHOP_ORDER_SVC_DATABASE_URL` for `order_svc`, `SHOP_VERIFY_URL` for `verify`. Like every setting, each
-of them may stand in a file that `..._FILE` names.
+Passwords are those of the URLs that settings say: `SHOP_ORDER_SVC_DATABASE_URL` for `order_svc`,
+`SHOP_VERIFY_URL` for `verify`, which may be left out. Like every setting, each may stand in a file that
+`..._FILE` names. The user that migrates gets a new password each time, which nobody is told.
 """
 
 import os
+import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 import pymysql
 
+from deploy.grants import MIGRATE_USER, VERIFY_USER, grant_reading, grant_work, secrets_of
 from deploy.queues import command
 from deploy.services import ROOT, Service, load_services
 from shared.addresses import DATABASE_SERVER, Server, parse, takes_changes
 from shared.collation import COLLATION
+from shared.production import unsafe_url
 from shared.settings import given
-
-VERIFY_USER = "verify"
-"""Reads every service's database and can change nothing."""
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> "pymysql.connections.Connection[Any]":
@@ -76,44 +76,61 @@ def _takes_changes(connection: "pymysql.connections.Connection[Any]") -> bool:
         return takes_changes((cursor.fetchone() or (0,))[0])
 
 
-def url_as(url: str, user: str, database: str = "") -> str:
-    """The same servers for another user, whose password is its name: a default for local runs."""
+def url_as(url: str, user: str, password: str, database: str = "") -> str:
+    """The same servers for another user."""
     own = (
-        server._replace(user=user, password=user, path=f"/{database}")
+        server._replace(user=user, password=password, path=f"/{database}")
         for server in parse(url, DATABASE_SERVER)
     )
     return ",".join(server.setting() for server in own)
 
 
-def create_databases(
-    admin_url: str, services: Sequence[Service], passwords: Mapping[str, str] | None = None
-) -> None:
+def create_databases(admin_url: str, services: Sequence[Service], passwords: Mapping[str, str]) -> None:
     """Make what is missing, correct what differs; a second run changes nothing.
 
-    A user that `passwords` does not name gets its name as its password: a default for local runs. Every
-    service user may do everything in its own database and nothing elsewhere, so that no service can lean on
-    another's tables.
+    `passwords` are those of every user; one without stays as it is, or cannot sign in. A service may change
+    rows in its own database and do nothing elsewhere, so that no service can lean on another's tables.
     """
-    passwords = passwords or {}
-    owned = [service.database for service in services if service.database]
     with connect(admin_url) as connection, connection.cursor() as cursor:
-        _user(cursor, VERIFY_USER, passwords)
-        for name in owned:
+        for user in (VERIFY_USER, MIGRATE_USER):
+            _user(cursor, user, passwords.get(user))
+        for name in _databases(services):
             cursor.execute(
                 f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE {COLLATION}"
             )
-            _user(cursor, name, passwords)
-            # An underscore is a wildcard in a grant: unescaped, `a_svc` would open `absvc` as well.
-            pattern = name.replace("_", r"\_")
-            cursor.execute(f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO '{name}'@'%'")
-            cursor.execute(f"GRANT SELECT ON `{pattern}`.* TO '{VERIFY_USER}'@'%'")
+            _user(cursor, name, passwords.get(name))
+            grant_work(cursor, name, name)
 
 
-def _user(cursor: "pymysql.cursors.Cursor", name: str, passwords: Mapping[str, str]) -> None:
+def let_verify_read(admin_url: str, services: Sequence[Service]) -> None:
+    """Grant `verify` what there is to read, after the migrations: no secret of a service is among it."""
+    with connect(admin_url) as connection, connection.cursor() as cursor:
+        for service in services:
+            if service.database:
+                grant_reading(cursor, service.database, secrets_of(service))
+
+
+def password_in(url: str) -> str:
+    """The password of a setting that names servers; the same one at all of them."""
+    return parse(url, DATABASE_SERVER)[0].password or ""
+
+
+def users_of(services: Sequence[Service]) -> list[str]:
+    """The database's users, each of whom needs a password."""
+    return [*_databases(services), VERIFY_USER, MIGRATE_USER]
+
+
+def _databases(services: Sequence[Service]) -> list[str]:
+    return [service.database for service in services if service.database]
+
+
+def _user(cursor: "pymysql.cursors.Cursor", name: str, password: str | None) -> None:
     """ALTER after CREATE: a user left from elsewhere gets the password that the services are given."""
-    password = passwords.get(name, name)
-    cursor.execute(f"CREATE USER IF NOT EXISTS '{name}'@'%%' IDENTIFIED BY %s", (password,))
-    cursor.execute(f"ALTER USER '{name}'@'%%' IDENTIFIED BY %s", (password,))
+    cursor.execute(
+        f"CREATE USER IF NOT EXISTS '{name}'@'%%' IDENTIFIED BY %s", (password or secrets.token_urlsafe(),)
+    )
+    if password is not None:
+        cursor.execute(f"ALTER USER '{name}'@'%%' IDENTIFIED BY %s", (password,))
 
 
 def main(arguments: list[str]) -> int:
@@ -128,26 +145,25 @@ def main(arguments: list[str]) -> int:
     if admin is None or not admin.text:
         print("SHOP_DATABASE_ADMIN_URL is not set: the URL of one who may create databases", file=sys.stderr)
         return 2
+    if wrong := list(_unsafe(admin.text, urls)):
+        print("These settings cannot be used in production:", *wrong, sep="\n  ", file=sys.stderr)
+        return 2
+    if missing := [_setting(user) for user in _databases(services) if user not in urls]:
+        print(f"{', '.join(missing)} is not set: the URLs that the services are given", file=sys.stderr)
+        return 2
+    passwords = {user: password_in(url) for user, url in urls.items()}
+    passwords[MIGRATE_USER] = secrets.token_urlsafe()
     _await_server(admin.text)
-    create_databases(
-        admin.text,
-        services,
-        {user: parse(url, DATABASE_SERVER)[0].password or "" for user, url in urls.items()},
-    )
-    print("databases ready:", ", ".join(service.database for service in services if service.database))
-    return _migrate(admin.text, urls, services) if "--migrate" in arguments else 0
+    create_databases(admin.text, services, passwords)
+    print("databases ready:", ", ".join(_databases(services)))
+    return _migrate(admin.text, passwords[MIGRATE_USER], services) if "--migrate" in arguments else 0
 
 
 def _urls(services: Sequence[Service]) -> dict[str, str]:
     """The URLs that settings say, by the user whom they are for. Raises ValueError for another's."""
-    settings = {
-        service.database: f"SHOP_{service.database.upper()}_DATABASE_URL"
-        for service in services
-        if service.database
-    }
     urls: dict[str, str] = {}
-    for user, variable in {**settings, VERIFY_USER: "SHOP_VERIFY_URL"}.items():
-        if (found := given(variable)) is None:
+    for user in (*_databases(services), VERIFY_USER):
+        if (found := given(_setting(user))) is None:
             continue
         try:
             servers = parse(found.text, DATABASE_SERVER)
@@ -159,6 +175,18 @@ def _urls(services: Sequence[Service]) -> dict[str, str]:
             raise ValueError(f"{found.said}: expected one password at all of these servers")
         urls[user] = found.text
     return urls
+
+
+def _unsafe(admin_url: str, urls: Mapping[str, str]) -> Iterator[str]:
+    environment = given("SHOP_ENV")
+    if environment is not None and environment.text == "production":
+        yield from unsafe_url("SHOP_DATABASE_ADMIN_URL", admin_url)
+        for user, url in urls.items():
+            yield from unsafe_url(_setting(user), url)
+
+
+def _setting(user: str) -> str:
+    return "SHOP_VERIFY_URL" if user == VERIFY_USER else f"SHOP_{user.upper()}_DATABASE_URL"
 
 
 def _await_server(url: str, *, within_s: float = 60.0) -> None:
@@ -173,19 +201,22 @@ def _await_server(url: str, *, within_s: float = 60.0) -> None:
             time.sleep(1)
 
 
-def _migrate(admin_url: str, urls: Mapping[str, str], services: Sequence[Service]) -> int:
-    """Every service with its own user, as it will run: a migration that needs more is mistaken."""
+def _migrate(admin_url: str, password: str, services: Sequence[Service]) -> int:
+    """Every service by the user for migrations: one that needs more than its tables is mistaken."""
     inherited = {name: value for name, value in os.environ.items() if "DATABASE_ADMIN_URL" not in name}
     for service in services:
         if service.database is None:
             continue
-        own = urls.get(service.database) or url_as(admin_url, service.database, service.database)
-        environment = {**inherited, "SHOP_DATABASE_URL": own}
+        environment = {
+            **inherited,
+            "SHOP_DATABASE_URL": url_as(admin_url, MIGRATE_USER, password, service.database),
+        }
         migrating = [sys.executable, "-m", "shared.migrate", service.module]
         done = subprocess.run(migrating, cwd=ROOT, env=environment, check=False)  # noqa: S603
         if done.returncode != 0:
             print(f"migrating {service.module} failed", file=sys.stderr)
             return done.returncode
+    let_verify_read(admin_url, services)
     words = command(services) if given("SHOP_AMQP_URL") else None
     return subprocess.run(words, cwd=ROOT, check=False).returncode if words else 0  # noqa: S603
 

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", metavar="NAME", help="such as parcel: its package is parcel_svc")
     name = parser.parse_args(arguments).name
     try:
-        ports = make(ROOT, name)
+        make(ROOT, name)
     except (Refused, DeclarationError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         " compose.yaml, deploy/containers/, pyproject.toml, query_svc/service.py and README.md.\n"
         f"  ./just test tests/{package}     its tests\n"
         "  ./just up                     the shop with it (`./just down` first, if it runs)\n"
-        f"""  curl -d '{{"name":"Ada"}}' 127.0.0.1:{8000 + ports}/calls/{name}.greet     ask it something"""
+        f"""  ./just call {name} greet '{{"name":"Ada"}}'     ask it something"""
     )
     return 0
 

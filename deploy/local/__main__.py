@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from deploy.local import fleet, logs
 from deploy.local.errors import FleetError
-from deploy.local.layout import ADMIN_PASSWORD, HOST, MANAGEMENT_UNKNOWN, Layout, layout
+from deploy.local.layout import HOST, MANAGEMENT_UNKNOWN, Layout, layout
 from deploy.services import Service
 from shared.permissions import PEOPLE
 
@@ -185,7 +186,8 @@ def print_urls(at: Layout) -> None:
         print(f"management UI   {at.management_page or MANAGEMENT_UNKNOWN}")
     print(f"AMQP            {at.amqp_url}")
     if at.private_database:
-        print(f"SQL             mysql -h {HOST} -P {at.database_port} -u root -p{ADMIN_PASSWORD}")
+        password = shlex.quote(str(at.secrets / "database-root"))
+        print(f'SQL             mysql -h {HOST} -P {at.database_port} -u root -p"$(cat {password})"')
     if at.tls:
         print(f"trust           {at.ca_file}   (curl --cacert ...)")
     print(f"logs            {at.logs}")

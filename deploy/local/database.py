@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pymysql
 
-from deploy.databases import connect
+from deploy.databases import connect, url_as
 from deploy.local.binaries import which
 from deploy.local.engines import Engine, database_engine, sign
 from deploy.local.errors import FleetError
-from deploy.local.layout import ADMIN_PASSWORD, HOST, Layout
+from deploy.local.layout import HOST, Layout
 from deploy.local.program import Program
+from deploy.secrets import keep
 from shared.collation import COLLATION
 
 NAME = "database"
+
+_ACCESS_DENIED = 1045
+_OLD_PASSWORD = "sagamart"  # noqa: S105  of every local run, before each made its own
 
 _NO_FILES = "secure-file-priv=NULL"
 """MySQL does not start where the folder that was compiled into it for files of statements is missing."""
@@ -45,7 +49,7 @@ def prepare(at: Layout) -> Program:
         sign(engine, data_of(at))
     configuration = home / "my.cnf"
     configuration.write_text(_configuration(at, home, engine), encoding="utf-8")
-    (home / "init.sql").write_text(_first_statements(), encoding="utf-8")
+    keep(home, "init.sql", _first_statements(at.database_password("root")))
     return Program(NAME, (str(engine.program), f"--defaults-file={configuration}"), stop_within_s=60.0)
 
 
@@ -63,6 +67,17 @@ def is_ready(at: Layout) -> bool:
     """Whether the database lets the administrator in."""
     try:
         connect(at.admin_url, timeout_s=2).close()
+    except (OSError, pymysql.err.Error) as error:
+        return at.private_database and error.args[0] == _ACCESS_DENIED and _exchange_old_password(at)
+    return True
+
+
+def _exchange_old_password(at: Layout) -> bool:
+    """A server that has been running since everybody knew its password gets the one of its run."""
+    url = url_as(at.admin_url, "root", _OLD_PASSWORD)
+    try:
+        with connect(url, timeout_s=2) as connection, connection.cursor() as cursor:
+            cursor.execute(_first_statements(at.database_password("root")).strip().splitlines()[1])
     except (OSError, pymysql.err.Error):
         return False
     return True
@@ -145,13 +160,13 @@ def _configuration(at: Layout, home: Path, engine: Engine) -> str:
     return "\n".join([*lines, ""])
 
 
-def _first_statements() -> str:
+def _first_statements(password: str) -> str:
     """Run by the server at every start: whoever comes over TCP needs a password, the administrator too."""
     return (
-        f"CREATE USER IF NOT EXISTS 'root'@'{HOST}' IDENTIFIED BY '{ADMIN_PASSWORD}';\n"
-        f"ALTER USER 'root'@'{HOST}' IDENTIFIED BY '{ADMIN_PASSWORD}';\n"
+        f"CREATE USER IF NOT EXISTS 'root'@'{HOST}' IDENTIFIED BY '{password}';\n"
+        f"ALTER USER 'root'@'{HOST}' IDENTIFIED BY '{password}';\n"
         f"GRANT ALL PRIVILEGES ON *.* TO 'root'@'{HOST}' WITH GRANT OPTION;\n"
-        f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{ADMIN_PASSWORD}';\n"
+        f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n"
     )
 
 

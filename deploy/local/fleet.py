@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from deploy.call_keys import PUBLIC, make_call_keys
 from deploy.local import broker, database
 from deploy.local import infra as servers
 from deploy.local import settings as run_settings
@@ -27,6 +28,7 @@ from deploy.local.queues import declaring
 from deploy.local.status import Process, health, processes, programs
 from deploy.local.supervisor import Supervisor
 from deploy.local.tls import have_certificates
+from deploy.secrets import secret
 from deploy.services import MAX_REPLICAS, Service
 
 Environ = Mapping[str, str] | None
@@ -77,6 +79,7 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
             at, environ = run.at, {**run_settings.plain(environ), **run.settings}
         servers.heal(at, Supervisor(at))
         supervisor = Supervisor(at)
+        has_secrets = (at.secrets / PUBLIC).exists()
         _check_service_ports(at, supervisor)
         starting = _start_servers(at, environ, report)
         settings = run_settings.ours(environ)
@@ -90,7 +93,7 @@ def up(environ: Environ = None, *, keep_settings: bool = False, report: Report =
                 queues.finish(report)
                 report(f"queues declared after {time.monotonic() - began:.1f} s")
         # The services wait for the broker by themselves: they load their code while it starts.
-        _start_services(at, supervisor, environ, report)
+        _start_services(at, supervisor, environ, report, has_secrets=has_secrets)
         servers.await_broker(at, starting)
         report(f"broker ready after {time.monotonic() - began:.1f} s")
     _await_ready(at, supervisor, _declared_names(at, supervisor))
@@ -275,6 +278,9 @@ def _start_servers(at: Layout, environ: Mapping[str, str], report: Report) -> se
         run_settings.refuse_other_base(at)
         run_settings.refuse_other_tls(at)
     have_certificates(at)
+    make_call_keys(at.secrets, at.services)
+    for service in (one for one in at.services if not one.outside):
+        secret(at.secrets, run_settings.secret_key(service))
     starting = servers.start(at, supervisor, environ)
     bring_up_to_date(at, report)
     if run_settings.recall(at) is None or not _declared_names(at, supervisor):
@@ -282,11 +288,13 @@ def _start_servers(at: Layout, environ: Mapping[str, str], report: Report) -> se
     return starting
 
 
-def _start_services(at: Layout, supervisor: Supervisor, environ: Mapping[str, str], report: Report) -> None:
+def _start_services(
+    at: Layout, supervisor: Supervisor, environ: Mapping[str, str], report: Report, *, has_secrets: bool
+) -> None:
     settings = run_settings.ours(environ)
     wanted = _wanted(at, supervisor)
     present = _declared_names(at, supervisor)
-    if present and settings != run_settings.recall(at):
+    if present and (settings != run_settings.recall(at) or not has_secrets):
         report("the settings have changed: restarting the services")
         supervisor.stop(*present)
         for one in present:

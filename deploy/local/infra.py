@@ -152,7 +152,7 @@ def await_database(at: Layout, starting: Starting) -> None:
         _await(at, database.NAME, starting)
     elif not database.is_ready(at):
         raise FleetError("the database of SHOP_DATABASE_ADMIN_URL does not answer, or refuses its user")
-    create_databases(at.admin_url, at.services)
+    create_databases(at.admin_url, at.services, at.database_passwords)
 
 
 def await_broker(at: Layout, starting: Starting) -> None:

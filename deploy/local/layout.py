@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.broker_users import file_name
-from deploy.databases import VERIFY_USER, url_as
+from deploy.databases import password_in, url_as, users_of
+from deploy.grants import MIGRATE_USER, VERIFY_USER
 from deploy.local.errors import FleetError
 from deploy.secrets import secret
 from deploy.services import ROOT, DeclarationError, Service, load_services
@@ -17,7 +18,6 @@ from shared.addresses import AMQP, DATABASE_SERVER, HTTP, Kind, parse
 from shared.permissions import PAGES, PEOPLE
 
 HOST = "127.0.0.1"
-ADMIN_PASSWORD = "sagamart"  # noqa: S105 - of a database that listens on loopback alone
 MANAGEMENT_UNKNOWN = "unknown (SHOP_MANAGEMENT_URL=http://USER:PASSWORD@HOST:15672 says where it is)"
 
 _AMQP, _MANAGEMENT, _EPMD, _DISTRIBUTION, _DATABASE = 70, 71, 72, 73, 74
@@ -42,8 +42,9 @@ class Layout:
     named_amqp_url: str | None
     named_management_url: str | None
     """What the environment says of a broker elsewhere."""
-    admin_url: str
-    verify_url: str
+    named_admin_url: str | None
+    """The database server that the environment names."""
+    named_verify_url: str | None
     gateway_url: str
     broker_program: str | None
     database_program: str | None
@@ -179,11 +180,40 @@ class Layout:
         names = ", ".join(service.name for service in self.services)
         raise FleetError(f"there is no service {name!r}; the services are: {names}")
 
+    @property
+    def admin_url(self) -> str:
+        """The database server as its administrator, whose password is made when it is first asked for."""
+        if self.named_admin_url is not None:
+            return self.named_admin_url
+        return f"mysql://root:{self.database_password('root')}@{HOST}:{self.database_port}/"
+
+    @property
+    def verify_url(self) -> str:
+        """The databases as who may read them all, but for secrets."""
+        return self.named_verify_url or self._database_as(VERIFY_USER)
+
     def database_url(self, service: Service) -> str | None:
         """The service's own database with its own user."""
-        if service.database is None:
-            return None
-        return url_as(self.admin_url, service.database, service.database)
+        return self._database_as(service.database, service.database) if service.database else None
+
+    def migrating_url(self, service: Service) -> str:
+        """The service's database as who may change its tables."""
+        return self._database_as(MIGRATE_USER, service.database or "")
+
+    @property
+    def database_passwords(self) -> dict[str, str]:
+        """The passwords of all users of the database but its administrator."""
+        passwords = {user: self.database_password(user) for user in users_of(self.services)}
+        if self.named_verify_url is not None:
+            passwords[VERIFY_USER] = password_in(self.named_verify_url)
+        return passwords
+
+    def database_password(self, user: str) -> str:
+        """The password that this run has made for a user of the database."""
+        return secret(self.secrets, f"database-{user}")
+
+    def _database_as(self, user: str, database: str = "") -> str:
+        return url_as(self.admin_url, user, self.database_password(user), database)
 
     def outside_url(self, name: str) -> str | None:
         """Where somebody outside is that the shop talks to; None if this run has none of that name."""
@@ -225,7 +255,6 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
     admin_url = _servers(environ, "SHOP_DATABASE_ADMIN_URL", DATABASE_SERVER)
     elsewhere = environ.get("SHOP_GATEWAY_URL")
     management_url = _servers(environ, "SHOP_MANAGEMENT_URL", HTTP)
-    used_admin_url = admin_url or f"mysql://root:{ADMIN_PASSWORD}@{HOST}:{base + _DATABASE}/"
     return Layout(
         base=base,
         run_dir=run_dir,
@@ -235,9 +264,8 @@ def layout(environ: Mapping[str, str] | None = None) -> Layout:
         private_database=not admin_url and not elsewhere,
         named_amqp_url=amqp_url or None,
         named_management_url=management_url,
-        admin_url=used_admin_url,
-        verify_url=_servers(environ, "SHOP_VERIFY_URL", DATABASE_SERVER)
-        or url_as(used_admin_url, VERIFY_USER),
+        named_admin_url=admin_url,
+        named_verify_url=_servers(environ, "SHOP_VERIFY_URL", DATABASE_SERVER),
         gateway_url=elsewhere or f"{_SCHEME[tls]}://{HOST}:{base}",
         broker_program=environ.get("SHOP_RABBITMQ_SERVER") or None,
         database_program=environ.get("SHOP_MYSQLD") or None,

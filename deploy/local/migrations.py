@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from deploy.databases import let_verify_read
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout
 from deploy.local.settings import plain, service_environment
@@ -51,6 +52,7 @@ def migrate_all(
         _note(at).write_text(json.dumps(done), encoding="utf-8")
     if any(failures):
         raise FleetError("\n".join(failure for failure in failures if failure))
+    let_verify_read(at.admin_url, services)
 
 
 def _fingerprint(service: Service, settings: Mapping[str, str]) -> str:
@@ -80,6 +82,7 @@ def _migrate(
 ) -> str | None:
     """Returns what went wrong, so that one failure does not hide another."""
     environment = {**plain(environ), "SHOP_SEED": "1", **service_environment(at, service, settings)}
+    environment["SHOP_DATABASE_URL"] = at.migrating_url(service)
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "shared.migrate", service.module],
         cwd=ROOT,

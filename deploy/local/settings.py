@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from deploy import call_keys
 from deploy.bootstrap import SERVICES
 from deploy.local import tls
 from deploy.local.broker_users import amqp_url_for, are_made
@@ -14,11 +15,16 @@ from deploy.local.layout import HOST, Layout
 from deploy.local.program import Program
 from deploy.services import Service
 from shared.addresses import AMQP, DATABASE, Kind, parse
+from shared.broker.identity import named
 
 _NOT_FOR_SERVICES = frozenset(
     {
         "SHOP_AMQP_URL",
         "SHOP_BROKER_VIA",
+        "SHOP_CALL_KEY",
+        "SHOP_CALL_KEY_FILE",
+        "SHOP_CALL_KEYS",
+        "SHOP_CALL_KEYS_FILE",
         "SHOP_DATABASE_ADMIN_URL",
         "SHOP_DATABASE_AS_SHIPPED",
         "SHOP_DATABASE_URL",
@@ -33,8 +39,8 @@ _NOT_FOR_SERVICES = frozenset(
         "SHOP_VERIFY_URL",
     }
 )
-"""None may hold the administrator's password, and each is told of its own database alone. Which programs the
-servers are is no concern of theirs."""
+"""None may hold the administrator's password, and each is told of its own database and key alone. Which
+programs the servers are is no concern of theirs."""
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "2097152"}
 """For glibc, in bytes. What is larger than a megabyte goes back to the system once it is free, instead of
@@ -100,6 +106,11 @@ def service_environment(at: Layout, service: Service, settings: Mapping[str, str
             environment[f"SHOP_{other.name.upper()}_URL"] = url
     if service.outside:
         environment[f"SHOP_{service.name.upper()}_JOURNAL"] = str(at.run_dir / f"{service.name}.jsonl")
+    else:
+        environment["SHOP_CALL_KEY_FILE"] = str(at.secrets / call_keys.private(named(service.name)))
+        environment["SHOP_CALL_KEYS_FILE"] = str(at.secrets / call_keys.PUBLIC)
+        if "SHOP_SECRET_KEY" not in settings:
+            environment["SHOP_SECRET_KEY_FILE"] = str(at.secrets / secret_key(service))
     environment |= {name: value for name, value in settings.items() if name not in _NOT_FOR_SERVICES}
     environment |= {"SHOP_PORT_BASE": str(at.base), "SHOP_PEERS": at.peers}
     environment |= tls.service_settings(at, service)
@@ -115,6 +126,11 @@ def service_environment(at: Layout, service: Service, settings: Mapping[str, str
             at, service, DATABASE, database_url, settings.get("SHOP_DATABASE_VIA")
         )
     return environment
+
+
+def secret_key(service: Service) -> str:
+    """The name of the file with the secret that seals what a service keeps secret in its database."""
+    return f"secret-key-{named(service.name)}"
 
 
 def _via(at: Layout, service: Service, kind: Kind, url: str, first_port: str | None) -> str:

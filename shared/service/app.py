@@ -320,7 +320,7 @@ def _peer(request: Request[Any, Any, Any]) -> Sequence[str] | None:
 
     Raises `CallerNotAllowed` where it does, and none was shown.
     """
-    peer = (request.scope.get("extensions") or {}).get(PEER)
+    peer: dict[str, Any] | None = (request.scope.get("extensions") or {}).get(PEER)
     if peer is not None and not peer["names"]:
         raise CallerNotAllowed("A call needs the certificate of the service that makes it.")
     return peer["names"] if peer is not None else None

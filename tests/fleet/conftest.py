@@ -49,6 +49,7 @@ def fakes(tmp_path: Path, servers: Layout) -> Iterator[Environ]:
     environ = describe(tmp_path)
     environ["SHOP_AMQP_URL"] = servers.amqp_url
     environ["SHOP_DATABASE_ADMIN_URL"] = servers.admin_url
+    environ["SHOP_VERIFY_URL"] = servers.verify_url  # there is one such user, whose password is the suite's
     yield environ
     fleet.down(environ)
 

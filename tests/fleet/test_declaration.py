@@ -63,13 +63,20 @@ def test_a_wrong_port_base_is_named(wrong: str) -> None:
         layout({"SHOP_PORT_BASE": wrong})
 
 
-def test_a_service_is_told_its_own_database_and_nobody_elses_password() -> None:
-    settings = {"SHOP_DATABASE_ADMIN_URL": "mysql://root:secret@db:3307/", "SHOP_ORDER_DEADLINE_S": "3"}
+def test_a_service_is_told_its_own_database_and_nobody_elses_password(tmp_path: Path) -> None:
+    settings = {
+        "SHOP_DATABASE_ADMIN_URL": "mysql://root:hidden@db:3307/",
+        "SHOP_ORDER_DEADLINE_S": "3",
+        "SHOP_RUN_DIR": str(tmp_path),
+    }
     at = layout(settings)
     order = service_environment(at, at.service("order"), settings)
-    assert order["SHOP_DATABASE_URL"] == "mysql://order_svc:order_svc@db:3307/order_svc"
+    password = at.database_password("order_svc")
+    assert order["SHOP_DATABASE_URL"] == f"mysql://order_svc:{password}@db:3307/order_svc"
+    assert password not in str(service_environment(at, at.service("item"), settings))
+    assert order["SHOP_CALL_KEY_FILE"].endswith("secrets/call-key-order-svc")
     assert order["SHOP_ORDER_DEADLINE_S"] == "3"
-    assert "secret" not in str(order)
+    assert "hidden" not in str(order)
     assert "SHOP_DATABASE_URL" not in service_environment(at, at.service("gateway"), settings)
 
 
@@ -107,7 +114,7 @@ def test_what_is_printed_says_how_to_make_an_unknown_management_ui_known(
     )
     shown = capsys.readouterr().out
     assert "management UI   http://mq.test:15672\n" in shown
-    assert "secret" not in shown
+    assert ":secret" not in shown
 
 
 def test_a_replica_is_told_its_number_and_ports(tmp_path: Path) -> None:
@@ -130,7 +137,7 @@ def test_servers_bear_any_folder_through_a_plain_name(tmp_path: Path) -> None:
 
 
 def test_urls_of_other_users() -> None:
-    assert url_as("mysql://root:x@[::1]/", "a", "b") == "mysql://a:a@[::1]:3306/b"
+    assert url_as("mysql://root:x@[::1]/", "a", "p/w", "b") == "mysql://a:p%2Fw@[::1]:3306/b"
 
 
 def test_services_find_who_is_outside_and_it_keeps_its_journal_beside_the_run() -> None:

@@ -13,6 +13,7 @@ import pymysql
 import pytest
 
 from deploy.databases import connect
+from deploy.grants import grant_reading
 from deploy.local import broker, fleet, logs
 from deploy.local.errors import FleetError
 from deploy.local.layout import Layout, layout
@@ -193,16 +194,33 @@ def test_private_servers_keep_data_heal_and_leave_nothing(private_fakes: Environ
 
 
 def test_each_service_reaches_its_own_database_alone(servers: Layout) -> None:
-    """Own tables yes, a neighbour's no; `verify` reads all and changes nothing."""
+    """Own rows yes, own tables no, a neighbour's neither; `verify` reads what it is granted, no more."""
     order, item = servers.service("order"), servers.service("item")
-    own_url = servers.database_url(order) or ""
-    with connect(own_url) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE IF NOT EXISTS fleet_probe (id INT PRIMARY KEY)")
-        with pytest.raises(pymysql.err.OperationalError):
-            cursor.execute(f"SELECT 1 FROM {item.database}.fleet_probe")
-    with connect(servers.verify_url) as connection, connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {order.database}.fleet_probe")
-        with pytest.raises(pymysql.err.OperationalError):
-            cursor.execute(f"DELETE FROM {order.database}.fleet_probe")
-    with connect(own_url) as connection, connection.cursor() as cursor:
-        cursor.execute("DROP TABLE fleet_probe")
+    assert order.database
+    denied = pytest.raises(pymysql.err.OperationalError, match="denied")
+    with connect(servers.admin_url) as connection, connection.cursor() as admin:
+        admin.execute(f"CREATE TABLE {order.database}.fleet_probe (id INT PRIMARY KEY, hidden INT)")
+        try:
+            with connect(servers.database_url(order) or "") as own, own.cursor() as cursor:
+                cursor.execute("INSERT INTO fleet_probe VALUES (1, 2)")
+                for refused in (
+                    f"SELECT 1 FROM {item.database}.fleet_probe",
+                    "DROP TABLE fleet_probe",
+                    "CREATE TABLE another (id INT)",
+                    "TRUNCATE fleet_probe",
+                ):
+                    with denied:
+                        cursor.execute(refused)
+            grant_reading(admin, order.database, {"fleet_probe": {"hidden"}})
+            with connect(servers.verify_url) as reader, reader.cursor() as cursor:
+                cursor.execute(f"SELECT COUNT(*), MAX(id) FROM {order.database}.fleet_probe")
+                assert cursor.fetchone() == (1, 1)
+                for refused in (
+                    f"SELECT hidden FROM {order.database}.fleet_probe",
+                    f"SELECT * FROM {order.database}.fleet_probe",
+                    f"DELETE FROM {order.database}.fleet_probe",
+                ):
+                    with denied:
+                        cursor.execute(refused)
+        finally:
+            admin.execute(f"DROP TABLE {order.database}.fleet_probe")
