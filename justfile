@@ -165,6 +165,13 @@ permissions *args: _run
 rebuild *args: _run
     @{{ ops }} ops.rebuild "$@"
 
+[doc("Make a call of a service as its operator: call item get_many '{\"ids\": [1]}'")]
+[group("run it")]
+[no-cd]
+[no-exit-message]
+call *args: _run
+    @{{ ops }} ops.call "$@"
+
 [doc("Sign access tokens with a new key; nobody is signed out")]
 [group("run it")]
 rotate-keys: _run

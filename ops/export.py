@@ -9,6 +9,7 @@ from typing import BinaryIO
 import msgspec
 
 from deploy.local.fleet import current_layout
+from deploy.local.layout import Layout
 from ops.asking import NO_ANSWER, asking
 from query_svc.contracts import ListEvents
 
@@ -16,13 +17,13 @@ PAGE = 1000
 LOOK_S = 1.0
 
 
-async def export(peers: str, out: BinaryIO, *, since: int, limit: int | None, follow: bool) -> int:
+async def export(at: Layout, out: BinaryIO, *, since: int, limit: int | None, follow: bool) -> int:
     """Write the events after a position; returns the position of the last one. Raises `NO_ANSWER`.
 
     Positions are given in the order of commits, so whoever goes on after the last one misses nothing.
     """
     left = limit
-    async with asking("export", peers) as rpc:
+    async with asking("export", at) as rpc:
         while left != 0:
             wanted = PAGE if left is None else min(left, PAGE)
             page = await rpc.call(ListEvents(after=since, limit=wanted))
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         since = asyncio.run(
             export(
-                current_layout().peers,
+                current_layout(),
                 sys.stdout.buffer,
                 since=since,
                 limit=arguments.limit,

@@ -6,19 +6,21 @@ import sys
 from collections.abc import Callable
 
 from deploy.local.fleet import current_layout
-from ops.asking import NO_ANSWER, asking
+from deploy.local.layout import Layout
+from ops.asking import NO_ANSWER, asking, this_person
 from query_svc.contracts import GetLag, Lag, RebuildViews
 
 LOOK_S = 0.5
 
 
-async def rebuild(peers: str, report: Callable[[Lag], None]) -> Lag:
+async def rebuild(at: Layout, report: Callable[[Lag], None]) -> Lag:
     """Begin, and follow until the views contain every event. Raises `NO_ANSWER`.
 
     The service does the work by itself: it goes on when nobody looks, and after a restart.
     """
-    async with asking("rebuild", peers) as rpc:
+    async with asking("rebuild", at, person=this_person()) as rpc:
         lag = await rpc.call(RebuildViews())
+    async with asking("rebuild", at) as rpc:
         while lag.folded < lag.position:
             await asyncio.sleep(LOOK_S)
             lag = await rpc.call(GetLag())
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.parse_args(argv)
     try:
-        lag = asyncio.run(rebuild(current_layout().peers, _report))
+        lag = asyncio.run(rebuild(current_layout(), _report))
     except NO_ANSWER as error:
         print(f"{error}\nThe query service must run: ./just start query", file=sys.stderr)
         return 1

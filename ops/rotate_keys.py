@@ -6,14 +6,15 @@ import sys
 from datetime import UTC, datetime
 
 from deploy.local.fleet import current_layout
-from ops.asking import NO_ANSWER, asking
+from deploy.local.layout import Layout
+from ops.asking import NO_ANSWER, asking, this_person
 from shared.ids import new_id
 from user_svc.contracts import KeyRotation, RotateKeys
 
 
-async def rotate(peers: str) -> KeyRotation:
+async def rotate(at: Layout) -> KeyRotation:
     """Ask the user service, for a new key. Raises `NO_ANSWER`."""
-    async with asking("rotate-keys", peers) as rpc:
+    async with asking("rotate-keys", at, person=this_person()) as rpc:
         return await rpc.call(RotateKeys(request_id=new_id()))
 
 
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.parse_args(argv)
     try:
-        rotation = asyncio.run(rotate(current_layout().peers))
+        rotation = asyncio.run(rotate(current_layout()))
     except NO_ANSWER as error:
         print(error, file=sys.stderr)
         return 1

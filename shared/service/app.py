@@ -320,7 +320,8 @@ def _peer(request: Request[Any, Any, Any]) -> Sequence[str] | None:
 
     Raises `CallerNotAllowed` where it does, and none was shown.
     """
-    peer: dict[str, Any] | None = (request.scope.get("extensions") or {}).get(PEER)
+    extensions: dict[str, Any] = request.scope.get("extensions") or {}
+    peer = extensions.get(PEER)
     if peer is not None and not peer["names"]:
         raise CallerNotAllowed("A call needs the certificate of the service that makes it.")
     return peer["names"] if peer is not None else None

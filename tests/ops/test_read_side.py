@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from deploy.local.layout import layout
 from ops import export as export_command
 from ops import rebuild as rebuild_command
 from query_svc.contracts import GetLag, Lag, ListEvents, RebuildViews, StoredEvent, StoredEvents
@@ -47,7 +48,7 @@ def rpc(monkeypatch: pytest.MonkeyPatch) -> FakeRpc:
     fake = FakeRpc()
 
     @asynccontextmanager
-    async def asking(_who: str, _peers: str) -> AsyncIterator[Any]:
+    async def asking(_who: str, _at: Any, **_: Any) -> AsyncIterator[Any]:
         yield fake
 
     monkeypatch.setattr(export_command, "asking", asking)
@@ -75,7 +76,7 @@ def positions(out: io.BytesIO) -> list[int]:
 async def test_all_events_are_exported_a_line_each(rpc: FakeRpc) -> None:
     stored(rpc, 7, page=3)
     out = io.BytesIO()
-    last = await export_command.export("", out, since=0, limit=None, follow=False)
+    last = await export_command.export(layout(), out, since=0, limit=None, follow=False)
     assert (last, positions(out)) == (7, [1, 2, 3, 4, 5, 6, 7])
     assert msgspec.json.decode(out.getvalue().splitlines()[0], type=StoredEvent) == event(1)
 
@@ -83,11 +84,11 @@ async def test_all_events_are_exported_a_line_each(rpc: FakeRpc) -> None:
 async def test_an_export_goes_on_where_it_stopped(rpc: FakeRpc) -> None:
     stored(rpc, 7, page=3)
     out = io.BytesIO()
-    last = await export_command.export("", out, since=0, limit=4, follow=False)
+    last = await export_command.export(layout(), out, since=0, limit=4, follow=False)
     assert (last, positions(out)) == (4, [1, 2, 3, 4])
-    assert await export_command.export("", out, since=last, limit=None, follow=False) == 7
+    assert await export_command.export(layout(), out, since=last, limit=None, follow=False) == 7
     assert positions(out) == [1, 2, 3, 4, 5, 6, 7]
-    assert await export_command.export("", out, since=7, limit=None, follow=False) == 7
+    assert await export_command.export(layout(), out, since=7, limit=None, follow=False) == 7
 
 
 async def test_following_waits_for_what_comes(rpc: FakeRpc, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +100,7 @@ async def test_following_waits_for_what_comes(rpc: FakeRpc, monkeypatch: pytest.
         return StoredEvents(items=[event(one) for one in range(call.after + 1, next(sizes) + 1)], next=None)
 
     rpc.answers[ListEvents] = answer
-    assert await export_command.export("", out, since=0, limit=5, follow=True) == 5
+    assert await export_command.export(layout(), out, since=0, limit=5, follow=True) == 5
     assert positions(out) == [1, 2, 3, 4, 5]
 
 
