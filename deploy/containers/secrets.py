@@ -16,13 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy import broker_users
+from deploy import broker_users, call_keys
 from deploy.broker_users import file_name
-from deploy.databases import VERIFY_USER
+from deploy.grants import VERIFY_USER
 from deploy.secrets import secret
 from deploy.services import ROOT, Service, load_services
 from shared.broker.identity import MIGRATE, named
 from shared.permissions import PAGES, PEOPLE, Permission
+from shared.rpc.callers import OPERATOR
+from shared.rpc.credentials import key_made_of, public_part
 
 ALL = "all"
 """The folder with every password, which the job alone sees."""
@@ -56,15 +58,22 @@ def secrets_of(
             "database_admin_url": _database_url(password, DATABASE_ROOT, at, ""),
             "verify_url": _database_url(password, VERIFY_USER, at, ""),
             "admin_password": password("admin-password"),
+            "secret_key": password(f"secret-key-{named('user')}"),
             **{f"{name}_database_url": _database_url(password, name, at, name) for name in databases},
         },
     }
+    callers = [*(named(service.name) for service in services if not service.outside), OPERATOR]
+    public = " ".join(public_part(_call_key(password, name)) for name in callers)
     for service in services:
         own = found[service.name] = {}
         if not service.outside:
+            own["call_key"] = _call_key(password, named(service.name))
+            own["call_keys"] = public
             own["amqp_url"] = _amqp_url(password, named(service.name), at)
         if service.database:
             own["database_url"] = _database_url(password, service.database, at, service.database)
+        if service.name == "user":
+            own["secret_key"] = password(f"secret-key-{named(service.name)}")
         if service.public:
             own["management_url"] = f"http://{PAGES}:{password(file_name(PAGES))}@{at.management}"
         if service.outside or service.name == "payment":
@@ -83,6 +92,7 @@ def tools_of(password: Password, ports: dict[str, str]) -> dict[str, str]:
         "SHOP_GATEWAY_URL": f"http://{_HOST}:{ports['SHOP_PORT_BASE']}",
         "SHOP_PG_URL": f"http://{_HOST}:{ports['SHOP_PG_PORT']}",
         "SHOP_PG_SECRET": password("pg-secret"),
+        "SHOP_CALL_KEY": _call_key(password, OPERATOR),
         "SHOP_AMQP_URL": _amqp_url(password, PEOPLE, at),
         "SHOP_MANAGEMENT_URL": f"http://{PEOPLE}:{password(file_name(PEOPLE))}@{at.management}",
         "SHOP_DATABASE_ADMIN_URL": _database_url(password, DATABASE_ROOT, at, ""),
@@ -121,6 +131,10 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         write(given.folder, password, load_services({}))
     return 0
+
+
+def _call_key(password: Password, name: str) -> str:
+    return key_made_of(name, password(call_keys.private(name)))
 
 
 def _amqp_url(password: Password, user: str, at: Places) -> str:

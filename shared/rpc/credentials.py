@@ -9,6 +9,7 @@ order-svc=KEY`. While its key is exchanged, a caller stands there twice.
 """
 
 import base64
+import hashlib
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -188,6 +189,12 @@ def public_part(text: str) -> str:
 def new_key(name: str) -> str:
     """A private `item-svc=KEY` that nobody can guess."""
     return f"{name}={base64.urlsafe_b64encode(os.urandom(_RAW_BYTES)).rstrip(b'=').decode()}"
+
+
+def key_made_of(name: str, secret: str) -> str:
+    """The private `item-svc=KEY` that follows from a random secret of 128 bits or more."""
+    raw = hashlib.sha256(secret.encode()).digest()
+    return f"{name}={base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}"
 
 
 def _raw(key: str) -> bytes:

@@ -165,6 +165,7 @@ def test_no_service_knows_anothers_password() -> None:
         own = {f"broker-{service.name}-svc"} if not service.outside else set[str]()
         own |= {f"database-{service.database}"} if service.database else set[str]()
         own |= {"broker-console"} if service.public else set[str]()
+        own |= {"secret-key-user-svc"} if service.name == "user" else set[str]()
         own |= {"pg-secret"} if service.name in ("pg", "payment") else set[str]()
         assert known == own
 
