@@ -26,9 +26,12 @@ async def signing_key(tx: Transaction, sealer: Sealer) -> SigningKey:
     again and finds the other's.
     """
     keys = await SigningKey.all(using_db=tx.models).order_by("-generation")
-    for key in keys:
-        if key.signs_from <= tx.now and (key.ends_at is None or key.ends_at > tx.now):
+    lasting = [key for key in keys if key.ends_at is None or key.ends_at > tx.now]
+    for key in lasting:
+        if key.signs_from <= tx.now:
             return key
+    if lasting:  # a twin has just made it, in a unit of work that began a moment after ours
+        return lasting[-1]
     # The generation follows from the very look that found no key: another look might see a twin's.
     generation = keys[0].generation + 1 if keys else 1
     return await add_key(tx, new_id(), sealer, generation=generation, signs_from=tx.now)
