@@ -2,7 +2,10 @@
 
 SECRET = {
     "users": {"password_hash"},
-    "sessions": {"secret_hash", "previous_hash"},
+    "sessions": {"secret_hash", "previous_hash", "successor_salt"},
+    "mailings": {"address_hash"},
+    "mailed_tokens": {"id"},
+    "known_clients": {"id"},
     "sign_in_failures": {"id"},
     "signing_keys": {"private_key"},
     "kept_answers": {"answer"},  # what is shown once may be kept there to be shown again to who asked

@@ -14,7 +14,7 @@ from deploy.local.layout import Layout
 from deploy.services import Service, load_services
 
 pytestmark = pytest.mark.servers
-SAYS_SECRET = re.compile(r"hash|secret|private|key|token|password|code")
+SAYS_SECRET = re.compile(r"hash|salt|secret|private|key|token|password|code")
 OWNING = [service for service in load_services({}) if service.database]
 
 
