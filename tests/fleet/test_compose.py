@@ -246,8 +246,10 @@ def test_the_image_holds_every_module_and_nothing_else(compose: dict[str, Any]) 
     assert {path for path in context if path.startswith("deploy/")} == {
         *(
             f"deploy/{name}.py"
-            for name in ("__init__", "broker_users", "databases", "healthy", "queues", "secrets", "services")
+            for name in ("__init__", "broker_users", "call_keys", "databases", "grants", "healthy", "queues")
         ),
+        "deploy/secrets.py",
+        "deploy/services.py",
         "deploy/containers/__init__.py",
         "deploy/containers/secrets.py",
         "deploy/services.toml",
