@@ -7,7 +7,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
@@ -290,9 +290,8 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
     runtime: Runtime = state.runtime
     arrived = time.monotonic()
     reached_at, _ = request.scope.get("server") or ("", None)
-    peer = _peer(request)
     caller = runtime.door.admit(name, request.headers, reached_at)
-    _check_name(peer, caller.name)
+    _check_certificate(request.scope.get("extensions"), caller.name)
     body = await request.body()
     outcome = await runtime.answering.answer(
         wire.Request(
@@ -315,22 +314,14 @@ async def answer_call(name: FromPath[str], request: Request[Any, Any, Any], stat
     return Response(bytes(outcome.data), media_type="application/json")
 
 
-def _peer(request: Request[Any, Any, Any]) -> Sequence[str] | None:
-    """The names in the certificate that was shown; None where the port does not speak TLS.
+def _check_certificate(extensions: Mapping[str, Any] | None, caller: str) -> None:
+    """Where the port speaks TLS, a token counts with the certificate of the same name alone.
 
-    Raises `CallerNotAllowed` where it does, and none was shown.
+    A token that somebody has read is then worth nothing. Raises `CallerNotAllowed`.
     """
-    extensions: dict[str, Any] = request.scope.get("extensions") or {}
-    peer = extensions.get(PEER)
-    if peer is not None and not peer["names"]:
-        raise CallerNotAllowed("A call needs the certificate of the service that makes it.")
-    return peer["names"] if peer is not None else None
-
-
-def _check_name(names: Sequence[str] | None, caller: str) -> None:
-    """A token that was stolen is worth nothing without the certificate of the same name."""
-    if names is not None and caller not in names:
-        raise CallerNotAllowed(f"The certificate is not that of {caller}.")
+    peer = (extensions or {}).get(PEER)
+    if peer is not None and caller not in peer["names"]:
+        raise CallerNotAllowed(f"A call of {caller} needs the certificate of {caller}.")
 
 
 def _key(header: str | None) -> Key | None:

@@ -21,6 +21,7 @@ from deploy.local.errors import FleetError
 from deploy.local.layout import layout
 from deploy.local.tls import service_settings, trusted
 from shared.certificates import Files, Shown, ask_with
+from shared.errors import CallerNotAllowed
 from shared.rpc import wire
 from shared.rpc.http import HttpCalls, NobodyThere
 from shared.service.app import _check_certificate
@@ -105,11 +106,12 @@ async def test_a_server_knows_whose_certificate_its_client_shows(folder: Path, t
             await names_seen(url, old)
 
 
-def test_a_call_over_tls_needs_a_certificate():
-    _check_certificate(None)
-    _check_certificate({PEER: {"names": frozenset({"order-svc"})}})
-    with pytest.raises(Exception, match="needs the certificate"):
-        _check_certificate({PEER: {"names": frozenset[str]()}})
+def test_a_call_over_tls_needs_the_certificate_of_who_makes_it():
+    _check_certificate(None, "order-svc")
+    _check_certificate({PEER: {"names": frozenset({"order-svc", "localhost"})}}, "order-svc")
+    for names in (frozenset[str](), frozenset({"item-svc"})):
+        with pytest.raises(CallerNotAllowed, match="needs the certificate of order-svc"):
+            _check_certificate({PEER: {"names": names}}, "order-svc")
 
 
 async def test_changed_files_count_for_the_next_connection(folder: Path):
@@ -141,7 +143,7 @@ async def test_changed_files_count_for_the_next_connection(folder: Path):
 
 async def test_calls_over_http_show_the_certificate_that_the_files_hold_now(folder: Path):
     async with served(Shown("service", files(folder, "item-svc"))) as url:
-        calls = HttpCalls(f"item={url}", files(folder, "order-svc"))
+        calls = HttpCalls(f"item={url}", tls=files(folder, "order-svc"))
         request = wire.Request(id="1", call="item.get", left_ms=3000, data=msgspec.Raw(b"{}"))
         assert b"order-svc" in bytes((await calls.call("item", request)).data)
         os.rename(folder / "order-svc.pem", folder / "away")
