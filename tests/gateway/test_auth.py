@@ -339,7 +339,7 @@ def test_what_has_ended_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_list_is_asked_for_often_enough() -> None:
     assert auth.ASK_EVERY_S + GatewaySettings().rpc_timeout_s < 30
-    assert [job.seconds for job in service.jobs] == [auth.ASK_EVERY_S]
+    assert auth.ASK_EVERY_S in [job.seconds for job in service.jobs]
 
 
 PAYMENT_ID = UUID("0193e6a0-0000-7000-8000-000000000001")
