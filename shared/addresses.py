@@ -81,7 +81,7 @@ def parse(text: str, kind: Kind) -> tuple[Server, ...]:
     return tuple(found)
 
 
-def in_order(
+def to_try(
     servers: Sequence[Server],
     *,
     first: tuple[str, int] | None = None,

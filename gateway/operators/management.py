@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.door.requests import ShopRequest
-from shared.broker import AMQP, HTTP, in_order, parse
+from shared.broker import AMQP, HTTP, parse, to_try
 from shared.errors import Unavailable
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Management:
     """Asks the management API of any node: first the one that answered last. One per gateway process."""
 
     def __init__(self, url: str, amqp_url: str) -> None:
-        self._servers = in_order(parse(url, HTTP)) if url else []
+        self._servers = to_try(parse(url, HTTP)) if url else []
         self._vhost = unquote(parse(amqp_url, AMQP)[0].path[1:]) or "/"
         self._asking = asyncio.Lock()
         self._seen: tuple[float, list[Queue]] = (float("-inf"), [])

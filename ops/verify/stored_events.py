@@ -14,6 +14,7 @@ from coupon_svc.domain import Line
 from ops.verify.check import Check
 from ops.verify.order_records import OrderRecords
 from ops.verify.tables import Claim, Payment, StoredEvent
+from query_svc.timeline import NO_STEPS
 
 _OF_HISTORY = {
     "order.completed": "ORDER_COMPLETED",
@@ -80,6 +81,8 @@ def _as_published(records: OrderRecords) -> Iterator[str]:
         return
     events: dict[str, list[_Event]] = {}
     for stored in records.events:
+        if stored.event_type in NO_STEPS:
+            continue
         try:
             told = _read(stored.event_data)
         except msgspec.DecodeError:

@@ -4,7 +4,7 @@ Connections, and what is declared on them, are the client library's business (`l
 happens to each message is done here, at a fraction of the cost (docs/adr/0016).
 """
 
-from shared.addresses import AMQP, HTTP, in_order, parse
+from shared.addresses import AMQP, HTTP, parse, to_try
 from shared.broker.channel import Channel, Congested, Message, NotConfirmed, Refused, Unroutable
 from shared.broker.frames import Address, Properties, counted, table
 from shared.broker.headers import OCTETS as UNREADABLE_OCTETS
@@ -32,9 +32,9 @@ __all__ = [
     "counted",
     "dead_name",
     "identify",
-    "in_order",
     "origin",
     "parse",
     "rpc_queue",
     "table",
+    "to_try",
 ]

@@ -85,6 +85,7 @@ class Connection(aio_pika.Connection):
         """From then on channels are opened for a moment only, and not remembered."""
 
     def channel(self, *args: Any, **options: Any) -> AbstractChannel:
+        """A channel; one that is opened while the link is being set up is remembered."""
         channel = super().channel(*args, **options)
         if not self.is_set_up:
             self.opened.append(channel)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from shared.addresses import AMQP, Server, Servers, in_order
+from shared.addresses import AMQP, Server, Servers, to_try
 from shared.broker.connecting import CONNECT_SECONDS, HURRY_SECONDS, Connection, connect
 from shared.broker.pulse import Pulse
 from shared.errors import describe
@@ -132,12 +132,12 @@ class Link:
     async def _connect(self) -> Connection:
         home = self._at_home().place
         failed_at, self._failed_at = self._failed_at, None
-        order = in_order(
+        servers = to_try(
             self._servers.now(),
             first=home if home != failed_at else None,
             last=[failed_at] if failed_at else (),
         )
-        return await connect(order, self.name)
+        return await connect(servers, self.name)
 
     def _at_home(self) -> Server:
         """The server where this link belongs: drawn once, and again when it is named no more."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from shared.addresses import Server, Servers, in_order
+from shared.addresses import Server, Servers, to_try
 from shared.database.connection import CONNECT_SECONDS, Connection, connect, said
 from shared.database.failures import DatabaseUnavailable
 
@@ -65,7 +65,7 @@ class Pool:
         Raises `DatabaseUnavailable`.
         """
         wait_s = self._lock_wait_s if lock_wait_s is None else lock_wait_s
-        servers = self._in_order() if to is None else [to]
+        servers = self._to_try() if to is None else [to]
         try:
             connection = await connect(
                 servers, answer_s=self._answer_s, lock_wait_s=wait_s, passed_over=self.avoid
@@ -100,10 +100,10 @@ class Pool:
         while self._idle:
             self._idle.pop().close()
 
-    def _in_order(self) -> Sequence[Server]:
+    def _to_try(self) -> Sequence[Server]:
         now = time.monotonic()
         self._avoided = {place: until for place, until in self._avoided.items() if until > now}
-        return in_order(self._servers.now(), last=self._avoided)
+        return to_try(self._servers.now(), last=self._avoided)
 
     def avoid(self, server: Server) -> None:
         """Ask this server last for a while."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import AMQP, DATABASE, DATABASE_SERVER, HTTP, Kind, Server, Servers, in_order, parse
+from shared.addresses import AMQP, DATABASE, DATABASE_SERVER, HTTP, Kind, Server, Servers, parse, to_try
 from shared.settings import Settings, WrongSettings, load
 from shared.tls import Tls
 
@@ -150,11 +150,11 @@ def as_written(several: object, number: int) -> list[Server]:
 def test_who_is_tried_first_and_last(
     first: tuple[str, int], last: list[tuple[str, int]], expected: list[Server]
 ):
-    assert in_order((A, B, C), first=first, last=last, draw=as_written) == expected
+    assert to_try((A, B, C), first=first, last=last, draw=as_written) == expected
 
 
 def test_the_others_are_tried_at_random():
-    began = Counter(in_order((A, B, C), last=[C.place])[0] for _ in range(400))
+    began = Counter(to_try((A, B, C), last=[C.place])[0] for _ in range(400))
     assert set(began) == {A, B}
     assert min(began.values()) > 100
 
