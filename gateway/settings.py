@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from shared.broker import HTTP, parse
-from shared.service import Positive, Settings
+from shared.service import Positive, Settings, unsafe_url
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 
@@ -50,6 +50,22 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     """Whether the console's session travels over HTTPS alone. It does anyway where it is begun over HTTPS."""
     figures_s: Positive = 5.0
     """How long rankings and sales figures are remembered before they are asked for again."""
+
+    @property
+    def has_secure_cookies(self) -> bool:
+        """Whether cookies travel over HTTPS alone, however a request seems to come."""
+        return self.console_secure_cookie or self.env == "production"
+
+    def unsafe(self) -> Iterator[str]:
+        """Complaints: passwords on an open line, a management API that everybody may ask."""
+        yield from super().unsafe()
+        if self.management_url:
+            yield from unsafe_url("SHOP_MANAGEMENT_URL", self.management_url)
+        if self.public_tls_cert_file is None and not self.trusted_proxies:
+            yield (
+                "SHOP_TRUSTED_PROXIES: Expected the addresses of the proxy that speaks TLS with the world,"
+                " or a certificate of the gateway's own (SHOP_PUBLIC_TLS_CERT_FILE)"
+            )
 
     def complaints(self) -> Iterator[str]:
         """What cannot be used, with what is expected."""

@@ -77,5 +77,7 @@ class UserSettings(Settings, frozen=True, kw_only=True):
             yield from unsafe_secret(
                 "SHOP_ADMIN_PASSWORD", self.admin_password, "a password of its own, or none"
             )
+        if self.log_letters:
+            yield "SHOP_LOG_LETTERS: Expected false, since letters hold tokens that let somebody in"
         if "@" in self.smtp_url:
             yield from unsafe_url("SHOP_SMTP_URL", self.smtp_url)

@@ -26,7 +26,7 @@ class ConsoleRequest(ShopRequest):
     @property
     def is_secure(self) -> bool:
         """Whether the cookies of the answer are for HTTPS alone."""
-        return self.settings.console_secure_cookie or self.came_from.is_https
+        return self.settings.has_secure_cookies or self.came_from.is_https
 
     @property
     def wants_stream(self) -> bool:

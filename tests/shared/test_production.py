@@ -40,6 +40,15 @@ def test_defaults_are_refused_all_at_once() -> None:
         "SHOP_ADMIN_PASSWORD",
     ]
     assert "SHOP_PG_SECRET" in complaints(PaymentSettings, bare)
+    assert complaints(UserSettings, {**GOOD, **SECRET, "SHOP_LOG_LETTERS": "true"}) == ["SHOP_LOG_LETTERS"]
+
+
+def test_a_gateway_speaks_tls_or_stands_behind_somebody_who_does() -> None:
+    plain = {name: value for name, value in GOOD.items() if name != "SHOP_DATABASE_URL"}
+    known = {"SHOP_MANAGEMENT_URL": "http://guest:guest@mq:15672"}
+    assert complaints(GatewaySettings, {**plain, **known}) == ["SHOP_MANAGEMENT_URL", "SHOP_TRUSTED_PROXIES"]
+    assert load(GatewaySettings, {**plain, "SHOP_TRUSTED_PROXIES": "10.0.0.7"}).has_secure_cookies
+    assert not load(GatewaySettings, {}).has_secure_cookies
 
 
 def test_good_settings_are_taken() -> None:
