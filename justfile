@@ -160,6 +160,13 @@ open *args: _run
 permissions *args: _run
     @{{ ops }} ops.permissions "$@"
 
+[doc("Admins: admin create EMAIL, admin revoke EMAIL, admin list")]
+[group("run it")]
+[no-cd]
+[no-exit-message]
+admin *args: _run
+    @{{ ops }} ops.admin "$@"
+
 [doc("Rebuild orders, rankings and sales of the read side from the stored events")]
 [group("run it")]
 rebuild *args: _run

@@ -10,6 +10,7 @@ import msgspec
 from deploy.local.errors import FleetError
 from deploy.local.fleet import current_layout
 from deploy.local.layout import Layout, layout
+from deploy.local.tls import operator_files
 from ops.asking import operator_key, this_person
 from shared.errors import OutcomeUnknown, ProblemDetails, Unavailable
 from shared.ids import new_text_id
@@ -31,7 +32,7 @@ async def make_call(at: Layout, service: str, name: str, arguments: bytes, wait_
     if service not in known:
         raise CannotCall(f"there is no service {service!r} that takes calls; there are {', '.join(known)}")
     signer = Signer(lambda: operator_key(at), person=this_person())
-    calls = HttpCalls(at.peers, signer)
+    calls = HttpCalls(at.peers, signer, operator_files() if "https://" in at.peers else None)
     request = wire.Request(
         id=new_text_id(),
         call=name if name.startswith(f"{service}.") else f"{service}.{name}",

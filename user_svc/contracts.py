@@ -363,7 +363,8 @@ class SetRoles(Call[UserEntry], name="user.set_roles", idempotent=True):
 
     user_id: UserNumber
     roles: Annotated[list[Role], Meta(min_length=1, max_length=5)]
-    by: UserNumber
+    by: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    """0: somebody who operates the shop, and has no user of their own."""
 
 
 class ListUsers(Call[UserPage], name="user.list", idempotent=True):
