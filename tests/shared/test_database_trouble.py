@@ -58,7 +58,7 @@ async def plain_url(lab: Lab, url: str) -> AsyncIterator[str]:
     name, user = urlsplit(url).path[1:], unique("plain")
     await lab.sql("", f"CREATE USER '{user}'@'%%' IDENTIFIED BY '{user}'")
     await lab.sql("", f"GRANT ALL PRIVILEGES ON `{name}`.* TO '{user}'@'%%'")
-    yield url_as(url, user, name)
+    yield url_as(url, user, user, name)
     await lab.sql("", f"DROP USER '{user}'@'%%'")
 
 

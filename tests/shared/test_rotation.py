@@ -96,8 +96,8 @@ async def test_of_the_database(lab: Lab, url: str, tmp_path: Path, monkeypatch: 
     await lab.sql("", f"CREATE USER '{user}'@'%%' IDENTIFIED BY '{OLD}'")
     await lab.sql("", f"GRANT ALL PRIVILEGES ON `{server.path[1:]}`.* TO '{user}'@'%%'")
     async with proxy_to(url) as proxy:
-        (there,) = parse(proxy.via(url_as(url, user, server.path[1:])), DATABASE)
-        path.write_text(there._replace(password=OLD).setting())
+        (there,) = parse(proxy.via(url_as(url, user, OLD, server.path[1:])), DATABASE)
+        path.write_text(there.setting())
         others = {"SHOP_AMQP_URL": lab.amqp_url}
         async with told_by_file(name, "SHOP_DATABASE_URL", path, monkeypatch, **others) as runtime:
             change = f"ALTER USER '{user}'@'%%' IDENTIFIED BY '{NEW}'"

@@ -713,14 +713,14 @@ async def test_a_name_of_several_addresses_is_several_replicas(
 
     monkeypatch.setattr("shared.rpc.peers._look_up", look_up)
     name = unique("svc")
-    process = await lab.process(name, url)
+    process = await lab.process(name, url, service_hosts="replicas.test")
     port = process.url.rpartition(":")[2]
     assert [
         one.url for one in await Names().addresses([f"http://replicas.test:{port}", "http://no.test:1"])
     ] == [f"http://{host}:{port}" for host in ("127.0.0.9", "[::1]", "127.0.0.1")]
     request = wire.Request(id="1", call=f"{name}.ask", left_ms=5000, data=msgspec.Raw(b"{}"))
     looked_up.clear()
-    calls = HttpCalls(f"{name}=http://replicas.test:{port}")
+    calls = HttpCalls(f"{name}=http://replicas.test:{port}", SIGNER)
     try:
         assert (await calls.call(name, request)).problem is None
         assert [one.problem for one in await calls.call_each(name, request)] == [None]

@@ -142,7 +142,7 @@ async def pair(lab: Lab, url: str, second: Layout) -> AsyncIterator[Pair]:
     for admin in (lab.at.admin_url, second.admin_url):
         await lab.sql(admin, f"CREATE USER '{user}'@'%%' IDENTIFIED BY '{user}'")
         await lab.sql(admin, f"GRANT ALL PRIVILEGES ON `{name}`.* TO '{user}'@'%%'")
-    own = [url_as(admin, user, name) for admin in (lab.at.admin_url, second.admin_url)]
+    own = [url_as(admin, user, user, name) for admin in (lab.at.admin_url, second.admin_url)]
     yield Pair(lab, own[0], own[1], second.admin_url)
     await lab.sql(second.admin_url, "SET GLOBAL read_only = 0")
     await lab.sql(second.admin_url, f"DROP DATABASE {name}")

@@ -76,7 +76,7 @@ async def test_who_goes_leaves_a_bare_number(db: Database, heard: Heard) -> None
         (2, "wrong password", 0, RuleBroken),
         (2, "", 0, RuleBroken),
         (2, PASSWORD, 1, Conflict),
-        (1, SETTINGS.admin_password, 0, Conflict),
+        (1, seeds.ADMIN_PASSWORD, 0, Conflict),
         (99, PASSWORD, 0, NotFound),
     ],
 )
