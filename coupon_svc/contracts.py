@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event, KeptOf
+from shared.messages import Audited, Call, Event, KeptOf
 
 Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -146,19 +146,8 @@ class AppliedAmount(Struct, frozen=True, kw_only=True):
     discounted_price: int
 
 
-class CouponAudited(Event, name="coupon.audited", subject="target"):
-    """Somebody of the shop did something to a coupon policy: who, what, to what, and why.
-
-    It is emitted by the unit of work that did it. `by` is a user's id, 0 where nobody was named; `before` and
-    `after` are what it changed.
-    """
-
-    by: int
-    action: str
-    target: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None = None
+class CouponAudited(Audited, name="coupon.audited", subject="target"):
+    """Somebody of the shop did something to a coupon policy, or coupons of one."""
 
 
 class CouponsApplied(Event, name="coupon.applied", subject="order_id"):

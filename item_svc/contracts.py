@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event, KeptOf
+from shared.messages import Audited, Call, Event, KeptOf
 
 ItemNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -87,19 +87,8 @@ class Cart(Struct, frozen=True, kw_only=True):
     items: list[CartLine]
 
 
-class ItemAudited(Event, name="item.audited", subject="target"):
-    """Somebody of the shop did something to an item: who, what, to what, and why.
-
-    It is emitted by the unit of work that did it. `by` is a user's id, 0 where nobody was named; `before` and
-    `after` are what it changed.
-    """
-
-    by: int
-    action: str
-    target: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None = None
+class ItemAudited(Audited, name="item.audited", subject="target"):
+    """Somebody of the shop did something to an item or its stock."""
 
 
 class ItemCreated(Event, name="item.created", subject="item_id"):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event, KeptOf
+from shared.messages import Audited, Call, Event, KeptOf
 
 ItemNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -62,19 +62,8 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     details: dict[str, Any] | None
 
 
-class OrderAudited(Event, name="order.audited", subject="target"):
-    """Somebody of the shop did something to an order: who, what, to what, and why.
-
-    It is emitted by the unit of work that did it. `by` is a user's id, 0 where nobody was named; `before` and
-    `after` are what it changed.
-    """
-
-    by: int
-    action: str
-    target: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None = None
+class OrderAudited(Audited, name="order.audited", subject="target"):
+    """Somebody of the shop did something to an order."""
 
 
 class OrderPlaced(Event, name="order.placed", subject="order_id"):

@@ -15,48 +15,29 @@ from shared.logs import log
 from shared.messages import View
 
 
-class ItemAudited(View, of="item.audited"):
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    by: int
+    action: str
+    target: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None = None
+
+
+class ItemAudited(_Told, View, of="item.audited"):
     """Somebody changed an item or its stock."""
 
-    by: int
-    action: str
-    target: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None = None
 
-
-class CouponAudited(View, of="coupon.audited"):
+class CouponAudited(_Told, View, of="coupon.audited"):
     """Somebody made a coupon policy, or granted coupons of one."""
 
-    by: int
-    action: str
-    target: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None = None
 
-
-class OrderAudited(View, of="order.audited"):
+class OrderAudited(_Told, View, of="order.audited"):
     """Somebody of the shop cancelled an order."""
 
-    by: int
-    action: str
-    target: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None = None
 
-
-class UserAudited(View, of="user.audited"):
+class UserAudited(_Told, View, of="user.audited"):
     """Somebody changed what a user may do."""
-
-    by: int
-    action: str
-    target: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None = None
 
 
 _READERS = {

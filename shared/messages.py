@@ -57,6 +57,21 @@ class Event(msgspec.Struct, metaclass=MessageMeta, frozen=True, kw_only=True):
     """
 
 
+class Audited(Event):
+    """Somebody of the shop did something: who, what, to what, and why.
+
+    Each service that has something to audit names one of its own, and the unit of work that did it emits it.
+    `by` is a user's id, 0 where nobody was named; `before` and `after` are what it changed.
+    """
+
+    by: int
+    action: str
+    target: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None = None
+
+
 class View(msgspec.Struct, metaclass=MessageMeta, frozen=True, kw_only=True):
     """A consumer's own reading of another's event: `class OrderPlaced(View, of="order.placed")`.
 

@@ -1,12 +1,12 @@
 """What the user service publishes and answers."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from shared.messages import Call, Event, KeptOf
+from shared.messages import Audited, Call, Event, KeptOf
 
 UserNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Role = Literal["customer", "support", "catalogue", "finance", "admin"]
@@ -20,19 +20,8 @@ Place = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A place in a list by id; 0 is before all."""
 
 
-class UserAudited(Event, name="user.audited", subject="target"):
-    """Somebody of the shop did something to a user: who, what, to what, and why.
-
-    It is emitted by the unit of work that did it. `by` is a user's id, 0 where nobody was named; `before` and
-    `after` are what it changed.
-    """
-
-    by: int
-    action: str
-    target: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None = None
+class UserAudited(Audited, name="user.audited", subject="target"):
+    """Somebody of the shop did something to a user."""
 
 
 class UserRegistered(Event, name="user.registered", subject="user_id"):
