@@ -40,6 +40,7 @@ class _Part(NamedTuple):
     set_up: SetUp
     tear_down: TearDown
     finish: Finish | None
+    move: SetUp | None
 
 
 class Link:
@@ -69,13 +70,19 @@ class Link:
         self._broken = asyncio.Event()
         self._lost_by = ""
 
-    def use(self, set_up: SetUp, tear_down: TearDown, finish: Finish | None = None) -> None:
+    def use(
+        self,
+        set_up: SetUp,
+        tear_down: TearDown,
+        finish: Finish | None = None,
+        move: SetUp | None = None,
+    ) -> None:
         """Say what is to stand on this connection; before `start`.
 
-        Before the link moves to another server, `finish` is called with the seconds that are left to end what
-        is under way.
+        Before the link moves to another server, `move` is called with the connection that comes next, then
+        `finish` with the seconds that are left to end what is under way on the present one.
         """
-        self._parts.append(_Part(set_up, tear_down, finish))
+        self._parts.append(_Part(set_up, tear_down, finish, move))
 
     @property
     def is_up(self) -> bool:
@@ -182,7 +189,7 @@ class Link:
             self._next = await self._home_from(here, broken)
             if self._next is not None:
                 log.info("broker.link_goes_home", link=self.name, server=str(self._next.server))
-                await self._finish()
+                await self._finish(self._next)
                 return
             log.warning("broker.link_lost", link=self.name, server=str(here))
             self._failed(self._lost_by)
@@ -211,8 +218,16 @@ class Link:
         await broken.wait()
         return None
 
-    async def _finish(self) -> None:
+    async def _finish(self, following: Connection) -> None:
         """Let what is under way end, so that the move costs nobody an answer."""
+        for part in self._parts:
+            if part.move is None:
+                continue
+            try:
+                async with asyncio.timeout(HURRY_SECONDS):
+                    await part.move(following)
+            except Exception as error:  # then it is set up there as on any fresh connection
+                log.debug("broker.not_moved", link=self.name, **describe(error))
         finishing = (part.finish(FINISH_SECONDS) for part in self._parts if part.finish is not None)
         for ended in await asyncio.gather(*finishing, return_exceptions=True):
             if isinstance(ended, Exception):

@@ -37,6 +37,8 @@ class RpcServer:
         self._process = process
         self._answering = answering
         self._channel: Channel | None = None
+        self._following: tuple[AbstractConnection, Channel] | None = None
+        """Where calls are taken already, while the link moves there."""
         self._tag = f"{process} calls"
         self._answers: dict[str, list[wire.Outcome]] = defaultdict(list)
         self._in_hand: Counter[str] = Counter()
@@ -51,18 +53,34 @@ class RpcServer:
         """Until then the broker, which was silent, may hand over what it was told before."""
 
     async def set_up(self, connection: AbstractConnection) -> None:
-        """Declare, bind and consume as one unit, again if the queue vanishes in between.
-
-        The queue goes with its last consumer, and another replica may be leaving at this very moment.
-        """
+        """Take calls, and answer them, on a fresh connection."""
         if (pulse := pulse_of(connection)) is not None:
             pulse.tell(self._hear_of_silence)
             self._stale_s = pulse.deadline_s
         self._pulse = pulse
         if self._is_silent:  # so the last link ended
             self._hear_of_silence(False)
+        self._forbidden = self._forbidden_to(identify(connection, self._process))
+        following, self._following = self._following, None
+        if following is not None and following[0] is connection:
+            self._channel = following[1]
+        else:
+            self._channel = await self._consume(connection)
+
+    async def move(self, connection: AbstractConnection) -> None:
+        """Take calls on the connection that comes next, before the present one is left.
+
+        The queue goes with its last consumer, and with it a call that arrives at that very moment: its caller
+        would wait for nothing.
+        """
+        self._following = connection, await self._consume(connection)
+
+    async def _consume(self, connection: AbstractConnection) -> Channel:
+        """Declare, bind and consume as one unit, again if the queue vanishes in between.
+
+        The queue goes with its last consumer, and another replica may be leaving at this very moment.
+        """
         us = identify(connection, self._process)
-        self._forbidden = self._forbidden_to(us)
         for attempt in range(1, DECLARE_ATTEMPTS + 1):
             try:
                 async with connection.channel() as declaring:
@@ -75,14 +93,14 @@ class RpcServer:
                 if attempt == DECLARE_ATTEMPTS:
                     raise
                 continue
-            self._channel = channel
-            return
+            return channel
+        raise AssertionError("the last attempt returns or raises")
 
     async def tear_down(self) -> None:
         """The connection is gone; answers still being made find nobody."""
         if self._channel is not None:
             self._channel.give_up()
-        self._channel = None
+        self._channel = self._following[1] if self._following is not None else None
 
     async def drain(self, seconds: float) -> None:
         """Take no more calls, answer those in hand, at most `seconds`."""

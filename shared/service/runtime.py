@@ -225,7 +225,8 @@ class Runtime:
         calls.use(self.rpc.set_up, self.rpc.tear_down, self.rpc.finish)
         if self.server is not None:
             own = self._unless_draining(self.server.set_up, self.server.tear_down)
-            calls.use(*own, self.server.drain)
+            move, _ = self._unless_draining(self.server.move, self.server.tear_down)
+            calls.use(*own, self.server.drain, move)
         if self.passing is not None:
             calls.use(self.passing.set_up, self.passing.tear_down)
         links = [calls]
