@@ -125,7 +125,9 @@ async def take_along(tx: Transaction, orders: Sequence[Buying], there: Sequence[
 
 async def bring_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
     """Put back what failed orders took out of carts, once; one that is yet to come is to take nothing."""
-    [takings] = await tx.ask(LOCKED_TAKINGS.among(order_ids))
+    # The claims first: what is then seen as answered has its taking, if any, in the question after it. Asked
+    # the other way round, an order that was served between the two would keep what it took for ever.
+    answered, takings = await tx.ask(ANSWERED.among(order_ids), LOCKED_TAKINGS.among(order_ids))
     taken = [one for one in takings if one.state == "TAKEN"]
     await tx.write_many(
         "INSERT INTO cart_lines (user_id, item_id, quantity, changed_at) VALUES (%s, %s, %s, %s)"
@@ -142,13 +144,8 @@ async def bring_back(tx: Transaction, order_ids: Collection[UUID]) -> None:
             "UPDATE cart_takings SET state = 'RETURNED', changed_at = %s WHERE order_id IN %s",
             [tx.now, [one.order_id for one in taken]],
         )
-    await _turn_away(tx, set(order_ids) - {one.order_id for one in takings})
-
-
-async def _turn_away(tx: Transaction, order_ids: Collection[UUID]) -> None:
-    """Keep that these orders failed, those aside that were seen already and took nothing."""
-    [seen] = await tx.ask(ANSWERED.among(order_ids))
+    known = {one.order_id for one in (*answered, *takings)}
     await tx.write_many(
         "INSERT INTO cart_takings (order_id, state, changed_at) VALUES (%s, 'RETURNED', %s)",
-        [(order_id, tx.now) for order_id in sorted(set(order_ids) - {one.order_id for one in seen})],
+        [(order_id, tx.now) for order_id in sorted(set(order_ids) - known)],
     )

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -216,6 +216,34 @@ async def test_two_orders_of_one_list_take_a_line_once(db: Database) -> None:
     assert await _cart(db) == {}
     await _fail(db, first.order_id)
     assert await _cart(db) == {item: 3}
+
+
+async def test_an_order_that_is_served_while_its_failure_looks_loses_nothing(db: Database) -> None:
+    item = await _item(db)
+    await _put(db, item, 2)
+    order = _order((item, 2))
+
+    class Slow:
+        """A unit in which another one commits between its first question and the next."""
+
+        def __init__(self, tx: transaction.Transaction) -> None:
+            self._tx, self._asked = tx, 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._tx, name)
+
+        async def ask(self, *queries: Any) -> list[Any]:
+            answers: list[Any] = []
+            for query in queries:
+                answers += await self._tx.ask(query)
+                self._asked += 1
+                if self._asked == 1:
+                    await _place(db, order)
+            return answers
+
+    failed = [OrderFailed(order_id=order.order_id, was_completed=False)]
+    await db.transaction(lambda tx: events.return_to_carts(failed, cast(Any, Slow(tx))))
+    assert await _cart(db) == {item: 2}
 
 
 async def test_orders_and_failures_in_any_order_and_number_lose_and_double_nothing(db: Database) -> None:
